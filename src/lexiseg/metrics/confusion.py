@@ -1,0 +1,206 @@
+"""Confusion counts of label maps: a pure function, and a class that sums it over a data set.
+
+Areas are summed over all photos before anything is divided, as the literature does. The mean of
+each photo's own IoU is another number, and is not offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexiseg.errors import InputError, OptionError
+
+__all__ = ["ConfusionMatrix", "confusion"]
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def confusion(
+    pred: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    num_classes: int,
+    ignore_index: int | None = 255,
+    *,
+    num_predicted: int | None = None,
+) -> Counts:
+    """Return how many pixels of each true class got each predicted class, (C, P) int64.
+
+    `pred` and `truth` are (H, W) class indices. Pixels whose truth is `ignore_index` do not count,
+    whatever was predicted there. P is `num_predicted`, by default C: a predictor may know classes
+    that the truth does not have, and pixels given to them are simply wrong. Raises InputError when
+    the shapes differ or a counted pixel is out of range.
+    """
+    columns = num_classes if num_predicted is None else num_predicted
+    if pred.shape != truth.shape:
+        swapped = " (height and width are swapped)" if pred.shape == truth.shape[::-1] else ""
+        raise InputError(
+            f"the prediction is {pred.shape} and the truth {truth.shape}{swapped}; "
+            "give both as (H, W) of the same photo"
+        )
+    truth, pred = truth.ravel(), pred.ravel()
+    if ignore_index is not None:
+        counted = truth != ignore_index
+        truth, pred = truth[counted], pred[counted]
+    _check_range(truth, num_classes, "true")
+    _check_range(pred, columns, "predicted")
+    cells = truth.astype(np.int64) * columns + pred
+    return np.bincount(cells, minlength=num_classes * columns).reshape(num_classes, columns)
+
+
+class ConfusionMatrix:
+    """Confusion counts summed over photos; each photo's own counts are kept, sparsely.
+
+    Attributes: `num_classes` C, `num_predicted` P >= C, `ignore_index`, and `total`, (C, P) int64,
+    true class by predicted class. Predicted index i < C means class i; the columns from C on are
+    things that the truth never names.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        ignore_index: int | None = 255,
+        num_predicted: int | None = None,
+    ) -> None:
+        columns = num_classes if num_predicted is None else num_predicted
+        if num_classes < 1 or columns < num_classes:
+            raise OptionError(
+                f"num_classes={num_classes}, num_predicted={columns}: "
+                "give at least one class, and no fewer predicted classes than true ones"
+            )
+        self.num_classes = num_classes
+        self.num_predicted = columns
+        self.ignore_index = ignore_index
+        self.total: Counts = np.zeros((num_classes, columns), np.int64)
+        # A photo holds a few of the classes, so its counts are a handful of (cell, count) pairs.
+        self._cells: list[NDArray[np.int32]] = []
+        self._counts: list[Counts] = []
+
+    def __len__(self) -> int:
+        """Return the number of photos added."""
+        return len(self._cells)
+
+    def add(self, pred: NDArray[np.integer], truth: NDArray[np.integer]) -> None:
+        """Count one photo: (H, W) predicted and true class indices; errors as `confusion`."""
+        counts = confusion(
+            pred,
+            truth,
+            self.num_classes,
+            self.ignore_index,
+            num_predicted=self.num_predicted,
+        )
+        cells = np.flatnonzero(counts)
+        self.total += counts
+        self._cells.append(cells.astype(np.int32))
+        self._counts.append(counts.ravel()[cells])
+
+    def merge(self, other: ConfusionMatrix) -> None:
+        """Add the photos of `other`, counted elsewhere, after one's own."""
+        mine = (self.num_classes, self.num_predicted, self.ignore_index)
+        theirs = (other.num_classes, other.num_predicted, other.ignore_index)
+        if mine != theirs:
+            raise OptionError(
+                "only matrices of one kind can be merged; (classes, predicted, ignore index) are "
+                f"{mine} and {theirs}"
+            )
+        self._extend(zip(other._cells, other._counts, strict=True))
+
+    def subset(self, photos: Iterable[int]) -> ConfusionMatrix:
+        """Return the matrix of the photos with these positions, in the order they were added."""
+        part = ConfusionMatrix(
+            self.num_classes, ignore_index=self.ignore_index, num_predicted=self.num_predicted
+        )
+        part._extend((self._cells[photo], self._counts[photo]) for photo in photos)
+        return part
+
+    @property
+    def class_photos(self) -> Counts:
+        """In how many photos each class has at least one counted pixel, (C,)."""
+        held: Counts = np.count_nonzero(self.truth_areas(), axis=0)
+        return held
+
+    def iou(self) -> Floats:
+        """Return each class's IoU, (C,) in [0, 1]; NaN where it was neither there nor predicted."""
+        hit = self.total.diagonal()
+        union = self.total.sum(1) + self.total.sum(0)[: self.num_classes] - hit
+        return _ratio(hit, union)
+
+    def chosen(self, *, min_photos: int = 0, aside: Collection[int] = ()) -> NDArray[np.intp]:
+        """Return the classes, ascending, in at least `min_photos` photos and not `aside`."""
+        held = self.class_photos >= min_photos
+        held[list(aside)] = False
+        return np.flatnonzero(held)
+
+    def mean_iou(self, *, min_photos: int = 0, aside: Collection[int] = ()) -> float:
+        """Return the mean IoU over the `chosen` classes that have one; NaN where there is none."""
+        values = self.iou()[self.chosen(min_photos=min_photos, aside=aside)]
+        values = values[~np.isnan(values)]
+        return float(values.mean()) if len(values) else float("nan")
+
+    def pixel_accuracy(self) -> float:
+        """Return the share of counted pixels that are right; NaN when no pixel counts."""
+        return float(_ratio(self.total.diagonal().sum(), self.total.sum()))
+
+    def share(self, columns: Sequence[int]) -> float:
+        """Return the share of counted pixels predicted as one of these indices."""
+        return float(_ratio(self.total[:, list(columns)].sum(), self.total.sum()))
+
+    def truth_areas(self) -> Counts:
+        """Return each photo's true pixels by class, (N, C) for N photos."""
+        photo, truth, _, counts = self._entries()
+        return _sum_at((len(self), self.num_classes), photo, truth, counts)
+
+    def predicted_areas(self) -> Counts:
+        """Return each photo's counted pixels by predicted class, (N, P)."""
+        photo, _, pred, counts = self._entries()
+        return _sum_at((len(self), self.num_predicted), photo, pred, counts)
+
+    def hits(self) -> Counts:
+        """Return each photo's right pixels by class, (N, C)."""
+        photo, truth, pred, counts = self._entries()
+        right = truth == pred
+        return _sum_at((len(self), self.num_classes), photo[right], truth[right], counts[right])
+
+    def _extend(self, photos: Iterable[tuple[NDArray[np.int32], Counts]]) -> None:
+        flat = self.total.reshape(-1)
+        for cells, counts in photos:
+            flat[cells] += counts
+            self._cells.append(cells)
+            self._counts.append(counts)
+
+    def _entries(self) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.int32], Counts]:
+        """Return every photo's non-zero counts as columns: photo, true class, predicted, count."""
+        photo = np.repeat(np.arange(len(self)), [len(cells) for cells in self._cells])
+        cells = np.concatenate([np.zeros(0, np.int32), *self._cells])
+        truth, pred = np.divmod(cells, np.int32(self.num_predicted))
+        return photo, truth, pred, np.concatenate([np.zeros(0, np.int64), *self._counts])
+
+
+def _sum_at(
+    shape: tuple[int, int], photo: NDArray[np.intp], index: NDArray[np.int32], counts: Counts
+) -> Counts:
+    out = np.zeros(shape, np.int64)
+    np.add.at(out, (photo, index), counts)
+    return out
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Floats:
+    """Divide counts; NaN where there is nothing to divide by."""
+    out: Floats = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=out, where=np.asarray(whole) > 0)
+    return out
+
+
+def _check_range(values: NDArray[np.integer], limit: int, kind: str) -> None:
+    if not len(values):
+        return
+    low, high = values.min(), values.max()
+    if low < 0 or high >= limit:
+        raise InputError(
+            f"{kind} class indices run from {low} to {high}, outside 0..{limit - 1}; "
+            "is the number of classes or the ignore index right?"
+        )
