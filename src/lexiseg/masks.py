@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lexiseg._bits import bit_count, fits, label_boxes, pack, tighten
+from lexiseg._index import Key, chosen
 from lexiseg._rle import Rle, compress, counts_of_crop, crop_of_counts, decompress
 from lexiseg.errors import InputError
 
@@ -172,12 +173,11 @@ class Masks:
     def __len__(self) -> int:
         return len(self.packed)
 
-    def __getitem__(
-        self, key: int | np.integer | slice | Sequence[int] | NDArray[np.generic]
-    ) -> Masks:
+    def __getitem__(self, key: Key) -> Masks:
         """Return the chosen masks as Masks, also for a single number."""
-        chosen = np.atleast_1d(np.arange(len(self))[_index(key)])
-        return Masks(self.size_hw, self.boxes_xyxy[chosen], tuple(self.packed[i] for i in chosen))
+        numbers = chosen(key, len(self))
+        packed = tuple(self.packed[i] for i in numbers)
+        return Masks(self.size_hw, self.boxes_xyxy[numbers], packed)
 
     def __iter__(self) -> Iterator[NDArray[np.bool_]]:
         """Yield each mask as a (H, W) bool array, one at a time."""
@@ -257,13 +257,3 @@ class Masks:
             }
             for i, (x0, y0, _, _) in enumerate(self.boxes_xyxy.tolist())
         ]
-
-
-def _index(
-    key: int | np.integer | slice | Sequence[int] | NDArray[np.generic],
-) -> int | slice | NDArray[np.generic]:
-    """Return what NumPy indexes with; an empty list means "none", and floats are refused."""
-    if isinstance(key, int | np.integer | slice):
-        return key
-    array = np.asarray(key)
-    return array if array.size else array.astype(np.intp)
