@@ -1,0 +1,201 @@
+"""What an evaluation found: numbers by class and over the set, with intervals, as text and JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lexiseg.metrics.bootstrap import draw_weights, interval, resample, resample_iou
+from lexiseg.metrics.boundary import BoundaryScore
+from lexiseg.metrics.confusion import ConfusionMatrix
+
+__all__ = ["ClassScore", "Estimate", "SetScore", "score_set"]
+
+# A class in fewer photos has no IoU worth averaging: one photo would decide it.
+MIN_PHOTOS = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval over photos; NaN where it does not exist."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return "52.1 (49.0 to 55.3)": percent."""
+        if math.isnan(self.value):
+            return "-"
+        return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: its name, the word it was asked by, and how well it was found.
+
+    `photos` hold it. `iou` and `boundary_f1` are in [0, 1]. `share` and `painted` are the shares
+    of counted pixels that are it, and that were given to it. `taken_for` are the words that most
+    of its lost pixels were given to, with the share of its pixels; "" stands for no word.
+    """
+
+    name: str
+    word: str
+    photos: int
+    iou: Estimate
+    boundary_f1: float
+    share: float
+    painted: float
+    taken_for: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """A whole set. Shares and scores are in [0, 1].
+
+    `mean_iou` is over the `mean_classes` classes, background aside, that at least `min_photos`
+    photos hold; `mean_iou_all` over every class that was there or predicted, background
+    included. `absent_paint` is the share of pixels given to words that no photo holds,
+    `extra_paint` to words that are no class of the set, `nothing` to no word.
+    """
+
+    photos: int
+    classes: tuple[ClassScore, ...]
+    min_photos: int
+    mean_classes: int
+    mean_iou: Estimate
+    mean_iou_all: float
+    pixel_accuracy: Estimate
+    boundary_f1: float
+    absent_words: tuple[str, ...]
+    absent_paint: float
+    extra_paint: float
+    nothing: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON: null for NaN, six decimals for the others."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    def summary(self) -> str:
+        """Return a text of lines: the set's numbers, then a table of its classes, best first."""
+        lines = [
+            f"{'mean IoU':<16} {self.mean_iou}   {self.mean_classes} classes in at least "
+            f"{self.min_photos} photos, background aside",
+            f"{'mean IoU, all':<16} {_percent(self.mean_iou_all)}",
+            f"{'pixel accuracy':<16} {self.pixel_accuracy}",
+            f"{'boundary F1':<16} {_percent(self.boundary_f1)}",
+            f"{'absent words':<16} {_percent(self.absent_paint)} of the pixels, given to "
+            f"{len(self.absent_words)} words that no photo holds",
+            f"{'no word':<16} {_percent(self.nothing)} of the pixels",
+        ]
+        if self.extra_paint:
+            lines.append(f"{'extra words':<16} {_percent(self.extra_paint)} of the pixels")
+        width = max(len(one.name) for one in self.classes)
+        lines += ["", f"{'class':<{width}}  photos  IoU in %                taken for"]
+        ranked = sorted(self.classes, key=lambda one: (-one.photos > 0, -_known(one.iou.value)))
+        for one in ranked:
+            mistakes = ", ".join(
+                f"{word or '(nothing)'} {_percent(share)}" for word, share in one.taken_for
+            )
+            line = f"{one.name:<{width}}  {one.photos:>6}  {one.iou!s:<22}  {mistakes}"
+            lines.append(line.rstrip())
+        return "\n".join(lines) + "\n"
+
+
+def score_set(
+    matrix: ConfusionMatrix,
+    boundary: BoundaryScore,
+    names: tuple[str, ...],
+    words: tuple[str, ...],
+    background_index: int | None,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+) -> SetScore:
+    """Turn counts into scores.
+
+    `names` are the C classes. `words` are what the predicted indices stand for: the C classes'
+    words, then extra words; the matrix has one column more, for pixels without a word.
+    `samples` and `seed` say how the photos are resampled for the intervals.
+    """
+    classes, extras = len(names), range(len(names), len(words))
+    aside = () if background_index is None else (background_index,)
+    weights = draw_weights(len(matrix), samples=samples, seed=seed)
+    truth, hits = matrix.truth_areas(), matrix.hits()
+    drawn = resample_iou(matrix, weights)
+    iou, (low, high) = matrix.iou(), interval(drawn)
+    f1, held = boundary.f1(), matrix.class_photos
+    total = matrix.total.sum()
+    scores = tuple(
+        ClassScore(
+            name=names[index],
+            word=words[index],
+            photos=int(held[index]),
+            iou=Estimate(float(iou[index]), float(low[index]), float(high[index])),
+            boundary_f1=float(f1[index]),
+            share=float(matrix.total[index].sum() / total) if total else math.nan,
+            painted=matrix.share([index]),
+            taken_for=_mistakes(matrix, index, (*words, "")),
+        )
+        for index in range(classes)
+    )
+    chosen = matrix.chosen(min_photos=MIN_PHOTOS, aside=aside)
+    means = _means(drawn[:, chosen])
+    right = resample(hits.sum(1), truth.sum(1), weights)
+    absent = [index for index in range(classes) if not held[index] and index not in aside]
+    return SetScore(
+        photos=len(matrix),
+        classes=scores,
+        min_photos=MIN_PHOTOS,
+        mean_classes=len(chosen),
+        mean_iou=Estimate(
+            matrix.mean_iou(min_photos=MIN_PHOTOS, aside=aside), *map(float, interval(means))
+        ),
+        mean_iou_all=matrix.mean_iou(),
+        pixel_accuracy=Estimate(matrix.pixel_accuracy(), *map(float, interval(right))),
+        boundary_f1=float(_means(f1[None, chosen])[0]),
+        absent_words=tuple(words[index] for index in absent),
+        absent_paint=matrix.share(absent),
+        extra_paint=matrix.share(extras),
+        nothing=matrix.share([len(words)]),
+    )
+
+
+def _mistakes(
+    matrix: ConfusionMatrix, index: int, words: tuple[str, ...], most: int = 3
+) -> tuple[tuple[str, float], ...]:
+    row = matrix.total[index].astype(np.float64)
+    area = row.sum()
+    row[index] = 0
+    worst = [other for other in np.argsort(-row, kind="stable")[:most] if row[other]]
+    return tuple((words[other], float(row[other] / area)) for other in worst)
+
+
+def _means(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the mean of each row over its known values, NaN where it has none."""
+    known = np.isfinite(values)
+    count = known.sum(1)
+    sums = np.where(known, values, 0).sum(1)
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+
+
+def _known(value: float) -> float:
+    return -1.0 if math.isnan(value) else value
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value
