@@ -1,0 +1,76 @@
+"""What a method looked at on its way: its windows and points, and how sure it was where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexiseg.visualize import canvas
+from lexiseg.visualize.palette import palette
+from lexiseg.visualize.scale import attach_scale, heat
+
+if TYPE_CHECKING:
+    from lexiseg.results import ScoreMap, Segmentation
+
+__all__ = ["looked_at"]
+
+
+def looked_at(
+    seg: Segmentation,
+    image: canvas.Image | None = None,
+    *,
+    boxes_xyxy: NDArray[np.integer] | None = None,
+    points_xy: NDArray[np.floating] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw the margin at each pixel, with windows and points over it: (H', W', 3) uint8.
+
+    The margin is the best word's score less the second's, where the background counts as a word:
+    near 0 the method wavered, near 1 it was sure. Without a score map the photo stays plain.
+    boxes_xyxy: (N, 4) windows in pixels of the picture. points_xy: (N, 2) likewise.
+    """
+    import cv2
+
+    rgb = canvas.pixels(seg, image)
+    size_hw = canvas.figure_size(rgb.shape[:2])
+    sure = np.zeros(size_hw, dtype=np.float32)
+    if seg.score_map is not None:
+        sure = canvas.scaled(_margin(seg.score_map), size_hw)
+    figure = heat(canvas.scaled(rgb, size_hw), sure)
+    scale = np.array([size_hw[1] / rgb.shape[1], size_hw[0] / rgb.shape[0]])
+    thick = max(1, round(max(size_hw) / 420))
+    boxes = np.zeros((0, 4)) if boxes_xyxy is None else np.asarray(boxes_xyxy, dtype=np.float64)
+    points = np.zeros((0, 2)) if points_xy is None else np.asarray(points_xy, dtype=np.float64)
+    colours = palette([str(index) for index in range(len(boxes))]).tolist()
+    for index, (box, colour) in enumerate(zip(boxes, colours, strict=True)):
+        # Windows overlap: each is drawn a little further in than the one before it.
+        inset = thick * (1 + 2 * (index % 3))
+        x0, y0 = np.rint(box[:2] * scale).astype(int) + inset
+        x1, y1 = np.rint(box[2:] * scale).astype(int) - 1 - inset
+        cv2.rectangle(figure, (int(x0), int(y0)), (int(x1), int(y1)), colour, thick)
+    for x, y in np.rint((points + 0.5) * scale - 0.5).astype(int).tolist():
+        cv2.circle(figure, (x, y), 3 * thick, (0, 0, 0), -1, cv2.LINE_AA)
+        cv2.circle(figure, (x, y), 2 * thick, (255, 255, 255), -1, cv2.LINE_AA)
+    parts = [f"{len(boxes)} windows"] if len(boxes) else []
+    parts += [f"{len(points)} points"] if len(points) else []
+    remark = ", ".join(parts) or f"{rgb.shape[1]} x {rgb.shape[0]} pixels"
+    return attach_scale(figure, "margin, best to second word", remark)
+
+
+def _margin(scores: ScoreMap) -> NDArray[np.float32]:
+    """The best score less the second best at each place of the grid, (h, w) in [0, 1]."""
+    grid = scores.grid
+    # A word at a time: the grid of hundreds of words in float32 would be the largest thing here.
+    rest = np.ones(grid.shape[1:], dtype=np.float32)
+    best = np.zeros_like(rest)
+    second = np.zeros_like(rest)
+    for plane in grid:
+        score = plane.astype(np.float32)
+        rest -= score
+        second = np.maximum(second, np.minimum(best, score))
+        best = np.maximum(best, score)
+    rest = np.maximum(rest, 0.0)  # what the words leave is the background's
+    second = np.maximum(second, np.minimum(best, rest))
+    margin: NDArray[np.float32] = np.maximum(best, rest) - second
+    return margin

@@ -1,0 +1,120 @@
+"""The overlay: the photo, tinted and outlined by word, with its legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexiseg.visualize import canvas, legend
+from lexiseg.visualize.palette import palette
+
+if TYPE_CHECKING:
+    from lexiseg.results import Segmentation
+
+__all__ = ["overlay"]
+
+
+def overlay(
+    seg: Segmentation,
+    image: canvas.Image | None = None,
+    *,
+    alpha: float = 0.5,
+    outlines: bool = True,
+    legend: bool = True,
+    only: Sequence[str] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw what was found on the photo.
+
+    image: a path, PIL image or (H, W, 3) uint8 array; the picture kept in `seg` if it is left out.
+    alpha: weight of a word's colour over the photo, in [0, 1].
+    only: draw these words; the others are left as photo.
+
+    With a legend, return a figure for the eye, (H', W', 3) uint8: a small picture is enlarged by a
+    whole factor, a large one reduced to 2048 pixels on its longer side, and the panel stands
+    beside or under it. Without one, return exactly (H, W, 3).
+    """
+    canvas.check_fraction("alpha", alpha)
+    rgb = canvas.pixels(seg, image)
+    words = canvas.chosen(seg, only)
+    colours = palette(seg.words)
+    size_hw = canvas.figure_size(seg.label_map.shape) if legend else seg.label_map.shape
+    keep = np.full(len(seg.words) + 1, -1, seg.label_map.dtype)  # one more for -1, at the end
+    keep[words] = words
+    labels = keep[canvas.nearest(seg.label_map, size_hw)]
+    figure = _tint(canvas.scaled(rgb, size_hw), labels, colours, alpha)
+    if outlines:
+        figure = _outline(figure, labels, colours)
+    return _with_legend(figure, seg, words, colours) if legend else figure
+
+
+def _tint(
+    rgb: NDArray[np.uint8], labels: NDArray[np.integer], colours: NDArray[np.uint8], alpha: float
+) -> NDArray[np.uint8]:
+    """Colour the pixels of each word; the rest steps back a little, so that words stand out."""
+    import cv2
+
+    grey = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    quiet = cv2.addWeighted(rgb, 0.6, grey, 0.3, 0.0)
+    # Tinted over a paler photo: a yellow flower under blue would be green, which no legend shows.
+    pale = cv2.addWeighted(rgb, 1.0 - alpha, grey, alpha, 0.0)
+    table = np.concatenate([colours, np.zeros((1, 3), np.uint8)])
+    tinted = cv2.addWeighted(pale, 1.0 - alpha, table[labels], alpha, 0.0)
+    return np.where((labels >= 0)[..., None], tinted, quiet)
+
+
+def _outline(
+    rgb: NDArray[np.uint8], labels: NDArray[np.integer], colours: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Draw each word's borders as a light line of its colour on a soft dark one."""
+    import cv2
+
+    thick = max(1, round(max(labels.shape) / 420))
+    # Grown by a margin that is cut off again: a word that reaches the edge of the picture gets no
+    # line along that edge.
+    edge = thick + 3
+    rgb = np.pad(rgb, ((edge, edge), (edge, edge), (0, 0)), mode="edge")
+    labels = np.pad(labels, edge, mode="edge")
+    borders = []
+    for word in np.unique(labels[labels >= 0]).tolist():
+        mask = (labels == word).astype(np.uint8)
+        found, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        # A line around a speck would be larger than the speck.
+        borders.append(([line for line in found if len(line) > 8 * thick], colours[word]))
+    dark = rgb.copy()
+    for lines, _ in borders:
+        cv2.drawContours(dark, lines, -1, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    out: NDArray[np.uint8] = cv2.addWeighted(rgb, 0.6, dark, 0.4, 0.0).astype(np.uint8)
+    for lines, colour in borders:
+        light = tuple(int(c) for c in np.rint(0.7 * colour + 0.3 * 255))
+        cv2.drawContours(out, lines, -1, light, thick, cv2.LINE_AA)
+    return np.ascontiguousarray(out[edge:-edge, edge:-edge])
+
+
+def _with_legend(
+    figure: NDArray[np.uint8], seg: Segmentation, words: list[int], colours: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    names = [seg.words[k] for k in words]
+    shares = {name: seg.share(name) for name in names}
+    entries = [
+        legend.Entry(
+            name=name,
+            colour=(int(colours[k][0]), int(colours[k][1]), int(colours[k][2])),
+            share=shares[name],
+            score=float(seg.word_scores[k]),
+            count=int((seg.labels == name).sum()),
+        )
+        for k, name in zip(words, names, strict=True)
+        if shares[name] > 0
+    ]
+    entries.sort(key=lambda entry: -entry.share)
+    unknown = {item.word for item in seg.unknown}
+    absent = [name for name in names if shares[name] == 0 and name not in unknown]
+    notes = [f"not found: {', '.join(absent)}"] if absent else []
+    if not entries and not absent:
+        notes = ["nothing found"]
+    if unknown & set(names):
+        notes.append(f"not known: {', '.join(n for n in names if n in unknown)}")
+    return legend.attach(figure, entries, notes)
