@@ -32,7 +32,7 @@ def test_a_word_keeps_its_colour_where_none_before_it_takes_it() -> None:
     assert (palette(["sky", "dog", "tree"])[0] == alone).all()
     assert (palette(["Sky"])[0] == alone).all()
     words = ["sky", "dog", "tree", "sofa", "red car"]
-    assert (palette(words + ["猫"])[:5] == palette(words)).all()
+    assert (palette([*words, "猫"])[:5] == palette(words)).all()
 
 
 def test_more_words_than_colours_start_over() -> None:
