@@ -1,0 +1,161 @@
+"""Where a model computes, and in which number format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lexiseg.errors import OptionError, UnknownName
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Compute", "generator", "pick", "seeded"]
+
+_DTYPES = {
+    "fp32": "float32",
+    "float32": "float32",
+    "bf16": "bfloat16",
+    "bfloat16": "bfloat16",
+    "fp16": "float16",
+    "float16": "float16",
+}
+_SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device that is there, and the number format to compute in on it."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def device_name(self) -> str:
+        """The device as a flag would name it: "cpu", "cuda:0", "mps"."""
+        return str(self.device)
+
+    @property
+    def dtype_name(self) -> str:
+        """The number format as a flag would name it: "fp32", "bf16" or "fp16"."""
+        return _SHORT[str(self.dtype).removeprefix("torch.")]
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context in which fp32 models compute in `dtype` where that is safe."""
+        import torch
+
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def pick(device: str | None = None, dtype: str | None = None) -> Compute:
+    """Return the device and number format that were asked for, or the best that are there.
+
+    device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes CUDA, else MPS, else the CPU.
+    dtype: "fp32", "bf16", "fp16" or torch's names; None or "auto" takes bf16 on CUDA (fp16 where
+    the card lacks it) and on a CPU with instructions for it, and fp32 elsewhere: without such
+    instructions bf16 is slower than fp32.
+
+    Raises OptionError for a device that is not there, or a format that it cannot compute in.
+    """
+    import torch
+
+    found = _device(device)
+    if dtype is None or dtype == "auto":
+        return Compute(found, _best_dtype(found))
+    if dtype not in _DTYPES:
+        raise UnknownName.among("dtype", dtype, ("auto", *_SHORT.values()))
+    asked: torch.dtype = getattr(torch, _DTYPES[dtype])
+    if found.type == "cpu" and asked == torch.float16:
+        raise OptionError("fp16 is for GPUs, and the device is the CPU; use dtype fp32 or bf16")
+    return Compute(found, asked)
+
+
+def _device(name: str | None) -> torch.device:
+    import torch
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
+    if name is None or name == "auto":
+        return torch.device("cuda:0" if cuda else "mps" if mps else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
+        raise OptionError(f"the device is {name!r}; use auto, cpu, cuda, cuda:N or mps")
+    index = int(number or 0)
+    if kind == "cuda" and index >= cuda:
+        there = f"only cuda:0 to cuda:{cuda - 1}" if cuda > 1 else "only cuda:0"
+        why = _no_cuda() if cuda == 0 else f"this machine has {there}"
+        raise OptionError(f"the device is {name!r}, but {why}; use auto or cpu")
+    if kind == "mps" and not mps:
+        raise OptionError(
+            f"the device is {name!r}, but this machine or this PyTorch has no Metal; "
+            f"use auto or cpu"
+        )
+    if kind != "cuda" and index > 0:
+        raise OptionError(f"the device is {name!r}, but there is only one {kind}; use {kind}")
+    return torch.device(f"cuda:{index}" if kind == "cuda" else kind)
+
+
+def _no_cuda() -> str:
+    import torch
+
+    if torch.version.cuda is None:
+        return f"PyTorch {torch.__version__} is a build without CUDA"
+    return f"PyTorch {torch.__version__} finds no NVIDIA GPU"
+
+
+def _best_dtype(device: torch.device) -> torch.dtype:
+    import torch
+
+    if device.type == "cuda":
+        # From compute capability 8.0 (Ampere) on; older cards only emulate bf16.
+        newer = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if newer else torch.float16
+    if device.type == "cpu" and _cpu_has_bf16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    """Return whether the CPU multiplies bf16 itself: AMX or AVX-512 BF16 on x86, BF16 on ARM."""
+    import torch
+
+    # Only newer PyTorch has this; the older functions know x86 alone.
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is not None:
+        return any(capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
+
+
+def generator(seed: int, device: torch.device | None = None) -> torch.Generator:
+    """Return a random number generator of its own, which leaves torch's global one alone."""
+    import torch
+
+    return torch.Generator(device or "cpu").manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed Python's, NumPy's and torch's global generators, and put them back afterwards."""
+    import random
+
+    import numpy as np
+    import torch
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    # A generator of CUDA exists once CUDA does, and asking for it would start CUDA.
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    gpus = range(torch.cuda.device_count() if started else 0)
+    with torch.random.fork_rng(gpus):
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
