@@ -1,0 +1,190 @@
+"""The record of a checkpoint: all that must be known to fetch, trust and run its weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from lexiseg.errors import CheckpointError
+
+__all__ = ["Preprocessing", "Record", "WeightFile"]
+
+_ACTIVATIONS = frozenset({"gelu", "quick-gelu", "relu", "relu6", "silu"})
+_RESAMPLES = frozenset({"area", "bicubic", "bilinear"})
+_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of a checkpoint.
+
+    name: what the file is called in its folder, without a path.
+    sha256: 64 hexadecimal digits.
+    bytes: its exact size.
+    path: where it lies in the hub's repository, where that is not `name`.
+    url: its address, where it does not come from the hub.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    path: str = ""
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        # A name or path from outside must not lead out of its folder.
+        _check(_PLAIN_FILE.fullmatch(self.name) is not None, "file", self.name, "a plain file name")
+        _check(
+            re.fullmatch(r"[0-9a-f]{64}", self.sha256) is not None,
+            f"sha256 of {self.name}",
+            self.sha256,
+            "64 hexadecimal digits",
+        )
+        _check(self.bytes > 0, f"size of {self.name}", self.bytes, "a number of bytes above 0")
+        _check(
+            all(_PLAIN_FILE.fullmatch(part) for part in self.path.split("/")) or not self.path,
+            f"path of {self.name}",
+            self.path,
+            "a relative path",
+        )
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes a model's input: `(rgb / 255 - mean) / std` after scaling.
+
+    size: pixels of the short side that it was trained at; None where any will do.
+    mean, std: red, green, blue, for values in [0, 1].
+    """
+
+    size: int | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resample: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        _check(self.size is None or self.size > 0, "size", self.size, "pixels above 0, or null")
+        # Means of 0 to 255 are the usual mistake here.
+        _check(
+            len(self.mean) == 3 and all(0 <= value <= 1 for value in self.mean),
+            "mean",
+            self.mean,
+            "three numbers in [0, 1]",
+        )
+        _check(
+            len(self.std) == 3 and all(0 < value <= 1 for value in self.std),
+            "std",
+            self.std,
+            "three numbers in (0, 1]",
+        )
+        _check(self.resample in _RESAMPLES, "resample", self.resample, _one_of(_RESAMPLES))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One checkpoint, complete, checked at birth; raises CheckpointError where it is not.
+
+    name: as in `encoder="clip-vit-b16.openai"`.
+    family: the module under `models` that reads it.
+    licence, licence_url: the terms of the weights, which may differ from those of the code.
+    activation: of the network's blocks; running weights with another one is silently wrong.
+    embed_dim: D.
+    stride: pixels a cell of the dense grid (the patch size of a transformer).
+    repo, revision: repository on the hub and its full commit; both empty where the weights are
+        bundled, local, or at the addresses of the files.
+    gated: whether the hub asks its users to accept terms first.
+    """
+
+    name: str
+    family: str
+    files: tuple[WeightFile, ...]
+    licence: str
+    licence_url: str
+    preprocessing: Preprocessing
+    activation: str
+    embed_dim: int
+    stride: int
+    repo: str = ""
+    revision: str = ""
+    gated: bool = False
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        _check(
+            _NAME.fullmatch(self.name) is not None,
+            "name",
+            self.name,
+            "small letters, digits, dots and dashes",
+        )
+        for field in ("family", "licence", "licence_url"):
+            _check(bool(getattr(self, field)), field, getattr(self, field), "filled in")
+        names = [file.name for file in self.files]
+        _check(bool(names) and len(set(names)) == len(names), "files", names, "different names")
+        _check(
+            self.activation in _ACTIVATIONS, "activation", self.activation, _one_of(_ACTIVATIONS)
+        )
+        _check(self.embed_dim > 0, "embed_dim", self.embed_dim, "a number above 0")
+        _check(self.stride > 0, "stride", self.stride, "a number of pixels above 0")
+        if self.repo:
+            _check(
+                re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None,
+                "revision",
+                self.revision,
+                "a full commit of 40 hexadecimal digits, so that the weights cannot change",
+            )
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files together."""
+        return sum(file.bytes for file in self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values; `from_json` takes them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: object) -> Record:
+        """Return the record that JSON values describe; raises CheckpointError where it cannot."""
+        given = dict(_mapping("record", values))
+        files = given.get("files")
+        _check(isinstance(files, list | tuple), "files", files, "a list")
+        given["files"] = tuple(_build(WeightFile, "file", file) for file in given["files"])
+        shape = dict(_mapping("preprocessing", given.get("preprocessing")))
+        for field in ("mean", "std"):
+            if isinstance(shape.get(field), list):
+                shape[field] = tuple(shape[field])
+        given["preprocessing"] = _build(Preprocessing, "preprocessing", shape)
+        return _build(cls, "record", given)
+
+
+def _build(kind: type[S], what: str, values: object) -> S:
+    given = _mapping(what, values)
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(given) - known)
+    _check(not unknown, what, unknown, f"of the fields {', '.join(sorted(known))}")
+    try:
+        return kind(**given)
+    except (TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the checkpoint's {what} lacks a field or has one of a wrong type: {error}"
+        ) from error
+
+
+def _mapping(what: str, values: object) -> Mapping[str, Any]:
+    if isinstance(values, Mapping):
+        return values
+    raise CheckpointError(f"the checkpoint's {what} is {values!r}; it must be a JSON object")
+
+
+def _check(good: bool, what: str, got: object, expected: str) -> None:
+    if not good:
+        raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
+
+
+def _one_of(choices: frozenset[str]) -> str:
+    return f"one of {', '.join(sorted(choices))}"
