@@ -1,0 +1,9 @@
+"""The only door for pixels: pictures come in through `read` and go out through `write`."""
+
+from __future__ import annotations
+
+from lexiseg.imaging._files import write_bytes, write_text
+from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read
+from lexiseg.imaging._write import write
+
+__all__ = ["MAX_PIXELS", "Picture", "Source", "read", "write", "write_bytes", "write_text"]
