@@ -1,0 +1,272 @@
+"""The rules of the house that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+MODULES = sorted((SOURCE / "lexiseg").rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+# Rooms that are made of torch; every other module must load without it.
+OF_TORCH = ("lexiseg.models.", "lexiseg.stages.", "lexiseg.training.")
+
+
+def name_of(path: Path) -> str:
+    """Return the import name of a source file."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = [name_of(path) for path in MODULES if path.name != "__main__.py"]
+FILES = pytest.mark.parametrize("path", MODULES, ids=name_of)
+
+
+def python(code: str, *arguments: str) -> str:
+    """Run code in a fresh Python that sees the source, and return what it prints."""
+    environment = os.environ | {"PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "default"}
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    return run.stdout
+
+
+# Imports are light, and change nothing
+
+
+def test_importing_lexiseg_takes_under_300_ms() -> None:
+    code = "import time; t = time.perf_counter(); import lexiseg; print(time.perf_counter() - t)"
+    assert min(float(python(code)) for _ in range(5)) < 0.3
+
+
+LOAD = "import importlib, json, sys; [importlib.import_module(n) for n in json.loads(sys.argv[1])];"
+
+
+def test_only_the_rooms_of_torch_import_it() -> None:
+    light = [name for name in NAMES if not f"{name}.".startswith(OF_TORCH)]
+    heavy = ("torch", "cv2", "transformers", "gradio", "fastapi")
+    code = f"{LOAD} print([name for name in {heavy!r} if name in sys.modules])"
+    assert python(code, json.dumps(light)).strip() == "[]"
+
+
+def test_no_import_loads_transformers() -> None:
+    code = f"{LOAD} print([n for n in ('transformers', 'diffusers') if n in sys.modules])"
+    assert python(code, json.dumps(NAMES)).strip() == "[]"
+
+
+STATE = """
+import locale, logging, os, random, signal, sys, threading, warnings
+import cv2, numpy, PIL.Image, PIL.ImageFile, torch
+
+def state():
+    return {
+        "warning filters": list(warnings.filters),
+        "showwarning": warnings.showwarning,
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "locale": locale.setlocale(locale.LC_ALL),
+        "excepthook": sys.excepthook,
+        "recursion limit": sys.getrecursionlimit(),
+        "log level": logging.root.level,
+        "log handlers": list(logging.root.handlers),
+        "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)],
+        "threads": threading.active_count(),
+        "random": random.getstate(),
+        "numpy random": repr(numpy.random.get_state()),
+        "numpy errors": numpy.geterr(),
+        "numpy printing": {k: v for k, v in numpy.get_printoptions().items()},
+        "pixel limit": PIL.Image.MAX_IMAGE_PIXELS,
+        "truncated": PIL.ImageFile.LOAD_TRUNCATED_IMAGES,
+        "opencv threads": cv2.getNumThreads(),
+        "torch random": torch.get_rng_state().tolist(),
+        "torch threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "torch dtype": torch.get_default_dtype(),
+        "torch device": torch.get_default_device(),
+        "torch gradients": torch.is_grad_enabled(),
+        "torch precision": torch.get_float32_matmul_precision(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
+    }
+"""
+
+
+def test_importing_changes_nothing() -> None:
+    code = f"""{STATE}
+before = state()
+{LOAD}
+after = state()
+print([name for name in before if before[name] != after[name]])
+"""
+    assert python(code, json.dumps(NAMES)).strip() == "[]"
+
+
+# Files
+
+
+@FILES
+def test_a_file_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@FILES
+def test_a_file_belongs_to_a_package(path: Path) -> None:
+    # Import contracts, mypy and the wheel see real packages only.
+    assert (path.parent / "__init__.py").is_file()
+
+
+@FILES
+def test_nothing_is_unfinished_or_hidden(path: Path) -> None:
+    marks = r"NotImplementedError|\bTODO|\bFIXME|\bXXX|no cover|except( Base| )?Exception: *pass"
+    assert not re.findall(marks, path.read_text(encoding="utf-8"))
+
+
+def tracked() -> list[Path]:
+    """Return the files that belong to the project: git's, or all where there is no git."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listing.returncode == 0 and listing.stdout:
+        paths = [ROOT / name for name in listing.stdout.split("\0") if name]
+    else:
+        places = ("src", "tests", "benchmarks", "docs", "examples")
+        paths = [path for place in places for path in (ROOT / place).rglob("*")]
+    return [path for path in paths if path.is_file()]
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    # The brackets keep this very line from matching.
+    path_of_a_machine = re.compile(
+        rb"(?<![\w.])/(?:[h]ome/\w+|[U]sers/\w+|[r]oot|[o]pt|[w]ork)/|[C]:\\Users\\"
+    )
+    found = {}
+    for path in tracked():
+        content = path.read_bytes()
+        if b"\0" not in content[:8192] and (hit := path_of_a_machine.search(content)):
+            found[path.relative_to(ROOT).as_posix()] = hit[0]
+    assert found == {}
+
+
+# Public names
+
+
+def bound(tree: ast.Module) -> set[str]:
+    """Return the names that a module's top level binds, imports included."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+@FILES
+def test_all_is_exact_where_it_is_declared(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    declared = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and [ast.unparse(target) for target in node.targets] == ["__all__"]
+    ]
+    if not declared:
+        return
+    (names,) = declared
+    public = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+    }
+    assert len(set(names)) == len(names)
+    assert public - set(names) == set()
+    if path != SOURCE / "lexiseg" / "__init__.py":  # its names resolve when they are asked for
+        assert set(names) - bound(tree) == set()
+
+
+def test_every_public_name_of_the_root_is_there() -> None:
+    import lexiseg
+
+    names: list[str] = getattr(lexiseg, "__all__", [])
+    assert [name for name in names if not hasattr(lexiseg, name)] == []
+    assert set(names) <= set(dir(lexiseg))
+
+
+# Import contracts
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    code = "from importlinter.cli import lint_imports_command as lint; lint()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "--no-logo", "--no-cache"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root / "src")},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_import_contracts_are_kept() -> None:
+    run = lint_imports(ROOT)
+    assert run.returncode == 0, run.stdout
+
+
+def test_broken_import_contracts_are_noticed(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(SOURCE, tmp_path / "src", ignore=shutil.ignore_patterns("weights"))
+    broken = {
+        "stages/_a.py": "def f():\n    import lexiseg.models.b\n",
+        "models/b.py": "import lexiseg.methods.c\n",
+        "methods/c.py": "import transformers\n",
+        "methods/d.py": "import lexiseg.methods.c\n",
+        "_newroom.py": "import gradio\n",
+    }
+    for name, text in broken.items():
+        path = tmp_path / "src" / "lexiseg" / name
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(text)
+    run = lint_imports(tmp_path)
+    assert run.returncode == 1
+    for complaint in (
+        "lexiseg.models is not allowed to import lexiseg.methods",
+        "lexiseg.stages._a -> lexiseg.models.b",
+        "lexiseg.methods.c -> transformers",
+        "lexiseg.methods.d -> lexiseg.methods.c",
+        "lexiseg._newroom -> gradio",
+        "- lexiseg._newroom",
+    ):
+        assert complaint in run.stdout
+
+
+# Packaging
+
+
+def test_the_constraints_pin_every_requirement_within_its_range() -> None:
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pins[name] = version
+    extras = PROJECT["project"]["optional-dependencies"]
+    required = [*PROJECT["project"]["dependencies"], *extras["test"], *extras["lint"]]
+    for requirement in map(Requirement, required):
+        assert requirement.name in pins
+        assert requirement.specifier.contains(pins[requirement.name])
