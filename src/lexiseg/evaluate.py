@@ -163,10 +163,12 @@ def _column_words(
         )
     if photos.background_index is not None:
         chosen[photos.background_index] = "background"
-    if len(set(chosen)) < len(chosen):
-        twice = next(word for word in chosen if chosen.count(word) > 1)
-        raise OptionError(f"the word {twice!r} stands for two classes; give each its own")
-    return list(dict.fromkeys([*chosen, *extra_words]))
+    own = [word.casefold() for word in chosen]
+    for word in chosen:
+        if own.count(word.casefold()) > 1:
+            raise OptionError(f"the word {word!r} stands for two classes; give each its own")
+    extra = {word.casefold(): word for word in extra_words if word.casefold() not in own}
+    return [*chosen, *extra.values()]
 
 
 def _columns_of(

@@ -1,0 +1,57 @@
+"""Where and from what a benchmark ran: processor, versions, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def describe(device: str | None = None) -> dict[str, Any]:
+    """Return the machine as JSON values; `load` is the mean number of busy processes, 1 minute."""
+    import torch
+
+    cpu = _cpu_fields()
+    found = {
+        "cpu": cpu.get("model name", platform.processor() or platform.machine()),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "amx": "amx_tile" in cpu.get("flags", "").split(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "load": round(os.getloadavg()[0], 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": metadata.version("numpy"),
+    }
+    if device and device.startswith("cuda"):
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def commit() -> dict[str, Any]:
+    """Return the commit that was measured, and whether files under src differed from it."""
+    head = _git("rev-parse", "HEAD")
+    return {"id": head, "changed": bool(_git("status", "--porcelain", "--", "src"))}
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _cpu_fields() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    pairs = (line.partition(":") for line in path.read_text().splitlines() if ":" in line)
+    fields: dict[str, str] = {}
+    for key, _, value in pairs:
+        fields.setdefault(key.strip(), value.strip())
+    return fields

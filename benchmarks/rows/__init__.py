@@ -1,0 +1,17 @@
+"""The rows: each module measures one thing, and prints it as a table.
+
+A row has ABOUT (a line), NEEDS_DATA, `run(options) -> result`, and `table(result) -> Markdown`;
+where it has options of its own, `arguments(parser)` adds them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+NAMES = ("accuracy", "synonyms", "unknown", "shuffled", "joined", "speed", "size")
+
+
+def row(name: str) -> ModuleType:
+    """Return a row's module."""
+    return import_module(f"benchmarks.rows.{name}")
