@@ -2,6 +2,7 @@
 # there. Switches:
 #   PYTHON=/path/to/python   the Python that .venv is made with (default: the first that fits)
 #   TORCH_INDEX=cpu          PyTorch's own CPU build, without CUDA (or cu128, or a whole URL)
+#   DATA="DIR DIR"           data sets in the plain layout, for the benchmarks that need them
 #   PIP_QUIET=               let pip tell what it does
 
 VENV ?= .venv
@@ -9,12 +10,14 @@ BIN := $(VENV)/bin
 PYTHON ?=
 PIP_QUIET ?= -qq
 TORCH_INDEX ?=
+DATA ?=
 DEMO_OUT ?= demo-out
 DEMO_WORDS ?= cat; dog; bird|parrot; person; face; hair; flower; cup; food; car; road; sky; tree; grass; building; sofa|couch
 
 torch_url = $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),https://download.pytorch.org/whl/$(TORCH_INDEX))
 pip_install = $(BIN)/python -m pip install $(PIP_QUIET) --disable-pip-version-check \
 	$(if $(TORCH_INDEX),--extra-index-url $(torch_url)) -c constraints.txt
+bench_data = $(foreach folder,$(DATA),--data $(folder))
 
 .PHONY: help install demo test test-all lint bench bench-gpu clean
 
@@ -47,10 +50,10 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(bench_data)
 
 bench-gpu: $(VENV)/.installed
-	$(BIN)/python -m benchmarks --device cuda
+	$(BIN)/python -m benchmarks --device cuda $(bench_data)
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUT) lexiseg-out dist build
