@@ -28,8 +28,10 @@ def slow_counts(pred, truth, classes, reach):
         return found
 
     def close(points, others):
-        # Only used with a reach of 1, where the disc is the 4-neighbourhood.
-        return sum(any(abs(y - b) + abs(x - a) <= reach for b, a in others) for y, x in points)
+        def near(y, x):
+            return any((y - b) ** 2 + (x - a) ** 2 <= reach**2 for b, a in others)
+
+        return sum(near(y, x) for y, x in points)
 
     rows = []
     for index in range(classes):
@@ -38,12 +40,15 @@ def slow_counts(pred, truth, classes, reach):
     return rows
 
 
-def test_counts_equal_slow_code():
+@pytest.mark.parametrize("reach", [1, 3])
+def test_counts_equal_slow_code(reach):
     rng = np.random.default_rng(5)
-    pred, truth = rng.integers(0, 3, (9, 14)), rng.integers(0, 3, (9, 14))
-    pred[:, :6], truth[2:, :7] = 1, 1
-    got = boundary_counts(pred, truth, 4, tolerance=0.05)
-    np.testing.assert_array_equal(got, slow_counts(pred, truth, 4, 1))
+    pred = rng.integers(0, 3, (3, 5)).repeat(6, 0).repeat(6, 1).astype(np.int16)
+    truth = rng.integers(0, 3, (3, 5)).repeat(6, 0).repeat(6, 1).astype(np.uint8)
+    pred[3, 4:9], truth[10:, 20] = 2, 1
+    got = boundary_counts(pred, truth, 4, tolerance=reach / np.hypot(18, 30))
+    np.testing.assert_array_equal(got, slow_counts(pred, truth, 4, reach))
+    assert 0 < got[:3, 0].sum() < got[:3, 1].sum()
 
 
 def test_the_same_map_scores_one_and_the_edge_of_the_picture_is_no_outline():
