@@ -1,0 +1,101 @@
+"""From names to things that segment: methods, their presets, and the shorthand for encoders."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from lexiseg.errors import OptionError, UnknownName
+from lexiseg.registry import Registry
+
+__all__ = ["MethodInfo", "config_class", "load", "methods"]
+
+_DEFAULT = "dense"
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """One method: its name, a line about it, its presets, and the defaults of its Config."""
+
+    name: str
+    summary: str
+    presets: tuple[str, ...]
+    defaults: dict[str, Any]
+
+
+@cache
+def _registry() -> Registry[ModuleType]:
+    found: Registry[ModuleType] = Registry("method")
+    found.discover("lexiseg.methods", group="lexiseg.methods")
+    return found
+
+
+def methods() -> tuple[MethodInfo, ...]:
+    """Return every method that there is, by name."""
+    return tuple(_info(name, _registry().get(name)) for name in _registry().names())
+
+
+def _info(name: str, module: ModuleType) -> MethodInfo:
+    defaults = {
+        f.name: f.default_factory() if f.default_factory is not MISSING else f.default
+        for f in fields(module.Config)
+    }
+    return MethodInfo(name, module.SUMMARY, tuple(module.PRESETS), defaults)
+
+
+def _split(name: str) -> tuple[str, dict[str, Any]]:
+    """A method's name, or an encoder's name as a shorthand for ``dense`` with it."""
+    if name in _registry():
+        return name, {}
+    from lexiseg.checkpoints import names
+
+    if name in names():
+        return _DEFAULT, {"encoder": name}
+    raise UnknownName.among("method or checkpoint", name, [*_registry().names(), *names()])
+
+
+def config_class(name: str = _DEFAULT) -> type:
+    """Return the Config dataclass of a method. Raises UnknownName."""
+    found: type = _registry().get(_split(name)[0]).Config
+    return found
+
+
+def load(
+    name: str = _DEFAULT,
+    *,
+    preset: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+    **overrides: Any,
+) -> Any:
+    """Return a segmenter, ready to be called with a picture and words.
+
+    name: a method ("dense"), or an encoder's checkpoint ("tiny") as a shorthand for
+        ``load("dense", encoder="tiny")``.
+    preset: settings that belong together; see ``methods()``.
+    device, dtype: where and in what format to compute; None chooses the best that is there.
+    pull: download weights that are missing. Without it nothing is ever downloaded.
+    overrides: fields of the method's Config.
+
+    Raises UnknownName, OptionError, WeightsMissing, ExtraMissing.
+    """
+    method, fixed = _split(name)
+    module = _registry().get(method)
+    known = [f.name for f in fields(module.Config)]
+    for key in overrides:
+        if key not in known:
+            raise UnknownName.among(f"field of {method}'s Config", key, known)
+        if key in fixed and overrides[key] != fixed[key]:
+            raise OptionError(
+                f"load({name!r}) means {key} {fixed[key]!r}, but {key} {overrides[key]!r} is given "
+                f"too; write load({method!r}, {key}={overrides[key]!r})"
+            )
+    if preset is not None and preset not in module.PRESETS:
+        raise UnknownName.among(f"preset of {method}", preset, module.PRESETS)
+    chosen = module.PRESETS[preset] if preset is not None else {}
+    config = replace(module.Config(), **{**chosen, **fixed, **overrides})
+    return module.load(config, device=device, dtype=dtype, pull=pull, offline=offline)

@@ -1,0 +1,161 @@
+"""The bundled encoder: words and pictures in one space, from files inside the package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lexiseg.checkpoints import Checkpoint
+from lexiseg.device import Compute
+from lexiseg.errors import CheckpointError
+from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
+from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.protocols import SizePolicy
+from lexiseg.results import UnknownWord
+
+__all__ = ["TinyEncoder", "from_checkpoint"]
+
+
+class TinyEncoder:
+    """Encoder protocol over the bundled towers; see ``docs/methods/tiny.md`` for its card."""
+
+    size = SizePolicy(short_side=320, window=640, multiple=32)
+    same_word = 0.85
+
+    def __init__(
+        self,
+        net: VisionNet,
+        tower: TextTower,
+        tokenizer: Any,
+        known_words: Sequence[str],
+        compute: Compute,
+        *,
+        name: str = "tiny",
+        sha256: Mapping[str, str] | None = None,
+        unknown_below: float = 0.5,
+    ) -> None:
+        self.name = name
+        self.known_words = tuple(known_words)
+        self.unknown_below = unknown_below
+        self._compute = compute
+        self._net = net.eval().requires_grad_(False).to(compute.device)
+        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._tower = tower.eval().requires_grad_(False).to(compute.device)
+        self._tokenizer = tokenizer
+        self._sha256 = dict(sha256 or {})
+        self.scale = float(net.scale())
+        self._meanings: dict[str, Tensor] = {}
+
+    @property
+    def device_name(self) -> str:
+        return self._compute.device_name
+
+    @property
+    def dtype_name(self) -> str:
+        return self._compute.dtype_name
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        return self._sha256
+
+    @torch.inference_mode()
+    def meanings(self, phrases: Sequence[str]) -> Tensor:
+        """Return the meanings of phrases, (K, 384) float32, unit length; kept once computed."""
+        new = [p for p in dict.fromkeys(phrases) if p not in self._meanings]
+        for start in range(0, len(new), 256):
+            part = new[start : start + 256]
+            ids, mask = tokenise(self._tokenizer, part, self._tower.config.max_tokens)
+            made = self._tower(ids.to(self._compute.device), mask.to(self._compute.device))
+            self._meanings.update(zip(part, made, strict=True))
+        return torch.stack([self._meanings[p] for p in phrases])
+
+    @torch.inference_mode()
+    def text(self, words: Sequence[str], templates: Sequence[str] = ("{}",)) -> Tensor:
+        """Return the vectors of words, (K, D) float32, unit length: the mean over templates."""
+        versions = [self.meanings([t.format(w) for w in words]) for t in templates]
+        return self._net.project(F.normalize(torch.stack(versions).mean(0), dim=-1))
+
+    @torch.inference_mode()
+    def dense(self, rgb: Tensor) -> Tensor:
+        """Return the features of (B, H, W, 3) uint8 pictures, (B, H/4, W/4, D), unit length."""
+        with self._compute.autocast():
+            features: Tensor = self._net(self._pixels(rgb))
+        return F.normalize(features.float(), dim=-1)
+
+    @torch.inference_mode()
+    def pooled(self, rgb: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Return the mean feature of each mask, (N, D), or of each picture, (B, D), unit length.
+
+        A mask counts by the part of each 4x4 cell that it covers; an empty mask gives zeros.
+        """
+        features = self.dense(rgb)
+        if masks is None:
+            return F.normalize(features.mean((1, 2)), dim=-1)
+        cells = F.adaptive_avg_pool2d(masks[:, None].float(), tuple(features.shape[1:3]))[:, 0]
+        return F.normalize(torch.einsum("nhw,hwd->nd", cells, features[0]), dim=-1)
+
+    def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
+        """Return the words whose meaning is far from every word that had masks in training.
+
+        Far: the cosine of meanings to the nearest known word is below ``unknown_below``.
+        """
+        near = self.meanings(words) @ self._known.T
+        best, order = near.sort(dim=1, descending=True)
+        return tuple(
+            UnknownWord(
+                word,
+                tuple(self.known_words[int(i)] for i in order[k, :3]),
+                float(best[k, 0]),
+            )
+            for k, word in enumerate(words)
+            if float(best[k, 0]) < self.unknown_below
+        )
+
+    @cached_property
+    def _known(self) -> Tensor:
+        return self.meanings(self.known_words)
+
+    def _pixels(self, rgb: Tensor) -> Tensor:
+        x = rgb.to(self._compute.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
+    """Build the encoder from verified files. Raises CheckpointError where they do not fit."""
+    from tokenizers import Tokenizer
+
+    config = json.loads(checkpoint["config.json"].read_text("utf-8"))
+    net, tower = (
+        VisionNet(VisionConfig(**config["vision"])),
+        TextTower(TextConfig(**config["text"])),
+    )
+    _fill(net, checkpoint["vision.safetensors"])
+    _fill(tower, checkpoint["text.safetensors"])
+    return TinyEncoder(
+        net,
+        tower,
+        Tokenizer.from_file(str(checkpoint["tokenizer.json"])),
+        config["known_words"],
+        compute,
+        name=checkpoint.record.name,
+        sha256=checkpoint.sha256,
+        unknown_below=config["unknown_below"],
+    )
+
+
+def _fill(module: nn.Module, path: Path) -> None:
+    """Load fp16 weights into a float32 module: every name and shape must fit."""
+    from safetensors.torch import load_file
+
+    stored = {k: v.float() for k, v in load_file(path).items()}
+    try:
+        module.load_state_dict(stored, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit the model: {error}") from error

@@ -1,0 +1,1 @@
+"""Stages: pure functions on tensors and masks. They see protocols, never models."""

@@ -1,0 +1,1 @@
+"""Training: the recipes that made, and make again, what the package ships."""

@@ -1,0 +1,69 @@
+"""Write trained towers as the files that the package ships: fp16 safetensors and a manifest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from lexiseg.checkpoints import Preprocessing, Record, describe_files, write_manifest
+from lexiseg.models.tiny.text import TextTower
+from lexiseg.models.tiny.vision import VisionNet
+
+__all__ = ["write_bundle"]
+
+
+def _half(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.detach().half().contiguous() for k, v in module.state_dict().items()}
+
+
+def write_bundle(
+    out: Path,
+    net: VisionNet,
+    tower: TextTower,
+    tokenizer: Path,
+    *,
+    known_words: Sequence[str],
+    trained_words: Sequence[str],
+    unknown_below: float,
+    recipe: Mapping[str, object],
+) -> Path:
+    """Write vision.safetensors, text.safetensors, tokenizer.json, config.json, manifest.json.
+
+    known_words: the words that had masks. trained_words: all that the picture side met.
+    unknown_below: cosine to the nearest known word under which a word counts as unknown.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(_half(net), out / "vision.safetensors")
+    save_file(_half(tower), out / "text.safetensors")
+    shutil.copyfile(tokenizer, out / "tokenizer.json")
+    config = {
+        "vision": asdict(net.config),
+        "text": asdict(tower.config),
+        "known_words": list(known_words),
+        "trained_words": list(trained_words),
+        "unknown_below": unknown_below,
+        "recipe": dict(recipe),
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+    files = ("vision.safetensors", "text.safetensors", "tokenizer.json", "config.json")
+    record = Record(
+        name="tiny",
+        family="tiny",
+        files=describe_files(out, files),
+        licence="research use (some training sets are for research only; see the model card)",
+        licence_url="docs/model-card.md",
+        preprocessing=Preprocessing(size=320, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        activation="relu6",
+        embed_dim=net.config.dim,
+        stride=4,
+        notes="trained by `lexiseg train tiny`; ships inside the package",
+    )
+    write_manifest(out, record)
+    return out

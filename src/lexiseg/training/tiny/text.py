@@ -1,0 +1,197 @@
+"""Stage one of the recipe: distil the text tower from a sentence encoder over a wide vocabulary.
+
+A lemma's target is the middle between its own meaning and the mean of its synset's lemmas, so that
+rare synonyms ("moo-cow") stand where the everyday word stands. Templates aim at the bare noun.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lexiseg.models.sentence import SentenceEncoder
+from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
+from lexiseg.training.tiny.wordnet import read_nouns
+from lexiseg.training.tiny.words import ATTRIBUTES, TEMPLATES, spelled
+
+__all__ = ["Corpus", "TextRecipe", "build_corpus", "train_text"]
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """Everything that decides the text tower, but for the names to know."""
+
+    steps: int = 2200
+    batch: int = 448
+    rate: float = 2e-3
+    warmup: int = 100
+    weight_decay: float = 0.01
+    phrases: int = 30_000
+    structure: float = 4.0  # weight of the in-batch similarity matrix beside the cosine
+    known_share: float = 0.1  # part of every batch drawn from the names to know
+    chunks: int = 6
+    seed: int = 0
+    wordnet: str | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts, their target meanings (T, 384), unit length, and how often each is drawn."""
+
+    texts: list[str]
+    targets: Tensor
+    weights: np.ndarray
+    names: int  # the first so many texts are the names to know, in the order given
+
+
+def build_corpus(
+    names: Sequence[str], recipe: TextRecipe, teacher: Callable[[Sequence[str]], Tensor]
+) -> Corpus:
+    """Names to know first, then WordNet's nouns, then attribute and pair phrases."""
+    rng = np.random.default_rng(recipe.seed)
+    nouns = read_nouns(recipe.wordnet)
+    lemmas = [n.lemma for n in nouns]
+    where = {lemma: i for i, lemma in enumerate(lemmas)}
+    own = teacher(lemmas)
+    targets = own.clone()
+    for i, noun in enumerate(nouns):
+        kin = [where[s] for s in noun.synonyms if s in where]
+        if kin:
+            targets[i] = F.normalize(own[i] + F.normalize(own[kin].mean(0), dim=0), dim=0)
+
+    def meaning(phrases: Sequence[str]) -> Tensor:
+        out = teacher(phrases)
+        for k, phrase in enumerate(phrases):
+            if phrase in where:
+                out[k] = targets[where[phrase]]
+        return out
+
+    name_targets = meaning([spelled(n) for n in names])
+    everyday = [n.lemma for n in nouns if n.tagged > 0]
+    drawn = rng.choice(everyday, recipe.phrases)
+    attributes = rng.choice(ATTRIBUTES, recipe.phrases)
+    seconds = rng.choice(everyday + list(names), recipe.phrases)
+    phrases = []
+    for k, (a, b, adjective) in enumerate(zip(drawn, seconds, attributes, strict=True)):
+        shape = k % 4
+        if shape < 2:
+            phrases.append(f"{adjective} {b if shape else a}")
+        else:
+            phrases.append(f"{a} and {b}" if shape == 2 else f"{a} on the {b}")
+    texts = [n.lower() for n in names] + lemmas + phrases
+    tagged = np.array([n.tagged for n in nouns])
+    weights = np.concatenate(
+        [np.zeros(len(names)), 1.0 + 4.0 * (tagged > 0), np.full(len(phrases), 1.5)]
+    )
+    return Corpus(texts, torch.cat([name_targets, targets, teacher(phrases)]), weights, len(names))
+
+
+def _cached_corpus(names: Sequence[str], recipe: TextRecipe, path: Path) -> Corpus:
+    """The corpus with its targets; the teacher's minutes are spent once a folder."""
+    key = json.dumps([list(names), asdict(recipe)])
+    if path.is_file():
+        saved = torch.load(path, weights_only=True)
+        if saved["key"] == key:
+            return Corpus(
+                saved["texts"], saved["targets"], saved["weights"].numpy(), saved["names"]
+            )
+    corpus = build_corpus(names, recipe, SentenceEncoder())
+    torch.save(
+        {
+            "key": key,
+            "texts": corpus.texts,
+            "targets": corpus.targets,
+            "weights": torch.from_numpy(corpus.weights),
+            "names": corpus.names,
+        },
+        path,
+    )
+    return corpus
+
+
+def _varied(text: str, rng: np.random.Generator) -> str:
+    """Now and then a template or a plural around a bare noun; its target stays the noun's."""
+    roll = rng.random()
+    if roll < 0.2:
+        return str(rng.choice(TEMPLATES)).format(text)
+    if roll < 0.3 and not text.endswith("s"):
+        return text + ("es" if text.endswith(("ch", "sh", "x")) else "s")
+    return text
+
+
+def train_text(
+    names: Sequence[str],
+    out: Path,
+    recipe: TextRecipe | None = None,
+    config: TextConfig | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> TextTower:
+    """Train tokeniser and tower on ``names`` and WordNet; write ``tokenizer.json``, ``text.pt``."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    recipe, config = recipe or TextRecipe(), config or TextConfig()
+    torch.manual_seed(recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    corpus = _cached_corpus(names, recipe, out / "corpus.pt")
+    log(f"corpus: {len(corpus.texts)} texts")
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=config.vocab_size, special_tokens=["[UNK]"], show_progress=False
+    )
+    everyday = [t for t, w in zip(corpus.texts, corpus.weights, strict=True) if w != 1.0]
+    tokenizer.train_from_iterator(corpus.texts + everyday * 2 + list(TEMPLATES) * 50, trainer)
+    tokenizer.save(str(out / "tokenizer.json"))
+
+    tower = TextTower(config)
+    optimiser = torch.optim.AdamW(
+        tower.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
+    )
+    share = corpus.weights / corpus.weights.sum()
+    of_names = int(recipe.batch * recipe.known_share)
+    curve = []
+    for step in range(recipe.steps):
+        rng = np.random.default_rng([recipe.seed, step])
+        rows = np.concatenate(
+            [
+                rng.integers(0, corpus.names, of_names),
+                rng.choice(len(share), recipe.batch - of_names, p=share),
+            ]
+        )
+        texts = [_varied(corpus.texts[i], rng) for i in rows]
+        # Short and long texts apart: padding would cost more than the texts themselves.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        made = torch.cat(
+            [
+                tower(*tokenise(tokenizer, [texts[i] for i in part], config.max_tokens))
+                for part in np.array_split(order, recipe.chunks)
+            ]
+        )
+        wanted = corpus.targets[rows[order]]
+        rate = min(1.0, (step + 1) / recipe.warmup)
+        rate *= 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate * rate
+        direct = (1 - (made * wanted).sum(-1)).mean()
+        structure = (made @ made.T - wanted @ wanted.T).square().mean()
+        loss = direct + recipe.structure * structure
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
+        optimiser.step()
+        if step % 50 == 0 or step == recipe.steps - 1:
+            curve.append({"step": step, "cosine": 1 - direct.item(), "loss": loss.item()})
+            log(f"text {step}: cosine {1 - direct.item():.4f}, structure {structure.item():.5f}")
+    tower.eval()
+    torch.save(tower.state_dict(), out / "text.pt")
+    (out / "text-log.json").write_text(json.dumps(curve))
+    return tower
