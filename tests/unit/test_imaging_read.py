@@ -368,7 +368,7 @@ def test_float_pictures_are_refused(tmp_path: Path) -> None:
         imaging.read(path)
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif", "mpo"])
 def test_the_first_frame_of_several(tmp_path: Path, suffix: str) -> None:
     frames = [Image.new("RGB", (9, 5), colour) for colour in ("red", "green", "blue")]
     options = {"webp": {"lossless": True}}.get(suffix, {})
@@ -376,7 +376,7 @@ def test_the_first_frame_of_several(tmp_path: Path, suffix: str) -> None:
         tmp_path / f"m.{suffix}", frames[0], save_all=True, append_images=frames[1:], **options
     )
     picture = imaging.read(path)
-    assert (picture.rgb == [255, 0, 0]).all()
+    assert np.abs(picture.rgb.astype(int) - [255, 0, 0]).max() <= (3 if suffix == "mpo" else 0)
     assert picture.size_hw == (5, 9)
     assert picture.notes == ("holds several frames or pages: the first is used",)
 

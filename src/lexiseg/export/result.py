@@ -1,0 +1,99 @@
+"""What result.json holds about one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lexiseg.imaging import Picture
+from lexiseg.results import Segmentation
+
+__all__ = ["SCHEMA_VERSION", "result_json"]
+
+SCHEMA_VERSION = 1  # grows when a key changes its name or meaning, not when one is added
+
+
+def result_json(
+    seg: Segmentation,
+    *,
+    picture: Picture | None = None,
+    words: Iterable[str] | None = None,
+    files: Mapping[str, object] | None = None,
+) -> dict[str, Any]:
+    """Return a result as dicts, lists, strings and numbers, ready for json.dumps.
+
+    schema_version: 1.
+    image: file_name (None without a path), height, width in pixels, notes from reading it.
+    vocabulary: word, index in the label map, score in [0, 1], share of the picture in [0, 1] and
+        pixels, both of the label map, and whether the model knows the word.
+    instances: word, score, quality (or None), area in pixels, box_xywh in pixels, and rle, a
+        compressed COCO run length; any COCO tool reads it.
+    unknown: word, the nearest words that the model knows, similarity in [-1, 1].
+    files: as given. provenance: as `Provenance.to_json`.
+
+    picture: what was segmented, for its name and notes.
+    words: tell of these words alone. Raises WordNotAsked for one outside the vocabulary.
+    """
+    kept = list(seg.words) if words is None else list(dict.fromkeys(words))
+    strangers = {item.word for item in seg.unknown}
+    height, width = seg.size_hw
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "image": {
+            "file_name": picture.path.name if picture is not None and picture.path else None,
+            "height": height,
+            "width": width,
+            "notes": list(picture.notes) if picture is not None else [],
+        },
+        "vocabulary": [
+            {
+                "word": word,
+                "index": seg.index(word),
+                "score": _rounded(seg.word_scores[seg.index(word)]),
+                "share": _rounded(seg.share(word)),
+                "pixels": int(seg.pixels[seg.index(word)]),
+                "known": word not in strangers,
+            }
+            for word in kept
+        ],
+        "instances": _instances(seg, set(kept)),
+        "unknown": [
+            {
+                "word": item.word,
+                "nearest": list(item.nearest),
+                "similarity": _rounded(item.similarity),
+            }
+            for item in seg.unknown
+            if item.word in kept
+        ],
+        "files": dict(files or {}),
+        "provenance": seg.provenance.to_json(),
+    }
+
+
+def _instances(seg: Segmentation, words: set[str]) -> list[dict[str, Any]]:
+    chosen = seg[[i for i, word in enumerate(seg.labels.tolist()) if word in words]]
+    return [
+        {
+            "word": word,
+            "score": _rounded(score),
+            "quality": None if chosen.quality is None else _rounded(chosen.quality[i]),
+            "area": int(chosen.masks.areas[i]),
+            "box_xywh": [x0, y0, x1 - x0, y1 - y0],
+            "rle": rle,
+        }
+        for i, (word, score, (x0, y0, x1, y1), rle) in enumerate(
+            zip(
+                chosen.labels.tolist(),
+                chosen.scores.tolist(),
+                chosen.masks.boxes_xyxy.tolist(),
+                chosen.masks.to_rle(),
+                strict=True,
+            )
+        )
+    ]
+
+
+def _rounded(value: float) -> float:
+    """Return a number with six decimals: float32 has no more."""
+    return round(float(value), 6)
