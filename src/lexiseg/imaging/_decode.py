@@ -169,7 +169,9 @@ def _eight_bits(
         return np.ascontiguousarray(rgba[:, :, :3]), rgba[:, :, 3].copy()
     if image.mode == "CMYK":
         image = _without_ink(image)
-    return np.array(image.convert("RGB")), None
+    if image.mode != "RGB":  # converting copies, and large photos are large
+        image = image.convert("RGB")
+    return np.array(image), None
 
 
 def _sixteen_bits(image: Image.Image, file: BinaryIO | None) -> NDArray[np.uint16] | None:
