@@ -15,8 +15,9 @@ DEMO_OUT ?= demo-out
 DEMO_WORDS ?= cat; dog; bird|parrot; person; face; hair; flower; cup; food; car; road; sky; tree; grass; building; sofa|couch
 
 torch_url = $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),https://download.pytorch.org/whl/$(TORCH_INDEX))
-pip_install = $(BIN)/python -m pip install $(PIP_QUIET) --disable-pip-version-check \
-	$(if $(TORCH_INDEX),--extra-index-url $(torch_url)) -c constraints.txt
+pip_install = $(BIN)/python -m pip install $(PIP_QUIET) --disable-pip-version-check -c constraints.txt
+# From that index alone: beside PyPI, pip would take PyPI's build whenever the index is down.
+torch_install = $(if $(TORCH_INDEX),$(pip_install) --no-deps --index-url $(torch_url) torch)
 bench_data = $(foreach folder,$(DATA),--data $(folder))
 
 .PHONY: help install demo test test-all lint bench bench-gpu clean
@@ -63,6 +64,7 @@ clean:
 # The stamps: a second run installs nothing until the requirements change.
 $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing lexiseg into $(VENV) (PyTorch is large: some minutes the first time) ..."
+	@$(torch_install)
 	@$(pip_install) -e .
 	@touch $@
 
