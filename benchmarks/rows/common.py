@@ -14,7 +14,8 @@ def load(options: Namespace) -> Callable[..., Any]:
     """Return the method to be measured."""
     import lexiseg
 
-    return lexiseg.load(options.method, device=options.device)
+    segmenter: Callable[..., Any] = lexiseg.load(options.method, device=options.device)
+    return segmenter
 
 
 def open_data(options: Namespace) -> tuple[PlainDataset, ...]:
