@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from benchmarks import rows, store, tables
+from benchmarks.machine import Unmeasurable
+from lexiseg.errors import LexisegError
 
 
 def main(arguments: list[str]) -> int:
@@ -23,22 +25,30 @@ def main(arguments: list[str]) -> int:
         for path in stale:
             print(f"{'stale' if options.check else 'written'}: {path}")
         return 1 if options.check and stale else 0
+    complete = True
     for name in options.rows or rows.NAMES:
-        row = rows.row(name)
-        if row.NEEDS_DATA and not options.data:
-            if options.rows:
-                sys.exit(
-                    f"{name} needs --data DIR: a data set in the plain layout, or a folder of them"
-                )
-            print(f"{name}: left out, it needs --data DIR")
-            continue
-        print(f"{name}: {row.ABOUT}", flush=True)
-        result = row.run(options)
-        command = " ".join(["python -m benchmarks run", name, *_shown(options)])
-        path = store.write(f"{name}-{options.method}", command, result, options.device)
-        print(f"{row.table(result)}\n{path}", flush=True)
+        complete &= _run(name, options)
     tables.update()
-    return 0
+    return 0 if complete else 1
+
+
+def _run(name: str, options: argparse.Namespace) -> bool:
+    """Measure a row and keep its result; say why where that is not possible."""
+    row = rows.row(name)
+    if row.NEEDS_DATA and not options.data:
+        print(f"{name}: left out; it needs --data DIR, a data set or a folder of them")
+        return False
+    print(f"{name}: {row.ABOUT}", flush=True)
+    try:
+        result = row.run(options)
+    except (LexisegError, Unmeasurable) as error:
+        print(f"{name}: left out; {error}", flush=True)
+        return False
+    device = f"-{options.device}" if options.device not in (None, "cpu") else ""
+    command = " ".join(["python -m benchmarks run", name, *_shown(options)])
+    path = store.write(f"{name}-{options.method}{device}", command, result, options.device)
+    print(f"{row.table(result)}\n{path}", flush=True)
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:

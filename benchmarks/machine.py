@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class Unmeasurable(Exception):
+    """What a row needs is not on this machine."""
 
 
 def describe(device: str | None = None) -> dict[str, Any]:
@@ -37,12 +42,20 @@ def describe(device: str | None = None) -> dict[str, Any]:
 
 def commit() -> dict[str, Any]:
     """Return the commit that was measured, and whether files under src differed from it."""
-    head = _git("rev-parse", "HEAD")
-    return {"id": head, "changed": bool(_git("status", "--porcelain", "--", "src"))}
+    head = output(["git", "rev-parse", "HEAD"])
+    return {"id": head, "changed": bool(output(["git", "status", "--porcelain", "--", "src"]))}
 
 
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+def output(command: Sequence[str]) -> str:
+    """Run a command in the project's folder; return what it prints.
+
+    Raises Unmeasurable, with the last line that it left, where it fails.
+    """
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+        name = " ".join(command)
+        raise Unmeasurable(f"{name[:80]}... failed ({done.returncode}): {last}")
     return done.stdout.strip()
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.machine import ROOT
+from benchmarks.machine import ROOT, Unmeasurable
 from benchmarks.wordnet import PHYSICAL_ENTITY, Nouns
 
 # Classes whose first physical sense in WordNet is another thing than the one in the photos: the
@@ -55,7 +55,7 @@ def trained(method: str) -> Trained:
     """Read what a bundled model says about itself."""
     path = ROOT / "src" / "lexiseg" / "models" / method / "weights" / "config.json"
     if not path.is_file():
-        raise SystemExit(f"{path} is missing: this row needs the words that a model was trained on")
+        raise Unmeasurable(f"{path} is missing; it holds the words that the model was trained on")
     config = json.loads(path.read_text(encoding="utf-8"))
     known, words = config["known_words"], config["trained_words"]
     return Trained(_once(known), _once([*known, *words]))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from benchmarks.machine import Unmeasurable
+
 FOLDER = Path("/usr/share/wordnet")
 PHYSICAL_ENTITY = 1930
 _HYPERNYMS = ("@", "@i")
@@ -34,7 +36,7 @@ class Nouns:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         if not (folder / "data.noun").is_file():
-            raise SystemExit(f"{folder} holds no data.noun; apt-get install wordnet-base")
+            raise Unmeasurable(f"{folder} holds no data.noun; apt-get install wordnet-base")
         self.synsets = {one.number: one for one in _synsets(folder / "data.noun")}
         self.senses = dict(_senses(folder / "index.noun"))
         self._exceptions = dict(

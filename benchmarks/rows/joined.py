@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
+from benchmarks.machine import Unmeasurable
 from benchmarks.rows.common import estimate, load, markdown, open_data, percent, progress
 from lexiseg.datasets import PlainDataset
 from lexiseg.evaluate import Evaluation, evaluate
@@ -19,7 +20,7 @@ def run(options: Namespace) -> dict[str, Any]:
     joined = []
     for data, other in zip(sets, [*sets[1:], sets[0]], strict=True):
         if other is data:
-            raise SystemExit("joined needs two data sets at least; give a folder of them")
+            raise Unmeasurable("joined needs two data sets at least; give a folder of them")
         extra = _words(other)
         alone = evaluate(segmenter, data, progress=progress(data.name))
         both = evaluate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -10,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT
+from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "size of the wheel and of the weights inside it"
@@ -31,7 +30,7 @@ def run(options: Namespace) -> dict[str, Any]:
             folder,
             str(ROOT),
         ]
-        subprocess.run(command, check=True)
+        output(command)
         wheel = next(Path(folder).glob("*.whl"))
         with zipfile.ZipFile(wheel) as archive:
             parts = {part.filename: part.file_size for part in archive.infolist()}

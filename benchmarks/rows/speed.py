@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,7 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT
+from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown
 from benchmarks.wordnet import nouns
 
@@ -89,8 +88,7 @@ def _probe(options: Namespace, photo: Path, words: Any, *, runs: int) -> dict[st
         "runs": runs,
     }
     command = [sys.executable, "-m", "benchmarks.probe", json.dumps(job)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(output(command).splitlines()[-1])
     return found
 
 
@@ -100,7 +98,7 @@ def _command(options: Namespace, folder: Path, turn: int) -> float:
     command += ["--out", str(folder / f"out{turn}"), "--method", options.method]
     command += ["--device", options.device] if options.device else []
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    output(command)
     return time.perf_counter() - started
 
 
@@ -111,8 +109,4 @@ def _import_time() -> float:
         "assert 'torch' not in sys.modules; print(t)"
     )
     command = [sys.executable, "-c", code]
-    times = [
-        float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        for _ in range(5)
-    ]
-    return round(statistics.median(times), 3)
+    return round(statistics.median(float(output(command)) for _ in range(5)), 3)
