@@ -1,0 +1,119 @@
+"""The command `lexiseg`: finds the command's own file, runs it, and turns errors into exit codes.
+
+0 done · 1 some pictures failed · 2 bad input or usage · 3 nothing matched the words · 4 weights or
+an extra are missing · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from lexiseg.errors import LexisegError, UnknownName
+
+__all__ = ["main"]
+
+# Name -> what it does. Each command is the file of its name here, imported when it is called.
+COMMANDS = {
+    "segment": "find words in pictures",
+    "methods": "list the ways to segment",
+    "models": "list the weights; download them",
+    "info": "show what is installed and where it computes",
+    "bench": "measure time and memory on a picture",
+    "evaluate": "measure a method on a data set with masks",
+    "train": "train a model on a folder of data sets",
+}
+_FAULT = 1
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `lexiseg` with the arguments `argv` (those of the process if left out).
+
+    Return the exit code. An error is one line on stderr; with LEXISEG_DEBUG=1 in the environment
+    its traceback stands above it.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a word in a script that the terminal lacks
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except SystemExit as end:  # argparse, after --help
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        return _say("interrupted", _INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read the output has gone, as `head` does; what is buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAULT
+    except LexisegError as error:
+        _debug()
+        return _say(str(error), error.exit_code)
+    except MemoryError:
+        _debug()
+        return _say("not enough memory; use smaller pictures, fewer words, or another machine", 2)
+    except Exception as error:  # noqa: BLE001 - the outermost door: a fault of ours, told in a line
+        _debug()
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return _say(
+            f"a fault in lexiseg, not in what you asked ({what}); "
+            "run again with LEXISEG_DEBUG=1 and report what it prints",
+            _FAULT,
+        )
+
+
+def _run(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_help())
+        return 0 if args else 2
+    if args[0] in ("-V", "--version"):
+        from lexiseg._version import __version__
+
+        sys.stdout.write(f"lexiseg {__version__}\n")
+        return 0
+    name = args[0]
+    if name not in COMMANDS:
+        error = UnknownName.among("command", name, COMMANDS)
+        if Path(name).exists():
+            error = UnknownName(f"no command is named {name!r}; for a picture: lexiseg segment")
+        raise error
+    run = import_module(f"lexiseg.cli.{name}").run
+    return int(run(args[1:]))
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: lexiseg COMMAND ...",
+            "",
+            "Segment photos by words.",
+            "",
+            *lines,
+            "",
+            '  lexiseg segment photo.jpg sky tree "red car"',
+            "",
+            "lexiseg COMMAND --help   the options of a command",
+            "lexiseg --version        the version",
+            "",
+        ]
+    )
+
+
+def _say(message: str, code: int) -> int:
+    sys.stderr.write(f"lexiseg: {message}\n")
+    return code
+
+
+def _debug() -> None:
+    if os.environ.get("LEXISEG_DEBUG", "") not in ("", "0"):
+        import traceback
+
+        traceback.print_exc()

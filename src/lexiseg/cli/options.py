@@ -1,0 +1,99 @@
+"""The flags that commands share: which method, with what settings, where it computes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from lexiseg.cli.fields import overrides
+from lexiseg.cli.inputs import words
+from lexiseg.cli.parser import Parser
+from lexiseg.errors import OptionError, UnknownName
+
+__all__ = ["add_model_flags", "background", "load_segmenter", "thresholds"]
+
+
+def add_model_flags(parser: Parser, *, method: bool = True) -> None:
+    """Add the flags that choose and set a segmenter; without `method`, all but `--method`."""
+    group = parser.add_argument_group("the model")
+    if method:
+        group.add_argument("--method", metavar="NAME", help="see `lexiseg methods`")
+    group.add_argument("--encoder", metavar="NAME", help="see `lexiseg models`; or a folder")
+    group.add_argument("--preset", metavar="NAME", help="settings that belong together")
+    group.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        dest="settings",
+        help="any field of the method's Config; may be repeated",
+    )
+    group.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--dtype", help="auto, fp32, bf16, fp16")
+    group.add_argument("--pull", action="store_true", help="download weights that are missing")
+    group.add_argument("--offline", action="store_true", help="never connect to anything")
+
+
+def load_segmenter(args: argparse.Namespace, **fields: Any) -> Any:
+    """Return the segmenter that the flags describe.
+
+    fields: fields of the method's Config that other flags give; `--set` may not give them too.
+    """
+    from lexiseg import loading
+
+    names = ("encoder", "preset", "device", "dtype", "pull", "offline")
+    given = {name: getattr(args, name) for name in names if getattr(args, name)}
+    method = {} if args.method is None else {"name": args.method}
+    if args.settings:
+        settings = overrides(args.settings, loading.config_class(**method))
+        twice = sorted(set(settings) & set(fields))
+        if twice:
+            raise OptionError(f"--set gives {twice[0]!r}, which another flag gives too; give one")
+        fields = {**fields, **settings}
+    return loading.load(**method, **given, **fields)
+
+
+def thresholds(values: Sequence[str], asked: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of the Config that `--threshold 0.4` and `--threshold sky=0.25` give.
+
+    asked: the words; a threshold for another one raises UnknownName.
+    """
+    single: dict[str, Any] = {}
+    by_word: dict[str, float] = {}
+    for value in values:
+        word, equals, number = value.rpartition("=")
+        score = _score(number)
+        if equals:
+            word = word.strip()
+            if word not in asked:
+                raise UnknownName.among("word of this call", word, asked)
+            by_word[word] = score
+        elif "threshold" in single:
+            raise OptionError("--threshold is given twice; give one, and WORD=SCORE for words")
+        else:
+            single["threshold"] = score
+    return {**single, **({"word_thresholds": by_word} if by_word else {})}
+
+
+def background(value: str | None) -> dict[str, Any]:
+    """Return what `--background` hands to the segmenter: "default", "none", or words of one's own.
+
+    Nothing for a flag that was not given: the default is the segmenter's.
+    """
+    if value is None:
+        return {}
+    if value in ("default", "none"):
+        return {"background": None if value == "none" else value}
+    return {"background": words([value])}
+
+
+def _score(text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = -1.0
+    if not 0.0 <= score <= 1.0:
+        raise OptionError(
+            f"--threshold takes a score from 0 to 1, or WORD=SCORE as in sky=0.25; got {text!r}"
+        )
+    return score

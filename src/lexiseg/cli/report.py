@@ -1,0 +1,89 @@
+"""What `lexiseg segment` says about a picture: a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lexiseg.cli.table import table
+from lexiseg.results import Segmentation
+from lexiseg.visualize.legend import percent
+
+__all__ = ["Nearest", "describe", "stages"]
+
+
+def describe(name: str, seg: Segmentation, words: Sequence[str], folder: Path) -> str:
+    """Return the lines about one picture: each of `words`, and where the files are."""
+    height, width = seg.size_hw
+    unknown = {item.word: item for item in seg.unknown}
+    rows = [["word", "share", "score", "instances", ""]]
+    # Largest first; what was not found at the end, in the order asked.
+    for word in sorted(words, key=lambda word: -seg.share(word)):
+        if word in seg.found:
+            score = float(seg.word_scores[seg.index(word)])
+            share = percent(seg.share(word))
+            rows.append([word, share, f"{score:.2f}", str(len(seg[word])), ""])
+        elif word not in unknown:
+            rows.append([word, "-", "-", "-", "not found"])
+    stronger = _stronger_encoder(seg.provenance.encoder) if unknown else None
+    notes = []
+    for word in words:
+        if word not in unknown:
+            continue
+        if word not in seg.found:
+            rows.append([word, "-", "-", "-", "not known"])
+        near = ", ".join(unknown[word].nearest)
+        note = f"{seg.provenance.encoder} does not know {word!r}"
+        note += f"; the nearest words that it knows: {near}" if near else ""
+        note += f"; more words: --encoder {stronger}" if stronger else ""
+        notes.append(f"  {note}\n")
+    seconds = sum(seg.provenance.seconds.values())
+    head = f"{name}  {width} x {height}, {seconds:.2f} s\n"
+    return head + table(rows, right=(1, 2, 3)) + "".join(notes) + f"  -> {folder}\n"
+
+
+class Nearest:
+    """Remembers over a run whether any of the words was found, and what came nearest."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.found = False
+        self._words = words
+        self._best: tuple[float, str] = (0.0, "")
+        self._pictures = 0
+
+    def add(self, seg: Segmentation) -> None:
+        """Take the result of one more picture into account."""
+        self._pictures += 1
+        self.found = self.found or any(word in seg.found for word in self._words)
+        if seg.score_map is not None and not self.found:
+            for word in self._words:
+                best = float(seg.score_map.grid[seg.index(word)].max())
+                if best > self._best[0]:
+                    self._best = (best, word)
+
+    def nothing_found(self) -> str:
+        """Return the line for when no picture holds any of the words."""
+        asked = ", ".join(repr(word) for word in self._words)
+        where = "the picture" if self._pictures == 1 else f"{self._pictures} pictures"
+        score, word = self._best
+        near = f"; the best score anywhere is {score:.2f}, of {word!r} (--heatmap draws it)"
+        return f"nothing found in {where} for {asked}{near if word else ''}"
+
+
+def stages(seg: Segmentation) -> str:
+    """Return a line with the time of each stage and the settings, for `-v`."""
+    times = ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in seg.provenance.seconds.items())
+    config = ", ".join(f"{name}={value}" for name, value in seg.provenance.config.items())
+    where = f"{seg.provenance.device}, {seg.provenance.dtype}"
+    lines = [f"  {seg.provenance.method} on {where}: {times}", f"  {config}"]
+    return "\n".join([*lines, *(f"  note: {note}" for note in seg.provenance.notes)]) + "\n"
+
+
+def _stronger_encoder(current: str) -> str | None:
+    """Return the name of the smallest encoder that knows more words than `current` does."""
+    from lexiseg.checkpoints import get, names
+
+    others = [get(name) for name in names() if name != current]
+    # CLIP's text tower has read hundreds of millions of captions.
+    larger = [record for record in others if record.family == "clip"]
+    return min(larger, key=lambda record: record.bytes).name if larger else None

@@ -1,0 +1,183 @@
+"""`lexiseg segment`: find words in pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lexiseg.cli import inputs, options
+from lexiseg.cli.parser import Parser
+from lexiseg.cli.progress import Progress
+from lexiseg.errors import LexisegError, NothingFound, UnknownName
+
+if TYPE_CHECKING:
+    from lexiseg.imaging import Picture
+    from lexiseg.results import Segmentation
+
+__all__ = ["run"]
+
+_USAGE = """lexiseg segment PICTURE WORD... [options]
+       lexiseg segment --words "WORD; WORD" PICTURE... [options]"""
+_NOTES = """examples:
+  lexiseg segment photo.jpg sky tree "red car"
+  lexiseg segment --words "sky; sofa|couch; person -helmet" *.jpg --out results
+  lexiseg segment photo.jpg dog --threshold 0.3 --cutout
+
+A word may have synonyms ("sofa|couch") and exclude things ("person -helmet"). A PICTURE may be a
+folder or a pattern. Each picture gets a folder under --out: overlay.png, labels.png, result.json,
+masks/WORD.png.
+
+exit codes: 0 done, 1 some pictures failed, 2 bad input, 3 nothing matched, 4 weights or an extra
+are missing, 130 interrupted
+"""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to do: the pictures and their places, the words, those to write, the other flags."""
+
+    jobs: list[inputs.Job]
+    words: list[str]
+    shown: tuple[str, ...]
+    fields: dict[str, Any]
+    background: dict[str, Any]
+    args: argparse.Namespace
+
+    def read(self, job: inputs.Job) -> Picture:
+        from lexiseg import imaging
+
+        limit = self.args.max_pixels
+        return imaging.read(job.source, **({} if limit is None else {"max_pixels": limit}))
+
+
+def run(argv: list[str]) -> int:
+    """Run the command and return its exit code."""
+    task = _task(_parser().parse(argv))
+    # All that can be refused is, before a model is loaded: that takes seconds.
+    from lexiseg.cli import outputs, report
+
+    outputs.check_folder(task.args.out)
+    single = task.read(task.jobs[0]) if len(task.jobs) == 1 else None
+    segmenter = options.load_segmenter(task.args, **task.fields)
+
+    results: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    nearest = report.Nearest(task.shown)
+    talk = not (task.args.json or task.args.quiet)
+    with Progress(quiet=task.args.quiet) as progress:
+        for number, job in enumerate(task.jobs, start=1):
+            progress.step(number, len(task.jobs), str(job.source))
+            try:
+                picture = single or task.read(job)
+                seg, result = _segment(segmenter, picture, job, task)
+            except LexisegError as error:
+                if single is not None:
+                    raise
+                progress.clear()
+                sys.stderr.write(f"lexiseg: {error}\n")
+                failed.append({"picture": str(job.source), "error": str(error)})
+                continue
+            nearest.add(seg)
+            results.append({"picture": str(job.source), "folder": str(job.folder), **result})
+            if talk:
+                progress.clear()
+                sys.stdout.write(report.describe(str(job.source), seg, task.shown, job.folder))
+                sys.stdout.write(report.stages(seg) if task.args.verbose else "")
+                sys.stdout.flush()
+    if task.args.json:
+        document = {"pictures": results, "failed": failed}
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    if failed:
+        sys.stderr.write(f"lexiseg: {len(failed)} of {len(task.jobs)} pictures failed\n")
+        return 1
+    if not nearest.found:
+        raise NothingFound(nearest.nothing_found())
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("segment", "Find words in pictures.", usage=_USAGE, epilog=_NOTES)
+    add = parser.add_argument
+    add("items", nargs="*", metavar="PICTURE WORD", help="a picture, then words; or pictures")
+    group = parser.add_argument_group("what to find")
+    add = group.add_argument
+    add("--words", metavar='"W; W"', help="the words, for several pictures")
+    add(
+        "--threshold",
+        "--min-confidence",
+        metavar="SCORE",
+        action="append",
+        default=[],
+        help="keep what scores at least this, 0 to 1; or WORD=SCORE; may be repeated",
+    )
+    add(
+        "--background",
+        metavar='"W; W"',
+        help="what else competes with the words: default, none (every pixel gets a word), or words",
+    )
+    add(
+        "--only",
+        metavar="WORD",
+        action="append",
+        help="all words compete, only these are written; may be repeated",
+    )
+    group = parser.add_argument_group("output")
+    add = group.add_argument
+    add("--out", metavar="DIR", type=Path, default=Path("lexiseg-out"), help="(%(default)s)")
+    add("--json", action="store_true", help="print one JSON document instead of tables")
+    add("--heatmap", action="store_true", help="write a heat map a word")
+    add("--cutout", action="store_true", help="write a transparent cut-out a word")
+    add("--max-pixels", metavar="N", type=int, help="refuse larger pictures")
+    add("-v", "--verbose", action="store_true", help="draw and tell what the method looked at")
+    add("-q", "--quiet", action="store_true", help="print errors only")
+    options.add_model_flags(parser)
+    return parser
+
+
+def _task(args: argparse.Namespace) -> _Task:
+    """Check everything that the command line says; raises InputError."""
+    from lexiseg.prompts import Vocabulary
+
+    names, words = inputs.split(args.items, args.words)
+    asked = Vocabulary.parse(words).names
+    for word in args.only or ():
+        if word not in asked:
+            raise UnknownName.among("word of this call", word, asked)
+    return _Task(
+        jobs=inputs.plan(inputs.pictures(names), args.out),
+        words=words,
+        shown=tuple(w for w in asked if args.only is None or w in args.only),
+        fields=options.thresholds(args.threshold, asked),
+        background=options.background(args.background),
+        args=args,
+    )
+
+
+def _segment(
+    segmenter: Any, picture: Picture, job: inputs.Job, task: _Task
+) -> tuple[Segmentation, dict[str, Any]]:
+    """Segment a picture and write its files; return the result and what its JSON says."""
+    from lexiseg import visualize
+    from lexiseg.cli import outputs
+
+    looked_at = None
+    if task.args.verbose:
+        view = segmenter.prepare(picture)
+        seg = segmenter(view, task.words, **task.background)
+        looked_at = visualize.looked_at(seg, picture, boxes_xyxy=view.windows_xyxy)
+    else:
+        seg = segmenter(picture, task.words, **task.background)
+    result = outputs.write_results(
+        job.folder,
+        picture,
+        seg,
+        task.shown,
+        heatmaps=task.args.heatmap,
+        cutouts=task.args.cutout,
+        looked_at=looked_at,
+    )
+    return seg, result

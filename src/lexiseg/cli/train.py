@@ -1,0 +1,75 @@
+"""`lexiseg train`: train a model on a folder of data sets."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from lexiseg.cli.fields import replaced
+from lexiseg.cli.outputs import check_folder
+from lexiseg.cli.parser import Parser
+from lexiseg.errors import OptionError, UnknownName
+
+__all__ = ["run"]
+
+_MODELS = ("tiny",)
+_NOTES = """models:
+  tiny    the bundled model: a text tower, then the picture side
+
+DIR holds data sets in the plain layout, each with a split "train". The recipe's settings are
+fields of TinyRecipe: --set vision.rate=0.001. A run that was stopped goes on with --resume.
+"""
+
+
+def run(argv: list[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = Parser("train", "Train a model on a folder of data sets.", epilog=_NOTES)
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="what to train: tiny")
+    add("--data", metavar="DIR", type=Path, required=True, help="the data sets")
+    add("--backbone", metavar="FILE", type=Path, required=True, help="MobileNetV2 as .tflite")
+    add("--out", metavar="DIR", type=Path, required=True, help="for the state and the bundle")
+    add("--only", metavar="SET", action="append", help="train on this set; may be repeated")
+    add("--steps", metavar="N", type=int, help="steps of the picture side")
+    add("--stop-after", metavar="N", type=int, help="stop after N of them, to go on later")
+    add("--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    args = parser.parse(argv)
+    if args.model not in _MODELS:
+        raise UnknownName.among("model to train", args.model, _MODELS)
+    if not args.data.is_dir():
+        raise OptionError(f"--data {str(args.data)!r} is not a folder; give one with data sets")
+    if not args.backbone.is_file():
+        raise OptionError(f"--backbone {str(args.backbone)!r} is not a file; give the .tflite")
+    started = args.out.is_dir() and any(args.out.iterdir())
+    if started and not args.resume:
+        raise OptionError(
+            f"--out {str(args.out)!r} is not empty; go on with its run by --resume, "
+            "or give another folder"
+        )
+    check_folder(args.out)
+    from lexiseg.training.tiny import TinyRecipe, train_tiny
+
+    steps = [] if args.steps is None else [f"vision.steps={args.steps}"]
+    recipe = replaced(TinyRecipe(), [*args.settings, *steps])
+    begun = time.monotonic()
+
+    def log(line: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - begun:7.0f} s] {line}\n")
+        sys.stderr.flush()
+
+    bundle = train_tiny(
+        args.data,
+        args.backbone,
+        args.out,
+        recipe,
+        only=args.only,
+        log=log,
+        stop_after=args.stop_after,
+    )
+    if bundle is None:
+        sys.stdout.write(f"stopped after {args.stop_after} steps; go on with --resume\n")
+    else:
+        sys.stdout.write(f"{bundle}\n")
+    return 0

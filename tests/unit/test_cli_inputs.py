@@ -1,0 +1,271 @@
+"""What a command line names: pictures, words, places for results, file names, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from lexiseg import imaging
+from lexiseg.cli import inputs, options
+from lexiseg.cli.fields import overrides, replaced
+from lexiseg.cli.parser import Parser
+from lexiseg.cli.table import table
+from lexiseg.errors import LexisegError, OptionError, PictureError, PromptError, UnknownName
+
+
+def make_pictures(folder: Path, *names: str) -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
+        imaging.write(path, np.zeros((3, 5, 3), np.uint8))
+    return paths
+
+
+def test_a_picture_and_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_pictures(tmp_path, "a.png")
+    assert inputs.split(["a.png", "sky", "red car"], None) == (["a.png"], ["sky", "red car"])
+    assert inputs.split(["a.png", "sky; road ;"], None) == (["a.png"], ["sky", "road"])
+    assert inputs.split(["a.png", "b.png"], "sky;road") == (["a.png", "b.png"], ["sky", "road"])
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "no picture is given"),
+        (["a.png"], "no words to look for: lexiseg segment a.png WORD"),
+        (
+            ["a.png", "red car", "b.png"],
+            "'b.png' is a picture, not a word; for several pictures use --words: "
+            "lexiseg segment --words 'red car' a.png b.png",
+        ),
+        (["a.png", "b.png"], "lexiseg segment --words 'sky; road' a.png b.png"),
+        (["a.png", "gone.jpg", "sky"], "'gone.jpg' is a picture, not a word"),
+        (
+            ["sky", "a.png", "tree"],
+            "the picture comes first, then the words; perhaps: lexiseg segment a.png sky tree",
+        ),
+        (["a.png", "sub/"], "'sub/' is a picture, not a word"),
+    ],
+)
+def test_pictures_among_words_are_told(
+    items: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_pictures(tmp_path, "a.png", "b.png")
+    (tmp_path / "sub").mkdir()
+    with pytest.raises((PromptError, PictureError)) as caught:
+        inputs.split(items, None)
+    assert message in str(caught.value)
+
+
+def test_folders_and_patterns_stand_for_their_pictures(tmp_path: Path) -> None:
+    a, b = make_pictures(tmp_path / "in", "b.jpg", "A.PNG")
+    make_pictures(tmp_path / "in", ".hidden.png", "deep/c.png")
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    assert inputs.pictures([str(tmp_path / "in")]) == [b, a]
+    assert inputs.pictures([str(tmp_path / "in" / "*.jpg")]) == [a]
+    deep = inputs.pictures([str(tmp_path / "in" / "**" / "*.png")])
+    assert deep == [tmp_path / "in" / "deep" / "c.png"]
+    # Each once, however it is named.
+    again = [str(a), str(tmp_path / "in"), str(tmp_path / "in" / ".." / "in" / "b.jpg")]
+    assert inputs.pictures(again) == [a, b]
+    # A file that is named may end in anything, and may look like a pattern.
+    (odd,) = make_pictures(tmp_path, "odd[1].png")
+    assert inputs.pictures([str(odd)]) == [odd]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.jpg", "does not exist"),
+        ("a.pnG", "did you mean 'a.png'"),
+        ("empty", "holds no pictures"),
+        ("*.webp", "no picture matches the pattern"),
+    ],
+)
+def test_what_stands_for_no_picture_is_refused(name: str, message: str, tmp_path: Path) -> None:
+    make_pictures(tmp_path, "a.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PictureError) as caught:
+        inputs.pictures([str(tmp_path / name)])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sources", "folders"),
+    [
+        (["a/x.jpg", "b/y.png"], ["x", "y"]),
+        (["a/x.jpg", "a/x.png"], ["x.jpg", "x.png"]),
+        (["a/x.jpg", "b/x.jpg"], ["a/x", "b/x"]),
+        (["a/x.jpg", "b/X.jpg", "b/x.png"], ["a/x.jpg", "b/X.jpg", "b/x.png"]),
+        (["a/...jpg", "a/y.jpg"], ["_", "y"]),
+    ],
+)
+def test_every_picture_gets_a_folder_of_its_own(
+    sources: list[str], folders: list[str], tmp_path: Path
+) -> None:
+    jobs = inputs.plan([tmp_path / source for source in sources], tmp_path / "out")
+    assert [job.folder for job in jobs] == [tmp_path / "out" / folder for folder in folders]
+
+
+def test_clashes_are_refused(tmp_path: Path) -> None:
+    twins = [tmp_path / "a" / "p" / "x.jpg", tmp_path / "b" / "p" / "x.jpg"]
+    with pytest.raises(OptionError, match=r"two pictures would both go to .*p.x\.jpg"):
+        inputs.plan(twins, tmp_path / "out")
+    inside = tmp_path / "out" / "overlay" / "overlay.png"
+    with pytest.raises(OptionError, match="where the picture 'overlay.png' lies"):
+        inputs.plan([inside], tmp_path / "out")
+
+
+def test_file_names_are_safe_and_distinct() -> None:
+    words = [
+        "red car",
+        "a/b",
+        "a\\b",
+        "../../etc",
+        "con",
+        "é" * 90,
+        "Dog",
+        "dog",
+        "...",
+        "猫",
+        "a:b",
+    ]
+    names = inputs.file_names(words)
+    assert names[0] == "red car"
+    assert names[1:3] == ["a_b", "a_b-2"]
+    assert "/" not in names[3]
+    assert not names[3].startswith(".")
+    assert names[4] == "_con"
+    assert len(names[5].encode()) <= 100
+    assert names[5] == "é" * 50
+    assert names[6:] == ["Dog", "dog-2", "_", "猫", "a_b-3"]
+    assert len({name.casefold() for name in names}) == len(words)
+
+
+@dataclass(frozen=True)
+class Part:
+    steps: int = 5
+    rate: float = 0.1
+
+
+@dataclass(frozen=True)
+class Config:
+    short_side: int | None = None
+    overlap: float = 0.25
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    templates: str | tuple[str, ...] = "plain"
+    background: tuple[str, ...] = ()
+    refine: Literal["guided", "none"] = "guided"
+    box: tuple[int, int] = (1, 2)
+    word_thresholds: Mapping[str, float] = field(default_factory=dict)
+    part: Part = field(default_factory=Part)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("short_side=320", 320),
+        ("short-side=none", None),
+        ("overlap=0.5", 0.5),
+        ("overlap=1", 1.0),
+        ("flip=true", True),
+        ("flip=Off", False),
+        ("scales=0.5, 1, 1.5", (0.5, 1.0, 1.5)),
+        ("scales=2", (2.0,)),
+        ("templates=photo", "photo"),
+        ("templates={}; a photo of a {}", ("{}", "a photo of a {}")),
+        ("background=sky; red, white and blue", ("sky", "red, white and blue")),
+        ("refine=none", "none"),
+        ("box=3,4", (3, 4)),
+        ("word_thresholds=sky=0.2; red car=0.5", {"sky": 0.2, "red car": 0.5}),
+    ],
+)
+def test_settings_are_read_as_the_type_of_their_field(text: str, value: Any) -> None:
+    (name,) = overrides([text], Config)
+    assert overrides([text], Config)[name] == value
+    assert type(overrides([text], Config)[name]) is type(value)
+    assert name == text.partition("=")[0].replace("-", "_")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("overlapp=1", "did you mean 'overlap'"),
+        ("overlap", "--set takes field=value, got 'overlap'"),
+        ("overlap=much", "--set overlap takes a number, got 'much'"),
+        ("short_side=3.5", "--set short_side takes a whole number, got '3.5'"),
+        ("flip=maybe", "--set flip takes true or false, got 'maybe'"),
+        ("refine=guide", "did you mean 'guided'"),
+        ("box=1,2,3", "--set box takes 2 values, got '1,2,3'"),
+        ("part=1", "--set cannot write part"),
+    ],
+)
+def test_a_wrong_setting_is_told(text: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        overrides([text], Config)
+    assert message in str(caught.value)
+
+
+def test_settings_reach_into_parts() -> None:
+    config = replaced(Config(), ["overlap=0.5", "part.steps=7"])
+    assert config == Config(overlap=0.5, part=Part(steps=7))
+    with pytest.raises(UnknownName, match="did you mean 'part'"):
+        replaced(Config(), ["parts.steps=7"])
+    with pytest.raises(OptionError, match="twice"):
+        replaced(Config(), ["part.steps=7", "part.steps=8"])
+
+
+def test_thresholds_for_all_words_and_for_one() -> None:
+    asked = ("sky", "a=b")
+    assert options.thresholds([], asked) == {}
+    assert options.thresholds(["0.4"], asked) == {"threshold": 0.4}
+    assert options.thresholds(["sky=0.25", "0.5", "a=b=1"], asked) == {
+        "threshold": 0.5,
+        "word_thresholds": {"sky": 0.25, "a=b": 1.0},
+    }
+    for wrong in ("much", "1.5", "-0.1", "nan", "sky=", "sky=2"):
+        with pytest.raises(OptionError, match="a score from 0 to 1"):
+            options.thresholds([wrong], asked)
+    with pytest.raises(UnknownName, match="did you mean 'sky'"):
+        options.thresholds(["sk=0.3"], asked)
+    with pytest.raises(OptionError, match="twice"):
+        options.thresholds(["0.3", "0.4"], asked)
+
+
+def test_background_as_the_segmenter_takes_it() -> None:
+    assert options.background(None) == {}
+    assert options.background("default") == {"background": "default"}
+    assert options.background("none") == {"background": None}
+    assert options.background("wall; floor;") == {"background": ["wall", "floor"]}
+
+
+def test_usage_errors_are_one_line_with_a_hint() -> None:
+    parser = Parser("segment", "Find words.")
+    parser.add_argument("items", nargs="*")
+    parser.add_argument("--threshold")
+    parser.add_argument("--repeats", type=int)
+    assert parser.parse(["a", "--threshold", "1", "b"]).items == ["a", "b"]
+    for line, message in {
+        "a --treshold 0.3": "there is no option '--treshold'; did you mean '--threshold'?",
+        "a --thresh=0.3": "there is no option '--thresh=0.3'; did you mean '--threshold'?",
+        "a --zzz": "there is no option '--zzz'; see lexiseg segment --help",
+        "a --threshold": "expected one argument; see lexiseg segment --help",
+        "a --repeats x": "invalid int value: 'x'; see lexiseg segment --help",
+    }.items():
+        with pytest.raises(LexisegError) as caught:
+            parser.parse(line.split())
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_tables_align_letters_that_take_two_places() -> None:
+    text = table([["word", "share", ""], ["猫", "4.0 %", "x"], ["dog", "31.0 %", ""]], right=(1,))
+    assert text == "  word   share\n  猫     4.0 %  x\n  dog   31.0 %\n"
+    assert table([]) == ""
