@@ -9,9 +9,12 @@ Every name below is imported when it is first used: importing the package loads 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from lexiseg._rooms import make_callable
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
@@ -53,13 +56,23 @@ _HOMES = {
     "Segmentation": "lexiseg.results:Segmentation",
     "UnknownWord": "lexiseg.results:UnknownWord",
     "Vocabulary": "lexiseg.prompts:Vocabulary",
-    "checkpoints": "lexiseg.checkpoints:records",
+    "checkpoints": "lexiseg.checkpoints",
     "config_class": "lexiseg.loading:config_class",
     "errors": "lexiseg.errors",
-    "evaluate": "lexiseg.evaluate:evaluate",
+    "evaluate": "lexiseg.evaluate",
     "load": "lexiseg.loading:load",
-    "methods": "lexiseg.loading:methods",
+    "methods": "lexiseg.methods",
 }
+
+# These are rooms and functions at once.
+make_callable(
+    __name__,
+    {
+        "checkpoints": "lexiseg.checkpoints:records",
+        "evaluate": "lexiseg.evaluate:evaluate",
+        "methods": "lexiseg.loading:methods",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -72,3 +85,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps `lexiseg.methods`, `.checkpoints` and `.evaluate` the functions that they are.
+
+    Importing the submodule of the same name would put the module in their place.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

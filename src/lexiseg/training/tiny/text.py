@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lexiseg.models.sentence import SentenceEncoder
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
+from lexiseg.training.state import save_whole
 from lexiseg.training.tiny.wordnet import read_nouns
 from lexiseg.training.tiny.words import ATTRIBUTES, TEMPLATES, spelled
 
@@ -38,6 +39,7 @@ class TextRecipe:
     structure: float = 4.0  # weight of the in-batch similarity matrix beside the cosine
     known_share: float = 0.1  # part of every batch drawn from the names to know
     chunks: int = 6
+    save_every: int = 200
     seed: int = 0
     wordnet: str | None = None
 
@@ -104,16 +106,14 @@ def _cached_corpus(names: Sequence[str], recipe: TextRecipe, path: Path) -> Corp
                 saved["texts"], saved["targets"], saved["weights"].numpy(), saved["names"]
             )
     corpus = build_corpus(names, recipe, SentenceEncoder())
-    torch.save(
-        {
-            "key": key,
-            "texts": corpus.texts,
-            "targets": corpus.targets,
-            "weights": torch.from_numpy(corpus.weights),
-            "names": corpus.names,
-        },
-        path,
-    )
+    kept = {
+        "key": key,
+        "texts": corpus.texts,
+        "targets": corpus.targets,
+        "weights": torch.from_numpy(corpus.weights),
+        "names": corpus.names,
+    }
+    save_whole(path, kept)
     return corpus
 
 
@@ -158,8 +158,15 @@ def train_text(
     )
     share = corpus.weights / corpus.weights.sum()
     of_names = int(recipe.batch * recipe.known_share)
-    curve = []
-    for step in range(recipe.steps):
+    curve: list[dict[str, float]] = []
+    state, start = out / "text-state.pt", 0
+    if state.is_file():
+        saved = torch.load(state, weights_only=True)
+        tower.load_state_dict(saved["tower"])
+        optimiser.load_state_dict(saved["optimiser"])
+        start, curve = saved["step"], saved["curve"]
+        log(f"text tower: going on from step {start}")
+    for step in range(start, recipe.steps):
         rng = np.random.default_rng([recipe.seed, step])
         rows = np.concatenate(
             [
@@ -191,7 +198,17 @@ def train_text(
         if step % 50 == 0 or step == recipe.steps - 1:
             curve.append({"step": step, "cosine": 1 - direct.item(), "loss": loss.item()})
             log(f"text {step}: cosine {1 - direct.item():.4f}, structure {structure.item():.5f}")
+        if (step + 1) % recipe.save_every == 0:
+            save_whole(
+                state,
+                {
+                    "tower": tower.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": step + 1,
+                    "curve": curve,
+                },
+            )
     tower.eval()
-    torch.save(tower.state_dict(), out / "text.pt")
+    save_whole(out / "text.pt", tower.state_dict())
     (out / "text-log.json").write_text(json.dumps(curve))
     return tower

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from lexiseg.models.tiny.backbone import FROZEN_BLOCKS, MobileNetV2
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.training.state import save_whole
 from lexiseg.training.tiny.losses import WordBank, head_loss, points_at, word_loss
 from lexiseg.training.tiny.pictures import Batch, PictureSet, Sampling, batches
 
@@ -176,22 +176,15 @@ def train_vision(
                 curve.flush()
                 log(json.dumps(line))
             if (step + 1) % recipe.save_every == 0 or step + 1 == end:
-                _save(state, net, average, optimiser, step + 1)
+                save_whole(
+                    state,
+                    {
+                        "net": net.state_dict(),
+                        "average": average.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "step": step + 1,
+                    },
+                )
     return average
 
 
-def _save(
-    path: Path, net: VisionNet, average: VisionNet, optimiser: torch.optim.Optimizer, step: int
-) -> None:
-    """Write the state beside its place, then put it there: a kill leaves the old one whole."""
-    beside = path.with_suffix(".tmp")
-    torch.save(
-        {
-            "net": net.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": step,
-        },
-        beside,
-    )
-    os.replace(beside, path)
