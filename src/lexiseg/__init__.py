@@ -9,9 +9,7 @@ Every name below is imported when it is first used: importing the package loads 
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lexiseg._rooms import make_callable
@@ -85,17 +83,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """Keeps `lexiseg.methods`, `.checkpoints` and `.evaluate` the functions that they are.
-
-    Importing the submodule of the same name would put the module in their place.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
