@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class View:
 
 
 class ColourFinder:
-    """Finds "red", "green" and "blue"; knows no "unicorn"; fails on pictures with a white corner."""
+    """Finds red, green and blue; knows no unicorn; fails on pictures with a white corner."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, Any] = {}
@@ -95,7 +95,7 @@ def finder(monkeypatch: pytest.MonkeyPatch) -> ColourFinder:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a.png: red above green, blue in its lower right corner."""
     monkeypatch.chdir(tmp_path)
     rgb = np.zeros((*SIZE_HW, 3), np.uint8)
@@ -103,7 +103,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     rgb[20:] = COLOURS["green"]
     rgb[30:, 50:] = COLOURS["blue"]
     imaging.write(tmp_path / "a.png", rgb)
-    yield tmp_path
+    return tmp_path
 
 
 def run(*args: object) -> int:

@@ -118,7 +118,7 @@ def test_clashes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"two pictures would both go to .*p.x\.jpg"):
         inputs.plan(twins, tmp_path / "out")
     inside = tmp_path / "out" / "overlay" / "overlay.png"
-    with pytest.raises(OptionError, match="where the picture 'overlay.png' lies"):
+    with pytest.raises(OptionError, match=r"where the picture 'overlay\.png' lies"):
         inputs.plan([inside], tmp_path / "out")
 
 

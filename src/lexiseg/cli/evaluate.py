@@ -15,8 +15,8 @@ from lexiseg.errors import OptionError
 
 __all__ = ["run"]
 
-_NOTES = """FOLDER holds dataset.json, SPLIT/images and SPLIT/masks. METHOD is a method or, for short,
-an encoder, as in `lexiseg evaluate tiny --data FOLDER`.
+_NOTES = """FOLDER holds dataset.json, SPLIT/images and SPLIT/masks. METHOD is a method, or, for
+short, an encoder, as in `lexiseg evaluate tiny --data FOLDER`.
 """
 
 
