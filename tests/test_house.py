@@ -209,6 +209,25 @@ def test_every_public_name_of_the_root_is_there() -> None:
     assert set(names) <= set(dir(lexiseg))
 
 
+def test_a_room_and_a_function_of_one_name_are_both_there() -> None:
+    code = """
+import lexiseg
+first = lexiseg.evaluate, lexiseg.checkpoints, lexiseg.methods
+import lexiseg.evaluate, lexiseg.checkpoints.store, lexiseg.methods.dense
+assert first == (lexiseg.evaluate, lexiseg.checkpoints, lexiseg.methods)
+from lexiseg.checkpoints import names
+from lexiseg.loading import methods
+assert lexiseg.methods() == methods()
+assert lexiseg.methods.dense.SUMMARY in {method.summary for method in lexiseg.methods()}
+assert lexiseg.checkpoints.names is names
+try:
+    lexiseg.evaluate("a", "b", "c", "too", "many")
+except TypeError as error:
+    print(error)
+"""
+    assert python(code).startswith("evaluate() takes")
+
+
 # Import contracts
 
 
