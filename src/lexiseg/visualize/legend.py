@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lexiseg.visualize.text import Pen
 
-__all__ = ["FAINT", "INK", "PAPER", "Entry", "attach", "pen_for"]
+__all__ = ["FAINT", "INK", "PAPER", "Entry", "attach", "pen_for", "percent"]
 
 PAPER = (252, 252, 250)
 INK = (28, 30, 34)

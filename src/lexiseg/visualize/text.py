@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pen"]
+__all__ = ["Pen", "printable"]
 
 
 @dataclass(frozen=True)

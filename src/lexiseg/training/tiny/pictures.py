@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from lexiseg.datasets import PlainDataset
 from lexiseg.training.tiny.words import mirrored
 
-__all__ = ["Batch", "PictureSet", "Sampling", "is_dev", "load_set", "load_unlabelled", "make_batch"]
+__all__ = [
+    "Batch",
+    "PictureSet",
+    "Sampling",
+    "batches",
+    "is_dev",
+    "load_set",
+    "load_unlabelled",
+    "make_batch",
+]
 
 _DEV_SHARE = 16  # one photo of sixteen is kept out of training, to choose settings on
 
