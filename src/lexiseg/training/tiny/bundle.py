@@ -66,4 +66,6 @@ def write_bundle(
         notes="trained by `lexiseg train tiny`; ships inside the package",
     )
     write_manifest(out, record)
+    for file in out.iterdir():
+        file.chmod(0o644)  # safetensors writes for the owner alone, and a wheel keeps that
     return out

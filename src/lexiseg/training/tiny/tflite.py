@@ -28,7 +28,10 @@ def _tensors(path: Path) -> list[tuple[int, np.ndarray, np.ndarray]]:
         raise InputError(f"no ImageNet backbone at {path}; name the .tflite file with --backbone")
     model = tflite.Model.GetRootAsModel(path.read_bytes(), 0)
     graph = model.Subgraphs(0)
-    kinds: dict[type[np.generic], int] = {np.uint8: tflite.TensorType.UINT8, np.int32: tflite.TensorType.INT32}
+    kinds: dict[type[np.generic], int] = {
+        np.uint8: tflite.TensorType.UINT8,
+        np.int32: tflite.TensorType.INT32,
+    }
 
     def values(index: int, dtype: type[np.generic]) -> np.ndarray:
         tensor = graph.Tensors(index)

@@ -186,5 +186,3 @@ def train_vision(
                     },
                 )
     return average
-
-
