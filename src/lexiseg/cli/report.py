@@ -73,10 +73,17 @@ class Nearest:
 def stages(seg: Segmentation) -> str:
     """Return a line with the time of each stage and the settings, for `-v`."""
     times = ", ".join(f"{name} {1000 * s:.0f} ms" for name, s in seg.provenance.seconds.items())
-    config = ", ".join(f"{name}={value}" for name, value in seg.provenance.config.items())
+    config = ", ".join(f"{name}={_brief(v)}" for name, v in seg.provenance.config.items())
     where = f"{seg.provenance.device}, {seg.provenance.dtype}"
     lines = [f"  {seg.provenance.method} on {where}: {times}", f"  {config}"]
     return "\n".join([*lines, *(f"  note: {note}" for note in seg.provenance.notes)]) + "\n"
+
+
+def _brief(value: object) -> str:
+    """A setting in a few letters: of a long list, its length."""
+    if isinstance(value, tuple | list) and len(value) > 4:
+        return f"({len(value)} values)"
+    return str(value)
 
 
 def _stronger_encoder(current: str) -> str | None:

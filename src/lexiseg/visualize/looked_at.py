@@ -52,9 +52,8 @@ def looked_at(
     for x, y in np.rint((points + 0.5) * scale - 0.5).astype(int).tolist():
         cv2.circle(figure, (x, y), 3 * thick, (0, 0, 0), -1, cv2.LINE_AA)
         cv2.circle(figure, (x, y), 2 * thick, (255, 255, 255), -1, cv2.LINE_AA)
-    parts = [f"{len(boxes)} windows"] if len(boxes) else []
-    parts += [f"{len(points)} points"] if len(points) else []
-    remark = ", ".join(parts) or f"{rgb.shape[1]} x {rgb.shape[0]} pixels"
+    counts = ((len(boxes), "window"), (len(points), "point"))
+    remark = ", ".join(f"{n} {what}{'s' * (n > 1)}" for n, what in counts if n)
     return attach_scale(figure, "margin, best to second word", remark)
 
 

@@ -18,8 +18,10 @@ __all__ = ["palette"]
 # stay clear of black, white and grey, which photos are full of.
 _RINGS = ((0.72, 0.19), (0.60, 0.21), (0.84, 0.15), (0.50, 0.17), (0.76, 0.09))
 _HUES = 24
-# Two words closer than this in OKLab are hard to tell apart as tints; about 12 words fit.
+# Two words closer than this are hard to tell apart as tints. Lightness counts half: that of a tint
+# is also the photo's.
 _FAR_ENOUGH = 0.15
+_LIGHTNESS = 0.5
 
 
 def palette(words: Sequence[str]) -> NDArray[np.uint8]:
@@ -29,17 +31,19 @@ def palette(words: Sequence[str]) -> NDArray[np.uint8]:
     to the next; only a word that would look like one before it gives way.
     """
     rgb, lab = _candidates()
+    lab = lab * [_LIGHTNESS, 1.0, 1.0]
+    ring = np.arange(len(lab)) // _HUES
     chosen = np.zeros(len(words), dtype=np.intp)
     gap = np.full(len(lab), np.inf)  # of each candidate to the nearest colour already taken
     for index, word in enumerate(words):
         if not gap.any():  # every candidate is taken: start over
             gap[:] = np.inf
         own = zlib.crc32(word.casefold().encode()) % _HUES
-        pick = own
-        if gap[own] < _FAR_ENOUGH:
-            to_own = np.linalg.norm(lab - lab[own], axis=1)
-            far = gap >= min(_FAR_ENOUGH, float(gap.max()))
-            pick = int(np.where(far, to_own, np.inf).argmin())
+        # Its own colour, or the nearest one that is far from all before it, vivid ones first; when
+        # none is left, the farthest.
+        order = ring + np.linalg.norm(lab - lab[own], axis=1)
+        far = gap >= min(_FAR_ENOUGH, float(gap.max()))
+        pick = int(np.where(far, order, np.inf).argmin())
         chosen[index] = pick
         gap = np.minimum(gap, np.linalg.norm(lab - lab[pick], axis=1))
     return rgb[chosen].copy()
