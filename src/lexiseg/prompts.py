@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lexiseg._templates import EIGHTY, SEVEN
 from lexiseg.errors import PromptError
 
 __all__ = ["DEFAULT_BACKGROUND", "TEMPLATES", "Query", "Vocabulary", "Word"]
@@ -21,6 +22,8 @@ DEFAULT_BACKGROUND = (
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "plain": ("{}",),
     "photo": ("{}", "a photo of a {}", "a photo of the {}"),
+    "imagenet-7": SEVEN,
+    "imagenet-80": EIGHTY,
 }
 
 _LONGEST = 200

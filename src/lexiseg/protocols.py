@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from lexiseg.results import UnknownWord
 
-__all__ = ["Encoder", "KnowsItsLimits", "SizePolicy"]
+__all__ = ["Encoder", "KnowsItsLimits", "LastBlock", "OpenEncoder", "SizePolicy"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,75 @@ class Encoder(Protocol):
         """Return one vector a mask, (N, D), unit length; without masks one a picture, (B, D).
 
         rgb: (B, H, W, 3) uint8; with masks B is 1, and masks are (N, H, W) bool.
+        """
+
+
+class LastBlock(Protocol):
+    """The last attention of an encoder, opened: how it is read out decides what a cell says.
+
+    Tokens are one that stands for the picture, then the cells by rows: T = 1 + h * w.
+    """
+
+    @property
+    def tokens(self) -> Tensor:
+        """What enters the block, (B, T, W) float32."""
+
+    @property
+    def q(self) -> Tensor:
+        """Queries of the tokens, (B, heads, T, d)."""
+
+    @property
+    def k(self) -> Tensor:
+        """Keys, (B, heads, T, d)."""
+
+    @property
+    def v(self) -> Tensor:
+        """Values, (B, heads, T, d)."""
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Cells: rows and columns."""
+
+    @property
+    def kept(self) -> Mapping[int, Tensor]:
+        """What earlier blocks returned, by their index."""
+
+    @property
+    def attention(self) -> Mapping[int, Tensor]:
+        """Attention maps of earlier blocks, (B, heads, T, T), rows summing to 1, by their index."""
+
+    def project(self, values: Tensor) -> Tensor:
+        """The attention's output projection: (B, heads, T, d) -> (B, T, W)."""
+
+    def complete(self, attended: Tensor) -> Tensor:
+        """The rest of the block, where it has one: residual connections and MLP, (B, T, W)."""
+
+    def finish(self, tokens: Tensor) -> Tensor:
+        """Take tokens, (B, T, W) or without the first one, to the words' space, unit length.
+
+        Returns (B, h, w, D) float32.
+        """
+
+
+@runtime_checkable
+class OpenEncoder(Encoder, Protocol):
+    """An encoder whose last attention can be read out in other ways than its own."""
+
+    def trunk(
+        self,
+        rgb: Tensor,
+        *,
+        positions: str = "scale",
+        ragged: str = "stretch",
+        keep: Collection[int] = (),
+        attention: Collection[int] = (),
+    ) -> LastBlock:
+        """Run everything before the last attention.
+
+        rgb: (B, H, W, 3) uint8, of any size. positions: how position embeddings are resized,
+        "scale" or "size". ragged: what becomes of sides that are no multiples of a cell:
+        "stretch" leaves the remainder out, "pad" adds as much of the mean colour to both sides.
+        keep, attention: blocks, counted from 0, of which to keep what they return, and their maps.
         """
 
 

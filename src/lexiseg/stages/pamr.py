@@ -1,0 +1,59 @@
+"""Pixel-adaptive mask refinement: maps flow between pixels of like colour.
+
+PAMR (Araslanov and Roth, CVPR 2020, arXiv 2005.08104), with the settings of SCLIP and NACLIP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["affinities", "pamr"]
+
+_AROUND = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
+
+
+def affinities(pixels: Tensor, dilations: Sequence[int] = (8, 16)) -> Tensor:
+    """How alike each pixel and its neighbours are, (8 * dilations, H, W), summing to 1.
+
+    pixels: (3, H, W) float. Neighbours are the eight at each distance, borders repeated. Per
+    channel the difference is divided by a tenth of the standard deviation of all neighbours
+    (the pixel itself among them, once a dilation); the softmax is over minus its mean.
+    """
+    around = _neighbours(pixels, dilations)
+    everything = torch.cat([around, pixels[:, None].expand(-1, len(dilations), -1, -1)], 1)
+    spread = everything.std(1, keepdim=True)
+    far = (around - pixels[:, None]).abs() / (1e-8 + 0.1 * spread)
+    return (-far.mean(0)).softmax(0)
+
+
+def pamr(
+    maps: Tensor, alike: Tensor, steps: int = 10, dilations: Sequence[int] = (8, 16)
+) -> Tensor:
+    """Each step gives a pixel the mean of its neighbours, weighted by ``alike``; (C, H, W)."""
+    for _ in range(steps):
+        mixed = torch.zeros_like(maps)
+        planes = iter(alike)
+        for dilation in dilations:
+            padded = F.pad(maps[None], [dilation] * 4, mode="replicate")[0]
+            for y, x in _AROUND:
+                mixed += next(planes) * _shifted(padded, y, x, dilation)
+        maps = mixed
+    return maps
+
+
+def _neighbours(maps: Tensor, dilations: Sequence[int]) -> Tensor:
+    """The neighbours of every pixel, (C, 8 * dilations, H, W)."""
+    out = []
+    for dilation in dilations:
+        padded = F.pad(maps[None], [dilation] * 4, mode="replicate")[0]
+        out += [_shifted(padded, y, x, dilation) for y, x in _AROUND]
+    return torch.stack(out, 1)
+
+
+def _shifted(padded: Tensor, y: int, x: int, dilation: int) -> Tensor:
+    height, width = padded.shape[1] - 2 * dilation, padded.shape[2] - 2 * dilation
+    return padded[:, y * dilation : y * dilation + height, x * dilation : x * dilation + width]

@@ -1,0 +1,180 @@
+"""Sliding windows as SCLIP and its successors run them (they all share this harness).
+
+The picture is scaled, looked at through windows of one size, and every window's logits are
+enlarged to the window; where windows overlap, logits are averaged, and the average is enlarged to
+the picture. All of that is linear, and it is separable: along each axis it is one matrix from the
+cells of all windows to the pixels of the picture. So the logits of any part of the picture are two
+small products, and are never held for all words and pixels at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lexiseg.protocols import LastBlock, OpenEncoder
+
+__all__ = ["Look", "Windows", "logits", "look", "paper_size", "spans"]
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a picture is looked at.
+
+    short_side: pixels that the short side is scaled to, the long one to 2,048 at most.
+    crop, stride: of the windows, in pixels of the scaled picture.
+    positions, ragged: as in ``OpenEncoder.trunk``.
+    flip: look at the mirrored picture too, and average.
+    """
+
+    short_side: int
+    crop: int
+    stride: int
+    positions: str = "scale"
+    ragged: str = "stretch"
+    flip: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """What was seen, as a value: further words cost no second encoding.
+
+    cells: (rows, columns, h, w, D) features of each window's cells, unit length.
+    rows, columns: where windows begin and end, in pixels of the scaled picture.
+    work_hw: the scaled picture's size. size_hw: the picture's own. padding: pixels that each
+    window was padded with above and on its left. reach_hw: what a window's cells cover, in pixels,
+    padding included.
+    """
+
+    cells: Tensor
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+    work_hw: tuple[int, int]
+    size_hw: tuple[int, int]
+    padding: tuple[int, int]
+    reach_hw: tuple[int, int]
+
+    @property
+    def windows(self) -> tuple[tuple[int, int, int, int], ...]:
+        """All windows as y0, x0, y1, x1 in the scaled picture."""
+        return tuple((y0, x0, y1, x1) for y0, y1 in self.rows for x0, x1 in self.columns)
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """The scaled picture's size in cells, rounded."""
+        h, w = self.cells.shape[2:4]
+        return (
+            max(1, round(self.work_hw[0] * h / self.reach_hw[0])),
+            max(1, round(self.work_hw[1] * w / self.reach_hw[1])),
+        )
+
+    @cached_property
+    def to_picture(self) -> tuple[Tensor, Tensor]:
+        """The matrices of both axes: (H, rows * h) and (W, columns * w)."""
+        return self.to_size(self.size_hw)
+
+    def to_size(self, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """The same for another size than the picture's own."""
+        made = [
+            _axis(spans, self.cells.shape[2 + i], self.reach_hw[i], self.padding[i],
+                  self.work_hw[i], size_hw[i])
+            for i, spans in enumerate((self.rows, self.columns))
+        ]  # fmt: skip
+        return made[0].to(self.cells.device), made[1].to(self.cells.device)
+
+
+def paper_size(size_hw: tuple[int, int], short_side: int, long_side: int = 2048) -> tuple[int, int]:
+    """The size that mmcv's ``Resize(scale=(2048, S), keep_ratio=True)`` gives."""
+    factor = min(long_side / max(size_hw), short_side / min(size_hw))
+    return max(1, int(size_hw[0] * factor + 0.5)), max(1, int(size_hw[1] * factor + 0.5))
+
+
+def spans(length: int, crop: int, stride: int) -> tuple[Span, ...]:
+    """Windows along one side: every ``stride`` pixels, the last ones moved back to the border."""
+    count = max(length - crop + stride - 1, 0) // stride + 1
+    ends = (min(i * stride + crop, length) for i in range(count))
+    return tuple((max(end - crop, 0), end) for end in ends)
+
+
+def look(
+    encoder: OpenEncoder,
+    rgb: NDArray[np.uint8],
+    how: Look,
+    read: Callable[[LastBlock], Tensor],
+    *,
+    batch: int = 8,
+) -> Windows:
+    """Look at a picture (H, W, 3) through windows, ``batch`` of them at a time.
+
+    read: how the last attention is read out (``stages.attention``).
+    """
+    import cv2
+
+    size_hw = (rgb.shape[0], rgb.shape[1])
+    work_hw = paper_size(size_hw, how.short_side)
+    scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    rows, columns = (spans(side, how.crop, how.stride) for side in work_hw)
+    views = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])
+    parts = []
+    for start in range(0, len(views), batch):
+        pixels = torch.from_numpy(views[start : start + batch])
+        seen = _cells(encoder, pixels, how, read)
+        if how.flip:
+            seen = (seen + _cells(encoder, pixels.flip(2), how, read).flip(2)) / 2
+        parts.append(seen)
+    cells = torch.cat(parts).unflatten(0, (len(rows), len(columns)))  # type: ignore[no-untyped-call]
+    window_hw = (views.shape[1], views.shape[2])
+    padding, reach_hw = (0, 0), window_hw
+    if how.ragged == "pad":
+        missing = [-side % encoder.size.multiple for side in window_hw]
+        padding = (missing[0] // 2, missing[1] // 2)
+        reach_hw = (window_hw[0] + missing[0], window_hw[1] + missing[1])
+    return Windows(cells, rows, columns, work_hw, size_hw, padding, reach_hw)
+
+
+def logits(seen: Windows, vectors: Tensor) -> Tensor:
+    """Cosines of words and the cells of all windows, (Q, rows * h, columns * w) float32."""
+    maps = torch.einsum("rchwd,qd->qrhcw", seen.cells, vectors.to(seen.cells))
+    return maps.flatten(3, 4).flatten(1, 2)
+
+
+def _cells(
+    encoder: OpenEncoder, pixels: Tensor, how: Look, read: Callable[[LastBlock], Tensor]
+) -> Tensor:
+    block = encoder.trunk(pixels, positions=how.positions, ragged=how.ragged)
+    with torch.inference_mode():
+        return block.finish(read(block))
+
+
+def _axis(
+    spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int, size: int
+) -> Tensor:
+    """The matrix of one axis, (size, windows * cells): enlarge, cut, average, enlarge."""
+    enlarge = _bilinear(cells, reach)
+    joined = torch.zeros(work, len(spans), cells, dtype=torch.float64)
+    count = torch.zeros(work, 1, 1, dtype=torch.float64)
+    for i, (start, end) in enumerate(spans):
+        joined[start:end, i] += enlarge[padding : padding + end - start]
+        count[start:end] += 1
+    return (_bilinear(work, size) @ (joined / count).flatten(1)).float()
+
+
+def _bilinear(given: int, wanted: int) -> Tensor:
+    """The matrix of torch's bilinear interpolation without aligned corners, (wanted, given)."""
+    places = ((torch.arange(wanted, dtype=torch.float64) + 0.5) * given / wanted - 0.5).clamp_min(0)
+    lower = places.long()
+    upper = (lower + 1).clamp_max(given - 1)
+    part = places - lower
+    matrix = torch.zeros(wanted, given, dtype=torch.float64)
+    rows = torch.arange(wanted)
+    matrix[rows, lower] += 1 - part
+    matrix[rows, upper] += part
+    return matrix
