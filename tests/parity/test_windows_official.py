@@ -1,0 +1,129 @@
+"""SCLIP, NACLIP and ClearCLIP, from picture to label map, against outputs of their official code.
+
+The golden files were made by ``tests/parity/golden/make_windows.py``, which names commits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from tests.parity.golden.make_windows import MEAN, STD, weights
+
+from lexiseg.checkpoints import Preprocessing
+from lexiseg.device import pick
+from lexiseg.models.clip.config import ClipConfig
+from lexiseg.models.clip.encoder import ClipEncoder
+from lexiseg.models.clip.model import Clip
+from lexiseg.models.clip.tokenizer import tokenizer
+from lexiseg.stages.attention import readout
+from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.pamr import affinities, pamr
+from lexiseg.stages.sliding import Look, Windows, logits, look
+from lexiseg.stages.winners import Rules, winners
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def encoder() -> ClipEncoder:
+    state = weights()
+    mean = (MEAN[0] / 255, MEAN[1] / 255, MEAN[2] / 255)
+    std = (STD[0] / 255, STD[1] / 255, STD[2] / 255)
+    return ClipEncoder(
+        Clip.of(ClipConfig.of(state, "quick-gelu"), state),
+        tokenizer(),
+        Preprocessing(None, mean, std),
+        pick("cpu", "fp32"),
+        name="test",
+    )
+
+
+@dataclass
+class Golden:
+    commit: str
+    rgb: NDArray[np.uint8]
+    words: WordVectors
+    logits: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    score: NDArray[np.float32]
+
+
+def golden(name: str) -> Golden:
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        owners = torch.from_numpy(file["owners"])
+        words = WordVectors(torch.from_numpy(file["vectors"]), owners, int(owners.max()) + 1, 0)
+        return Golden(
+            str(file["commit"]), file["rgb"], words, file["logits"], file["labels"], file["score"]
+        )
+
+
+def full(seen: Windows, words: WordVectors) -> torch.Tensor:
+    vertical, level = seen.to_picture
+    return vertical @ logits(seen, words.vectors) @ level.T
+
+
+def compare(
+    want: Golden, seen: Windows, rules: Rules, maps: torch.Tensor, threshold: float
+) -> None:
+    # Conditions under which agreement is worth something.
+    shares = np.bincount(want.labels.reshape(-1)) / want.labels.size
+    assert (shares > 0).sum() >= 10
+    assert shares.max() <= 0.3
+    np.testing.assert_allclose(maps[:, ::6, ::6].numpy(), want.logits, atol=1e-4)
+    thresholds = np.full(want.words.count, threshold, np.float32)
+    thresholds[0] = 0
+    found = winners([seen], want.words, Rules(rules.scale, thresholds, rules.area, rules.refine))
+    labels = np.where(found.owner < 0, 0, found.owner)  # below the threshold: class 0
+    differ = labels != want.labels
+    assert differ.mean() <= 1e-4
+    best = maps.topk(2, 0).values
+    margins = (best[0] - best[1]).numpy()
+    assert (margins[differ] < 1e-4).all()
+
+
+def test_sclip(encoder: ClipEncoder) -> None:
+    want = golden("sclip")
+    seen = look(encoder, want.rgb, Look(96, 64, 32), readout("sclip"))
+    assert want.commit.startswith("b56bd30")
+    compare(want, seen, Rules(65, area=0.03), full(seen, want.words), 0.08)
+
+
+def test_naclip_with_pamr_on_the_whole_picture(encoder: ClipEncoder) -> None:
+    want = golden("naclip")
+    seen = look(encoder, want.rgb, Look(100, 8192, 8192), readout("naclip"))
+    # Its sides are no multiples of a cell: the remainder is not seen, and the map is stretched.
+    assert seen.work_hw == (100, 135)
+    pixels = scaled_pixels(want.rgb, seen.work_hw)
+    refine = partial(pamr, alike=affinities(pixels), steps=10)
+    assert want.commit.startswith("0cac3a6")
+    compare(want, seen, Rules(40, refine=refine), refine(full(seen, want.words)), 0.08)
+
+
+def scaled_pixels(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> torch.Tensor:
+    import cv2
+
+    scaled = cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    pixels = torch.from_numpy((scaled - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)
+    return F.interpolate(pixels[None], size=rgb.shape[:2], mode="bilinear")[0]
+
+
+def test_clearclip_with_padded_windows(encoder: ClipEncoder) -> None:
+    want = golden("clearclip")
+    seen = look(encoder, want.rgb, Look(120, 88, 56, ragged="pad"), readout("clearclip"))
+    assert seen.padding == (4, 4)
+    assert want.commit.startswith("ad68a40")
+    compare(want, seen, Rules(50), full(seen, want.words), 0.06)
+
+
+def test_the_other_way_to_resize_positions_would_be_noticed(encoder: ClipEncoder) -> None:
+    want = golden("clearclip")
+    other = Look(120, 88, 56, positions="size", ragged="pad")
+    maps = full(look(encoder, want.rgb, other, readout("clearclip")), want.words)
+    assert np.abs(maps[:, ::6, ::6].numpy() - want.logits).max() > 1e-3
