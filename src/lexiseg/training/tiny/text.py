@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,11 @@ class TextRecipe:
     """Everything that decides the text tower, but for the names to know."""
 
     steps: int = 2200
-    batch: int = 448
     rate: float = 2e-3
+    # A second, warm-restarted round (Loshchilov and Hutter 2017) that minds everyday words more.
+    polish_steps: int = 1200
+    polish_rate: float = 1e-3
+    batch: int = 448
     warmup: int = 100
     weight_decay: float = 0.01
     phrases: int = 30_000
@@ -44,13 +47,19 @@ class TextRecipe:
     wordnet: str | None = None
 
 
+# How often a text of each kind is drawn: names to know (drawn apart), everyday nouns, other nouns,
+# phrases; in the first round and in the second.
+_WEIGHTS = (np.array([0.0, 5.0, 1.0, 1.5]), np.array([0.0, 5.0, 0.3, 1.5]))
+_NAME, _EVERYDAY, _OBSCURE, _PHRASE = range(4)
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """Texts, their target meanings (T, 384), unit length, and how often each is drawn."""
+    """Texts, their target meanings (T, 384), unit length, and the kind of each (T,)."""
 
     texts: list[str]
     targets: Tensor
-    weights: np.ndarray
+    kinds: np.ndarray
     names: int  # the first so many texts are the names to know, in the order given
 
 
@@ -89,28 +98,26 @@ def build_corpus(
         else:
             phrases.append(f"{a} and {b}" if shape == 2 else f"{a} on the {b}")
     texts = [n.lower() for n in names] + lemmas + phrases
-    tagged = np.array([n.tagged for n in nouns])
-    weights = np.concatenate(
-        [np.zeros(len(names)), 1.0 + 4.0 * (tagged > 0), np.full(len(phrases), 1.5)]
-    )
-    return Corpus(texts, torch.cat([name_targets, targets, teacher(phrases)]), weights, len(names))
+    kinds = [_NAME] * len(names)
+    kinds += [_EVERYDAY if n.tagged > 0 else _OBSCURE for n in nouns]
+    kinds += [_PHRASE] * len(phrases)
+    aims = torch.cat([name_targets, targets, teacher(phrases)])
+    return Corpus(texts, aims, np.array(kinds), len(names))
 
 
 def _cached_corpus(names: Sequence[str], recipe: TextRecipe, path: Path) -> Corpus:
     """The corpus with its targets; the teacher's minutes are spent once a folder."""
-    key = json.dumps([list(names), asdict(recipe)])
+    key = json.dumps([list(names), recipe.phrases, recipe.seed, recipe.wordnet])
     if path.is_file():
         saved = torch.load(path, weights_only=True)
         if saved["key"] == key:
-            return Corpus(
-                saved["texts"], saved["targets"], saved["weights"].numpy(), saved["names"]
-            )
+            return Corpus(saved["texts"], saved["targets"], saved["kinds"].numpy(), saved["names"])
     corpus = build_corpus(names, recipe, SentenceEncoder())
     kept = {
         "key": key,
         "texts": corpus.texts,
         "targets": corpus.targets,
-        "weights": torch.from_numpy(corpus.weights),
+        "kinds": torch.from_numpy(corpus.kinds),
         "names": corpus.names,
     }
     save_whole(path, kept)
@@ -125,6 +132,19 @@ def _varied(text: str, rng: np.random.Generator) -> str:
     if roll < 0.3 and not text.endswith("s"):
         return text + ("es" if text.endswith(("ch", "sh", "x")) else "s")
     return text
+
+
+def _rate(step: int, recipe: TextRecipe) -> float:
+    """A warm-up and half a cosine for each of the two rounds."""
+    peak, length = recipe.rate, recipe.steps
+    if step >= recipe.steps:
+        step, peak, length = step - recipe.steps, recipe.polish_rate, recipe.polish_steps
+    rise = min(1.0, (step + 1) / recipe.warmup)
+    return peak * rise * 0.5 * (1 + math.cos(math.pi * step / length))
+
+
+def _optimiser(tower: TextTower, recipe: TextRecipe) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(tower.parameters(), lr=0.0, weight_decay=recipe.weight_decay)
 
 
 def train_text(
@@ -148,15 +168,13 @@ def train_text(
     trainer = trainers.WordPieceTrainer(
         vocab_size=config.vocab_size, special_tokens=["[UNK]"], show_progress=False
     )
-    everyday = [t for t, w in zip(corpus.texts, corpus.weights, strict=True) if w != 1.0]
-    tokenizer.train_from_iterator(corpus.texts + everyday * 2 + list(TEMPLATES) * 50, trainer)
+    common = [t for t, k in zip(corpus.texts, corpus.kinds, strict=True) if k != _OBSCURE]
+    tokenizer.train_from_iterator(corpus.texts + common * 2 + list(TEMPLATES) * 50, trainer)
     tokenizer.save(str(out / "tokenizer.json"))
 
     tower = TextTower(config)
-    optimiser = torch.optim.AdamW(
-        tower.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
-    )
-    share = corpus.weights / corpus.weights.sum()
+    optimiser = _optimiser(tower, recipe)
+    shares = [table[corpus.kinds] / table[corpus.kinds].sum() for table in _WEIGHTS]
     of_names = int(recipe.batch * recipe.known_share)
     curve: list[dict[str, float]] = []
     state, start = out / "text-state.pt", 0
@@ -166,12 +184,15 @@ def train_text(
         optimiser.load_state_dict(saved["optimiser"])
         start, curve = saved["step"], saved["curve"]
         log(f"text tower: going on from step {start}")
-    for step in range(start, recipe.steps):
+    for step in range(start, recipe.steps + recipe.polish_steps):
+        polish = step >= recipe.steps
+        if step == recipe.steps:
+            optimiser = _optimiser(tower, recipe)
         rng = np.random.default_rng([recipe.seed, step])
         rows = np.concatenate(
             [
                 rng.integers(0, corpus.names, of_names),
-                rng.choice(len(share), recipe.batch - of_names, p=share),
+                rng.choice(len(corpus.texts), recipe.batch - of_names, p=shares[polish]),
             ]
         )
         texts = [_varied(corpus.texts[i], rng) for i in rows]
@@ -184,10 +205,8 @@ def train_text(
             ]
         )
         wanted = corpus.targets[rows[order]]
-        rate = min(1.0, (step + 1) / recipe.warmup)
-        rate *= 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * rate
+            group["lr"] = _rate(step, recipe)
         direct = (1 - (made * wanted).sum(-1)).mean()
         structure = (made @ made.T - wanted @ wanted.T).square().mean()
         loss = direct + recipe.structure * structure
@@ -195,7 +214,7 @@ def train_text(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         optimiser.step()
-        if step % 50 == 0 or step == recipe.steps - 1:
+        if step % 50 == 0:
             curve.append({"step": step, "cosine": 1 - direct.item(), "loss": loss.item()})
             log(f"text {step}: cosine {1 - direct.item():.4f}, structure {structure.item():.5f}")
         if (step + 1) % recipe.save_every == 0:
