@@ -1,7 +1,8 @@
 """The tables in the docs, generated from the committed results.
 
 `docs/results.md` is generated whole. Any other page may hold a table between the lines
-`<!-- results: NAME -->` and `<!-- end -->`.
+`<!-- results: NAME -->` and `<!-- end -->`, or a part of it: `<!-- results: NAME/PART -->`, where
+PART is a function of the row. Before it is measured, a line says so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from benchmarks.machine import ROOT
 PAGE = Path("docs/results.md")
 _OTHERS = ("README.md", "docs/**/*.md", "src/**/*.md")
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MISSING = "*Not measured yet: `python -m benchmarks run {row}` does it.*"
 _HEAD = """# Results
 
 Every number here is generated from `benchmarks/results/*.json` by `python -m benchmarks tables`;
@@ -67,8 +69,13 @@ def _section(name: str) -> str:
     )
 
 
-def _table(name: str) -> str:
-    table: str = rows.row(_row(name)).table(store.read(name)["result"])
+def _table(place: str) -> str:
+    name, _, part = place.partition("/")
+    try:
+        result = store.read(name)["result"]
+    except FileNotFoundError:
+        return _MISSING.format(row=_row(name))
+    table: str = getattr(rows.row(_row(name)), part or "table")(result)
     return table.strip()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("accuracy", "synonyms", "unknown", "shuffled", "joined", "speed", "size")
+NAMES = ("accuracy", "settings", "synonyms", "unknown", "shuffled", "joined", "speed", "size")
 
 
 def row(name: str) -> ModuleType:

@@ -54,6 +54,15 @@ def table(result: dict[str, Any]) -> str:
     return "\n\n".join([*parts, *(_classes(one) for one in result["sets"])])
 
 
+def short(result: dict[str, Any]) -> str:
+    """Return the numbers that say most, a line a set."""
+    lines = [
+        [one["set"], one["photos"], estimate(one["mean_iou"]), estimate(one["pixel_accuracy"])]
+        for one in result["sets"]
+    ]
+    return markdown(["set", "photos", "mean IoU, %", "pixels right, %"], lines)
+
+
 def _classes(one: dict[str, Any]) -> str:
     held = [entry for entry in one["classes"] if entry["photos"]]
     held.sort(key=lambda entry: -(entry["iou"]["value"] or 0))

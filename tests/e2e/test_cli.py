@@ -110,6 +110,11 @@ def run(*args: object) -> int:
     return main([str(arg) for arg in args])
 
 
+def pixels(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -120,14 +125,13 @@ def test_words_in_masks_out(here: Path, finder: ColourFinder, capsys: Any) -> No
     assert files(here / "lexiseg-out") == {
         "a/overlay.png", "a/labels.png", "a/result.json", "a/masks/green.png", "a/masks/blue.png",
     }  # fmt: skip
-    mask = np.array(Image.open(out / "masks" / "blue.png"))
+    mask = pixels(out / "masks" / "blue.png")
     expected = np.zeros(SIZE_HW, np.uint8)
     expected[30:, 50:] = 255
     assert (mask == expected).all()
-    labels = Image.open(out / "labels.png")
-    assert labels.mode == "P"
-    assert np.array(labels)[[0, 25, 35], [0, 0, 55]].tolist() == [0, 1, 2]
-    assert json.loads(labels.info["words"])["2"] == "blue"
+    assert pixels(out / "labels.png")[[0, 25, 35], [0, 0, 55]].tolist() == [0, 1, 2]
+    with Image.open(out / "labels.png") as labels:
+        assert json.loads(labels.info["words"])["2"] == "blue"
     result = json.loads((out / "result.json").read_text("utf-8"))
     assert result["files"]["masks"] == {"green": "masks/green.png", "blue": "masks/blue.png"}
     assert Masks.from_rle([result["instances"][1]["rle"]]).areas.tolist() == [100]
@@ -162,7 +166,7 @@ def test_only_writes_what_it_names_though_all_compete(here: Path, finder: Colour
     assert files(out / "masks") == {"green.png"}
     result = json.loads((out / "result.json").read_text("utf-8"))
     assert [word["word"] for word in result["vocabulary"]] == ["green"]
-    assert set(np.unique(np.array(Image.open(out / "labels.png")))) == {0, 2}
+    assert set(np.unique(pixels(out / "labels.png"))) == {0, 2}
 
 
 def test_heat_maps_cut_outs_and_what_was_looked_at(
@@ -172,7 +176,7 @@ def test_heat_maps_cut_outs_and_what_was_looked_at(
     assert files(here / "lexiseg-out/a") >= {
         "heatmaps/red.png", "heatmaps/pink.png", "cutouts/red.png", "looked-at.png",
     }  # fmt: skip
-    cutout = np.array(Image.open(here / "lexiseg-out/a/cutouts/red.png"))
+    cutout = pixels(here / "lexiseg-out/a/cutouts/red.png")
     assert (cutout[:20] == (255, 0, 0, 255)).all()
     assert not cutout[20:].any()
     said = capsys.readouterr().out

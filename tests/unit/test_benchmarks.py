@@ -246,6 +246,19 @@ def test_tables_stand_between_their_lines(monkeypatch):
     assert tables.fill(after) == after
 
 
+def test_a_part_of_a_table_and_what_is_not_measured_yet(monkeypatch):
+    estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
+    one = {"set": "pets", "photos": 7, "mean_iou": estimate, "pixel_accuracy": estimate}
+    before = "<!-- results: accuracy-tiny/short -->\n<!-- end -->\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "RESULTS", Path("nowhere"))
+        assert "Not measured yet: `python -m benchmarks run accuracy`" in tables.fill(before)
+    monkeypatch.setattr(store, "read", lambda name: {"result": {"sets": [one]}})
+    after = tables.fill(before)
+    assert "| pets | 7 | 50.0 (40.0 to 60.0) | 50.0 (40.0 to 60.0) |" in after
+    assert "details" not in after
+
+
 def test_pages_are_written_and_checked(tmp_path):
     assert tables.update(check=True, root=tmp_path) == [Path("docs/results.md")]
     assert not (tmp_path / "docs").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from lexiseg import imaging
 from lexiseg.cli import inputs, options
 from lexiseg.cli.fields import overrides, replaced
 from lexiseg.cli.parser import Parser
+from lexiseg.cli.progress import Progress
 from lexiseg.cli.table import table
 from lexiseg.errors import LexisegError, OptionError, PictureError, PromptError, UnknownName
 
@@ -269,3 +271,26 @@ def test_tables_align_letters_that_take_two_places() -> None:
     text = table([["word", "share", ""], ["猫", "4.0 %", "x"], ["dog", "31.0 %", ""]], right=(1,))
     assert text == "  word   share\n  猫     4.0 %  x\n  dog   31.0 %\n"
     assert table([]) == ""
+
+
+def test_progress_is_for_terminals_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, quiet, total, shown in (
+        (Screen(), False, 3, True),
+        (Screen(), True, 3, False),
+        (Screen(), False, 1, False),
+        (io.StringIO(), False, 3, False),
+    ):
+        monkeypatch.setattr("sys.stderr", stream)
+        with Progress(quiet=quiet) as progress:
+            progress.step(1, total, "a.png")
+        assert ("[1/3] a.png" in stream.getvalue()) is shown
+    terminal = Screen()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "20")
+    with Progress() as progress:
+        progress.step(2, 10, "a very long name of a picture.png")
+    assert terminal.getvalue() == "\r\x1b[K[2/10] a very long \r\x1b[K"

@@ -108,7 +108,7 @@ def _help() -> str:
 
 
 def _say(message: str, code: int) -> int:
-    sys.stderr.write(f"lexiseg: {message}\n")
+    sys.stderr.write(f"lexiseg: {' '.join(message.split())}\n")
     return code
 
 

@@ -29,7 +29,7 @@ _KINDS = {
     ".tiff": "TIFF",
 }
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {},
+    "PNG": {"compress_level": 3},  # half the time of 6, for files a little larger
     "JPEG": {"quality": 95, "subsampling": 0},  # thin outlines keep their colour
     "WEBP": {"quality": 95},
     "TIFF": {"compression": "tiff_adobe_deflate"},

@@ -36,9 +36,9 @@ def attach(
 ) -> NDArray[np.uint8]:
     """Return `picture` (H, W, 3) with the legend beside or under it: (H', W', 3), no pixel hidden.
 
-    The layout is the one that shows most entries, then the one that needs the least paper and is
-    neither tall nor flat; long names are cut if that makes room for more. What does not fit is
-    counted in a last line, "+12 more". `notes` are set below the entries.
+    The layout is the one that shows most entries, then the one that needs little paper, is neither
+    tall nor flat, and cuts few names. What does not fit is counted in a last line, "+12 more".
+    `notes` are set below the entries.
     """
     size_hw = (picture.shape[0], picture.shape[1])
     plans = [
@@ -47,7 +47,7 @@ def attach(
         for columns in (1, 2, 3, 4, 5, 6)
         for longest in (18, 10)
     ]
-    best = min(plans, key=lambda plan: (not plan.fits, plan.hidden, plan.clipped, plan.cost))
+    best = min(plans, key=lambda plan: (not plan.fits, plan.hidden, plan.cost))
     return best.draw(picture, entries)
 
 
@@ -67,7 +67,7 @@ class _Plan:
     columns: int
     rows: int
     hidden: int  # entries without a row
-    clipped: int  # entries whose name is cut
+    clipped: float  # the part of all names that is cut, in [0, 1]
     name: int  # width of the widest name
     row: int  # height of a row
     pad: int
@@ -94,7 +94,7 @@ class _Plan:
         pad, row = round(1.2 * size), round(1.75 * size)
         widths = [_name_width(pen, entry) for entry in entries]
         name = max(6 * size, min(max(widths, default=0), longest * size))
-        clipped = sum(width > name for width in widths)
+        clipped = sum(max(0, width - name) for width in widths) / max(1, sum(widths))
         step = _numbers(size) + 4 * size + name
         inner = columns * step - 2 * size if entries else 14 * size
         if not beside:
@@ -137,9 +137,9 @@ class _Plan:
 
     @property
     def cost(self) -> float:
-        """The paper used, in pixels, times how far the figure is from between 1:1 and 2:1."""
+        """The paper used, in pixels, more for names that are cut and for a tall or flat figure."""
         height, width = self.canvas_hw
-        return height * width * max(1.0, height / width, width / height / 2)
+        return height * width * max(1.0, height / width, width / height / 2) * (1 + self.clipped)
 
     def draw(self, picture: NDArray[np.uint8], entries: Sequence[Entry]) -> NDArray[np.uint8]:
         height, width = self.size_hw

@@ -34,6 +34,11 @@ def _same(x: Tensor, stride: int) -> Tensor:
     return F.pad(x, (left, 1, top, 1))
 
 
+def _relu6(x: Tensor) -> Tensor:
+    """In place: it is only ever applied to a fresh output of a convolution."""
+    return F.relu6(x, inplace=True)
+
+
 class _Block(nn.Module):
     """Inverted residual: widen (1x1), depthwise 3x3, narrow (1x1, linear)."""
 
@@ -46,8 +51,8 @@ class _Block(nn.Module):
         self.narrow = nn.Conv2d(hidden, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.widen is None else F.relu6(self.widen(x))
-        y = self.narrow(F.relu6(self.depthwise(_same(y, self.stride))))
+        y = x if self.widen is None else _relu6(self.widen(x))
+        y = self.narrow(_relu6(self.depthwise(_same(y, self.stride))))
         out: Tensor = x + y if self.residual else y
         return out
 
@@ -70,7 +75,7 @@ class MobileNetV2(nn.Module):
 
     def low(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The frozen part: maps at strides 4 and 8."""
-        x = F.relu6(self.stem(_same(pixels, 2)))
+        x = _relu6(self.stem(_same(pixels, 2)))
         for block in self.blocks[:3]:
             x = block(x)
         fine = x
@@ -85,7 +90,7 @@ class MobileNetV2(nn.Module):
         middle = x
         for block in self.blocks[13:]:
             x = block(x)
-        return middle, F.relu6(self.head(x))
+        return middle, _relu6(self.head(x))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         fine, low = self.low(pixels)

@@ -22,6 +22,8 @@ from lexiseg.results import UnknownWord
 
 __all__ = ["TinyEncoder", "from_checkpoint"]
 
+_KEPT = 20_000  # meanings kept, 30 MB, so that a server's memory does not grow with its words
+
 
 class TinyEncoder:
     """Encoder protocol over the bundled towers; see ``docs/methods/tiny.md`` for its card."""
@@ -37,13 +39,17 @@ class TinyEncoder:
         known_words: Sequence[str],
         compute: Compute,
         *,
+        tagged_words: Sequence[str] = (),
         name: str = "tiny",
         sha256: Mapping[str, str] | None = None,
-        unknown_below: float = 0.5,
+        unknown_below: float = 0.6,
+        tagged_below: float = 0.8,
     ) -> None:
         self.name = name
         self.known_words = tuple(known_words)
+        self.tagged_words = tuple(tagged_words)
         self.unknown_below = unknown_below
+        self.tagged_below = tagged_below
         self._compute = compute
         self._net = net.eval().requires_grad_(False).to(compute.device)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -68,6 +74,8 @@ class TinyEncoder:
     @torch.inference_mode()
     def meanings(self, phrases: Sequence[str]) -> Tensor:
         """Return the meanings of phrases, (K, 384) float32, unit length; kept once computed."""
+        if len(self._meanings) > _KEPT:
+            self._meanings.clear()
         new = [p for p in dict.fromkeys(phrases) if p not in self._meanings]
         for start in range(0, len(new), 256):
             part = new[start : start + 256]
@@ -98,16 +106,22 @@ class TinyEncoder:
         features = self.dense(rgb)
         if masks is None:
             return F.normalize(features.mean((1, 2)), dim=-1)
-        cells = F.adaptive_avg_pool2d(masks[:, None].float(), tuple(features.shape[1:3]))[:, 0]
+        covered = masks[:, None].to(features.device, torch.float32)
+        cells = F.adaptive_avg_pool2d(covered, (features.shape[1], features.shape[2]))[:, 0]
         return F.normalize(torch.einsum("nhw,hwd->nd", cells, features[0]), dim=-1)
 
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
-        """Return the words whose meaning is far from every word that had masks in training.
+        """Return the words whose meaning is far from all that the picture side learned.
 
-        Far: the cosine of meanings to the nearest known word is below ``unknown_below``.
+        Far: the cosine of meanings is below ``unknown_below`` to every word that had masks, and
+        below ``tagged_below`` to every word that only named whole photos: what was learned
+        without masks does not reach out to its neighbours.
         """
-        near = self.meanings(words) @ self._known.T
-        best, order = near.sort(dim=1, descending=True)
+        meanings = self.meanings(words)
+        best, order = (meanings @ self._known.T).sort(dim=1, descending=True)
+        tagged = [-1.0] * len(words)
+        if self.tagged_words:
+            tagged = (meanings @ self._tagged.T).amax(1).tolist()
         return tuple(
             UnknownWord(
                 word,
@@ -115,12 +129,16 @@ class TinyEncoder:
                 float(best[k, 0]),
             )
             for k, word in enumerate(words)
-            if float(best[k, 0]) < self.unknown_below
+            if float(best[k, 0]) < self.unknown_below and tagged[k] < self.tagged_below
         )
 
     @cached_property
     def _known(self) -> Tensor:
         return self.meanings(self.known_words)
+
+    @cached_property
+    def _tagged(self) -> Tensor:
+        return self.meanings(self.tagged_words)
 
     def _pixels(self, rgb: Tensor) -> Tensor:
         x = rgb.to(self._compute.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -144,9 +162,11 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
         Tokenizer.from_file(str(checkpoint["tokenizer.json"])),
         config["known_words"],
         compute,
+        tagged_words=[w for w in config["trained_words"] if w not in config["known_words"]],
         name=checkpoint.record.name,
         sha256=checkpoint.sha256,
         unknown_below=config["unknown_below"],
+        tagged_below=config["tagged_below"],
     )
 
 

@@ -27,7 +27,7 @@ class TextConfig:
     """Sizes of the tower; stored beside the weights."""
 
     vocab_size: int = 12_000
-    token_dim: int = 128
+    token_dim: int = 192
     dim: int = 256
     layers: int = 2
     heads: int = 4
@@ -71,16 +71,23 @@ class TextTower(nn.Module):
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.out = nn.Linear(config.dim, config.out_dim)
+        # A bag of words beside the transformer: rare words say most by themselves.
+        self.direct = nn.Linear(config.token_dim, config.out_dim, bias=False)
         nn.init.normal_(self.tokens.weight, std=0.05)
         nn.init.normal_(self.positions, std=0.02)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        x = self.widen(self.tokens(ids)) + self.positions[: ids.shape[1]]
+        tokens = self.tokens(ids)
+        x = self.widen(tokens) + self.positions[: ids.shape[1]]
         for layer in self.layers:
             x = layer(x, mask)
         weight = mask[..., None].to(x.dtype)
-        mean = (self.norm(x) * weight).sum(1) / weight.sum(1)
-        return F.normalize(self.out(mean), dim=-1)
+        count = weight.sum(1)
+        mean = (self.norm(x) * weight).sum(1) / count
+        bag = (tokens * weight).sum(1) / count
+        return F.normalize(self.out(mean) + self.direct(bag), dim=-1)
 
 
 def tokenise(

@@ -32,12 +32,13 @@ def write_bundle(
     known_words: Sequence[str],
     trained_words: Sequence[str],
     unknown_below: float,
+    tagged_below: float,
     recipe: Mapping[str, object],
 ) -> Path:
     """Write vision.safetensors, text.safetensors, tokenizer.json, config.json, manifest.json.
 
     known_words: the words that had masks. trained_words: all that the picture side met.
-    unknown_below: cosine to the nearest known word under which a word counts as unknown.
+    unknown_below, tagged_below: see ``TinyEncoder.unknown``.
     """
     out.mkdir(parents=True, exist_ok=True)
     save_file(_half(net), out / "vision.safetensors")
@@ -49,6 +50,7 @@ def write_bundle(
         "known_words": list(known_words),
         "trained_words": list(trained_words),
         "unknown_below": unknown_below,
+        "tagged_below": tagged_below,
         "recipe": dict(recipe),
     }
     (out / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")

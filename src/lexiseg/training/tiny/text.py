@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,27 +31,33 @@ __all__ = ["Corpus", "TextRecipe", "build_corpus", "train_text"]
 class TextRecipe:
     """Everything that decides the text tower, but for the names to know."""
 
-    steps: int = 2200
-    batch: int = 448
+    steps: int = 1300
     rate: float = 2e-3
+    batch: int = 448
     warmup: int = 100
     weight_decay: float = 0.01
     phrases: int = 30_000
     structure: float = 4.0  # weight of the in-batch similarity matrix beside the cosine
-    known_share: float = 0.1  # part of every batch drawn from the names to know
+    known_share: float = 0.15  # part of every batch drawn from the names to know
     chunks: int = 6
     save_every: int = 200
     seed: int = 0
     wordnet: str | None = None
 
 
+# How often a text of each kind is drawn: names to know (drawn apart), everyday nouns, other nouns,
+# phrases.
+_WEIGHTS = np.array([0.0, 5.0, 0.4, 1.2])
+_NAME, _EVERYDAY, _OBSCURE, _PHRASE = range(4)
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """Texts, their target meanings (T, 384), unit length, and how often each is drawn."""
+    """Texts, their target meanings (T, 384), unit length, and the kind of each (T,)."""
 
     texts: list[str]
     targets: Tensor
-    weights: np.ndarray
+    kinds: np.ndarray
     names: int  # the first so many texts are the names to know, in the order given
 
 
@@ -89,28 +96,26 @@ def build_corpus(
         else:
             phrases.append(f"{a} and {b}" if shape == 2 else f"{a} on the {b}")
     texts = [n.lower() for n in names] + lemmas + phrases
-    tagged = np.array([n.tagged for n in nouns])
-    weights = np.concatenate(
-        [np.zeros(len(names)), 1.0 + 4.0 * (tagged > 0), np.full(len(phrases), 1.5)]
-    )
-    return Corpus(texts, torch.cat([name_targets, targets, teacher(phrases)]), weights, len(names))
+    kinds = [_NAME] * len(names)
+    kinds += [_EVERYDAY if n.tagged > 0 else _OBSCURE for n in nouns]
+    kinds += [_PHRASE] * len(phrases)
+    aims = torch.cat([name_targets, targets, teacher(phrases)])
+    return Corpus(texts, aims, np.array(kinds), len(names))
 
 
 def _cached_corpus(names: Sequence[str], recipe: TextRecipe, path: Path) -> Corpus:
     """The corpus with its targets; the teacher's minutes are spent once a folder."""
-    key = json.dumps([list(names), asdict(recipe)])
+    key = json.dumps([list(names), recipe.phrases, recipe.seed, recipe.wordnet])
     if path.is_file():
         saved = torch.load(path, weights_only=True)
         if saved["key"] == key:
-            return Corpus(
-                saved["texts"], saved["targets"], saved["weights"].numpy(), saved["names"]
-            )
+            return Corpus(saved["texts"], saved["targets"], saved["kinds"].numpy(), saved["names"])
     corpus = build_corpus(names, recipe, SentenceEncoder())
     kept = {
         "key": key,
         "texts": corpus.texts,
         "targets": corpus.targets,
-        "weights": torch.from_numpy(corpus.weights),
+        "kinds": torch.from_numpy(corpus.kinds),
         "names": corpus.names,
     }
     save_whole(path, kept)
@@ -125,6 +130,24 @@ def _varied(text: str, rng: np.random.Generator) -> str:
     if roll < 0.3 and not text.endswith("s"):
         return text + ("es" if text.endswith(("ch", "sh", "x")) else "s")
     return text
+
+
+@torch.no_grad()
+def _start_from_teacher(
+    tower: TextTower, tokenizer: Any, teacher: Callable[[Sequence[str]], Tensor]
+) -> None:
+    """Start every word piece at its principal components of the teacher's view of it.
+
+    The bag of words then gives the teacher's mean back, but for what the components leave out.
+    """
+    size, dim = tower.tokens.weight.shape
+    pieces = [tokenizer.id_to_token(i) or "" for i in range(size)]
+    views = teacher([piece.removeprefix("##") or "unknown" for piece in pieces])
+    basis = torch.linalg.svd(views, full_matrices=False).Vh[:dim]
+    parts = views @ basis.T
+    spread = parts.std()
+    tower.tokens.weight.copy_(parts / spread * 0.1)
+    tower.direct.weight.copy_(basis.T * (spread / 0.1))
 
 
 def train_text(
@@ -148,18 +171,20 @@ def train_text(
     trainer = trainers.WordPieceTrainer(
         vocab_size=config.vocab_size, special_tokens=["[UNK]"], show_progress=False
     )
-    everyday = [t for t, w in zip(corpus.texts, corpus.weights, strict=True) if w != 1.0]
-    tokenizer.train_from_iterator(corpus.texts + everyday * 2 + list(TEMPLATES) * 50, trainer)
+    common = [t for t, k in zip(corpus.texts, corpus.kinds, strict=True) if k != _OBSCURE]
+    tokenizer.train_from_iterator(corpus.texts + common * 2 + list(TEMPLATES) * 50, trainer)
     tokenizer.save(str(out / "tokenizer.json"))
 
     tower = TextTower(config)
+    state, start = out / "text-state.pt", 0
+    if not state.is_file():
+        _start_from_teacher(tower, tokenizer, SentenceEncoder())
     optimiser = torch.optim.AdamW(
         tower.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
     )
-    share = corpus.weights / corpus.weights.sum()
+    share = _WEIGHTS[corpus.kinds] / _WEIGHTS[corpus.kinds].sum()
     of_names = int(recipe.batch * recipe.known_share)
     curve: list[dict[str, float]] = []
-    state, start = out / "text-state.pt", 0
     if state.is_file():
         saved = torch.load(state, weights_only=True)
         tower.load_state_dict(saved["tower"])
@@ -171,7 +196,7 @@ def train_text(
         rows = np.concatenate(
             [
                 rng.integers(0, corpus.names, of_names),
-                rng.choice(len(share), recipe.batch - of_names, p=share),
+                rng.choice(len(corpus.texts), recipe.batch - of_names, p=share),
             ]
         )
         texts = [_varied(corpus.texts[i], rng) for i in rows]
@@ -195,7 +220,7 @@ def train_text(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         optimiser.step()
-        if step % 50 == 0 or step == recipe.steps - 1:
+        if step % 50 == 0:
             curve.append({"step": step, "cosine": 1 - direct.item(), "loss": loss.item()})
             log(f"text {step}: cosine {1 - direct.item():.4f}, structure {structure.item():.5f}")
         if (step + 1) % recipe.save_every == 0:
