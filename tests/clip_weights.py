@@ -124,7 +124,11 @@ def write_openclip(folder: Path, seed: int = 0, *, quick_gelu: bool = True) -> P
     folder.mkdir(parents=True, exist_ok=True)
     save_file(vit_state(seed), folder / "open_clip_model.safetensors")
     config = {
-        "model_cfg": {"embed_dim": EMBED, "quick_gelu": quick_gelu},
+        "model_cfg": {
+            "embed_dim": EMBED,
+            "quick_gelu": quick_gelu,
+            "vision_cfg": {"layers": LAYERS, "width": WIDTH, "patch_size": PATCH},
+        },
         "preprocess_cfg": {
             "mean": [0.48145466, 0.4578275, 0.40821073],
             "std": [0.26862954, 0.26130258, 0.27577711],

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from tests.parity.golden.make_windows import MEAN, STD, weights
 
@@ -24,7 +23,7 @@ from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.stages.attention import readout
 from lexiseg.stages.dense import WordVectors
-from lexiseg.stages.pamr import affinities, pamr
+from lexiseg.stages.pamr import affinities, as_seen, pamr
 from lexiseg.stages.sliding import Look, Windows, logits, look
 from lexiseg.stages.winners import Rules, winners
 
@@ -100,18 +99,10 @@ def test_naclip_with_pamr_on_the_whole_picture(encoder: ClipEncoder) -> None:
     seen = look(encoder, want.rgb, Look(100, 8192, 8192), readout("naclip"))
     # Its sides are no multiples of a cell: the remainder is not seen, and the map is stretched.
     assert seen.work_hw == (100, 135)
-    pixels = scaled_pixels(want.rgb, seen.work_hw)
+    pixels = as_seen(want.rgb, seen.work_hw)
     refine = partial(pamr, alike=affinities(pixels), steps=10)
     assert want.commit.startswith("0cac3a6")
     compare(want, seen, Rules(40, refine=refine), refine(full(seen, want.words)), 0.08)
-
-
-def scaled_pixels(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> torch.Tensor:
-    import cv2
-
-    scaled = cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    pixels = torch.from_numpy((scaled - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)
-    return F.interpolate(pixels[None], size=rgb.shape[:2], mode="bilinear")[0]
 
 
 def test_clearclip_with_padded_windows(encoder: ClipEncoder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def download(
         furthest = max(arrived, furthest)
         if failures > len(_WAITS_S):
             raise WeightsMissing(
-                f"{source.url} broke off ({reason}) with {arrived:,} of {file.bytes:,} bytes here; "
+                f"{source.url} broke off ({reason}) with {arrived:,} of {_count(file)} bytes here; "
                 f"run the command again to go on from there"
             )
         time.sleep(_WAITS_S[failures - 1])
@@ -89,10 +90,10 @@ def download(
 def _go_on(source: Source, part: Path, file: WeightFile, report: Callable[[int], None]) -> None:
     """Fetch what `part` lacks; raises the errors of urllib where the connection breaks."""
     have = _size(part)
-    if have == file.bytes:
+    if file.bytes and have == file.bytes:
         return
     if have > file.bytes:
-        have = 0
+        have = 0  # as well where the size is not known: nothing tells what is there already
     try:
         response = _open(source, have)
     except HTTPError as error:
@@ -104,7 +105,7 @@ def _go_on(source: Source, part: Path, file: WeightFile, report: Callable[[int],
     with response:
         if response.status != 206:
             have = 0  # a server without ranges starts from the beginning
-        _check_length(source, response, file, have)
+        total = _check_length(source, response, file, have)
         try:
             # Unbuffered: what a full disk refuses is refused here, not when the file is closed.
             output = part.open("r+b" if have else "wb", buffering=0)
@@ -114,26 +115,34 @@ def _go_on(source: Source, part: Path, file: WeightFile, report: Callable[[int],
             output.seek(have)
             while chunk := response.read1(_CHUNK):
                 have += len(chunk)
-                if have > file.bytes:
+                if total is not None and have > total:
                     break
                 _write(output, chunk, part)
                 report(have)
-    if have > file.bytes:
+    if total is not None and have > total:
         part.unlink()
         raise CheckpointError(_wrong_length(source, f"more than {file.bytes:,} bytes", file))
-    if have < file.bytes:
+    if total is not None and have < total:
         raise ConnectionError("the connection was cut")
 
 
-def _check_length(source: Source, response: HTTPResponse, file: WeightFile, have: int) -> None:
-    """Refuse another file before it is fetched: a proxy's login page, an error page, a mirror."""
+def _check_length(
+    source: Source, response: HTTPResponse, file: WeightFile, have: int
+) -> int | None:
+    """Refuse another file before it is fetched: a proxy's login page, an error page, a mirror.
+
+    Returns the size of the whole file; None where neither record nor server knows it.
+    """
     placed = response.headers.get("Content-Range", "")
     if response.status == 206 and not placed.startswith(f"bytes {have}-"):
         raise CheckpointError(_wrong_length(source, f"the range {placed!r}", file))
     coming = response.headers.get("Content-Length")
     # What is sent in chunks, without a length, is counted as it comes.
+    if not file.bytes:
+        return None if coming is None else have + int(coming)
     if coming is not None and have + int(coming) != file.bytes:
         raise CheckpointError(_wrong_length(source, f"{have + int(coming):,} bytes", file))
+    return file.bytes
 
 
 def _wrong_length(source: Source, got: str, file: WeightFile) -> str:
@@ -143,17 +152,82 @@ def _wrong_length(source: Source, got: str, file: WeightFile) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a server says of a file before it sends it; empty or 0 where it does not."""
+
+    sha256: str
+    bytes: int
+    commit: str
+
+
+def ask(source: Source) -> Said:
+    """Ask the server about a file without fetching it.
+
+    The hub names the digest and size of large files and its repository's commit in headers of its
+    own; they stand on its first answer, before it leads on to its storage.
+    Raises Refused, and WeightsMissing where it cannot be reached.
+    """
+    said: dict[str, str] = {}
+
+    class Noting(_CarefulRedirects):
+        def redirect_request(
+            self,
+            req: Request,
+            fp: IO[bytes],
+            code: int,
+            msg: str,
+            headers: HTTPMessage,
+            newurl: str,
+        ) -> Request | None:
+            said.update(_noted(headers))
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    request = _request(source)
+    request.method = "HEAD"
+    try:
+        with build_opener(Noting).open(request, timeout=_TIMEOUT_S) as response:
+            said = {**_noted(response.headers), **said}
+            length = response.headers.get("Content-Length", "")
+    except HTTPError as error:
+        error.close()
+        raise Refused(error.code) from error
+    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = str(getattr(error, "reason", error)) or type(error).__name__
+        raise WeightsMissing(
+            f"{source.url} cannot be reached ({reason}); check the connection, HF_ENDPOINT and "
+            f"proxies, then run the command again"
+        ) from error
+    digest = said.get("x-linked-etag", "").removeprefix("W/").strip('"')
+    size = said.get("x-linked-size") or length
+    commit = said.get("x-repo-commit", "")
+    return Said(
+        digest if re.fullmatch(r"[0-9a-f]{64}", digest) else "",
+        int(size) if size.isdecimal() else 0,
+        commit if re.fullmatch(r"[0-9a-f]{40}", commit) else "",
+    )
+
+
+def _noted(headers: HTTPMessage) -> dict[str, str]:
+    names = ("x-linked-etag", "x-linked-size", "x-repo-commit")
+    return {name: headers[name] for name in names if headers[name]}
+
+
 def _open(source: Source, have: int) -> HTTPResponse:
-    # Compressed bytes could not be counted or resumed.
-    headers = {"User-Agent": f"lexiseg/{__version__}", "Accept-Encoding": "identity"}
+    request = _request(source)
     if have:
-        headers["Range"] = f"bytes={have}-"
-    if source.token:
-        headers["Authorization"] = f"Bearer {source.token}"
-    request = Request(source.url, headers=headers)
+        request.add_header("Range", f"bytes={have}-")
     # The default handlers take proxies from the environment.
     opener = build_opener(_CarefulRedirects)
     return cast(HTTPResponse, opener.open(request, timeout=_TIMEOUT_S))
+
+
+def _request(source: Source) -> Request:
+    # Compressed bytes could not be counted or resumed.
+    headers = {"User-Agent": f"lexiseg/{__version__}", "Accept-Encoding": "identity"}
+    if source.token:
+        headers["Authorization"] = f"Bearer {source.token}"
+    return Request(source.url, headers=headers)
 
 
 class _CarefulRedirects(HTTPRedirectHandler):
@@ -188,6 +262,10 @@ def _unwritable(part: Path, error: OSError) -> OutputError:
         f"{part} cannot be written ({error.strerror or error}); free some space there, or set "
         f"LEXISEG_CACHE to another folder"
     )
+
+
+def _count(file: WeightFile) -> str:
+    return f"{file.bytes:,}" if file.bytes else "an unknown number of"
 
 
 def _size(path: Path) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from lexiseg.checkpoints._download import Refused, Source, download
+from lexiseg.checkpoints._download import Refused, Said, Source, ask, download
 from lexiseg.checkpoints._progress import Progress
 from lexiseg.checkpoints.records import Record, WeightFile
 from lexiseg.errors import OptionError, WeightsMissing
@@ -24,10 +25,34 @@ def fetch(record: Record, file: WeightFile, folder: Path) -> None:
         raise WeightsMissing(_explain(record, source, refused.status)) from refused
 
 
+def ask_about(record: Record) -> Record:
+    """Return the record with what the server says of files that it does not know yet.
+
+    The repository's commit is taken from the server too, where the record has none.
+    """
+    files = []
+    for file in record.files:
+        if not file.known:
+            said = _said(record, file)
+            file = replace(file, sha256=file.sha256 or said.sha256, bytes=file.bytes or said.bytes)
+            if record.repo and not record.revision and not file.url:
+                record = replace(record, revision=said.commit)
+        files.append(file)
+    return replace(record, files=tuple(files))
+
+
+def _said(record: Record, file: WeightFile) -> Said:
+    source = _source(record, file)
+    try:
+        return ask(source)
+    except Refused as refused:
+        raise WeightsMissing(_explain(record, source, refused.status)) from refused
+
+
 def _source(record: Record, file: WeightFile) -> Source:
     if file.url:
         return Source(file.url)
-    path = f"{record.repo}/resolve/{record.revision}/{file.path or file.name}"
+    path = f"{record.repo}/resolve/{record.revision or 'main'}/{file.path or file.name}"
     return Source(f"{_endpoint()}/{path}", os.environ.get("HF_TOKEN", "").strip() or None)
 
 

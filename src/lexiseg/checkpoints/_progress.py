@@ -25,7 +25,7 @@ class Progress:
 
     def __call__(self, done: int) -> None:
         now = time.monotonic()
-        if not self._shown or (now - self._last < _EVERY_S and done < self._total):
+        if not self._shown or (now - self._last < _EVERY_S and done != self._total):
             return
         self._last = now
         if self._first is None:
@@ -33,10 +33,8 @@ class Progress:
         start, already = self._first
         speed = (done - already) / (now - start) / 1e6 if now > start else 0.0
         rate = f"  {speed:.1f} MB/s" if speed else ""
-        self._stream.write(
-            f"\r{self._label}  {done / 1e6:.1f} / {self._total / 1e6:.1f} MB  "
-            f"{done / self._total:.0%}{rate}\x1b[K"
-        )
+        share = f" / {self._total / 1e6:.1f} MB  {done / self._total:.0%}" if self._total else " MB"
+        self._stream.write(f"\r{self._label}  {done / 1e6:.1f}{share}{rate}\x1b[K")
         self._stream.flush()
 
     def __exit__(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lexiseg.checkpoints.manifest import read_manifest
 from lexiseg.checkpoints.records import Record
+from lexiseg.checkpoints.table import HUB
 from lexiseg.errors import OptionError, UnknownName, WeightsMissing
 
 __all__ = ["bundled_folder", "get", "names", "records", "register"]
@@ -16,7 +17,7 @@ _PACKAGE = Path(__file__).parents[1]
 _BUNDLED: dict[str, str] = {"tiny": "models/tiny/weights"}
 
 # Name -> record of what the hub holds.
-_HUB: dict[str, Record] = {}
+_HUB: dict[str, Record] = dict(HUB)
 
 
 def names() -> tuple[str, ...]:

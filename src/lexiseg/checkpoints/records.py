@@ -24,8 +24,9 @@ class WeightFile:
     """One file of a checkpoint.
 
     name: what the file is called in its folder, without a path.
-    sha256: 64 hexadecimal digits.
-    bytes: its exact size.
+    sha256: 64 hexadecimal digits; empty where it was never seen: then the first download decides,
+        and its digest is kept beside the file.
+    bytes: its exact size; 0 where that was never seen.
     path: where it lies in the hub's repository, where that is not `name`.
     url: its address, where it does not come from the hub.
     """
@@ -40,18 +41,28 @@ class WeightFile:
         # A name or path from outside must not lead out of its folder.
         _check(_PLAIN_FILE.fullmatch(self.name) is not None, "file", self.name, "a plain file name")
         _check(
-            re.fullmatch(r"[0-9a-f]{64}", self.sha256) is not None,
+            re.fullmatch(r"([0-9a-f]{64})?", self.sha256) is not None,
             f"sha256 of {self.name}",
             self.sha256,
-            "64 hexadecimal digits",
+            "64 hexadecimal digits, or empty where it is not known",
         )
-        _check(self.bytes > 0, f"size of {self.name}", self.bytes, "a number of bytes above 0")
+        _check(self.bytes >= 0, f"size of {self.name}", self.bytes, "a number of bytes, or 0")
         _check(
             all(_PLAIN_FILE.fullmatch(part) for part in self.path.split("/")) or not self.path,
             f"path of {self.name}",
             self.path,
             "a relative path",
         )
+
+    @classmethod
+    def unseen(cls, name: str, *, sha256: str = "", url: str = "") -> WeightFile:
+        """Return a file of which no more is known."""
+        return cls(name, sha256, 0, url=url)
+
+    @property
+    def known(self) -> bool:
+        """Whether it can be told from any other file."""
+        return bool(self.sha256) and self.bytes > 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,8 @@ class Record:
     embed_dim: D.
     stride: pixels a cell of the dense grid (the patch size of a transformer).
     repo, revision: repository on the hub and its full commit; both empty where the weights are
-        bundled, local, or at the addresses of the files.
+        bundled, local, or at the addresses of the files. A repository without a commit is taken
+        as it is when it is pulled for the first time, and stays at that commit on this machine.
     gated: whether the hub asks its users to accept terms first.
     """
 
@@ -132,15 +144,21 @@ class Record:
         _check(self.stride > 0, "stride", self.stride, "a number of pixels above 0")
         if self.repo:
             _check(
-                re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None,
+                re.fullmatch(r"([0-9a-f]{40})?", self.revision) is not None,
                 "revision",
                 self.revision,
-                "a full commit of 40 hexadecimal digits, so that the weights cannot change",
+                "a full commit of 40 hexadecimal digits, so that the weights cannot change, or "
+                "empty where none was seen",
             )
 
     @property
+    def known(self) -> bool:
+        """Whether all of its files can be told from any others."""
+        return all(file.known for file in self.files)
+
+    @property
     def bytes(self) -> int:
-        """The size of all files together."""
+        """The size of all files together, as far as it is known."""
         return sum(file.bytes for file in self.files)
 
     def to_json(self) -> dict[str, Any]:

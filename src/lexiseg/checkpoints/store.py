@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from lexiseg.checkpoints import known
-from lexiseg.checkpoints._hub import fetch
+from lexiseg.checkpoints._hub import ask_about, fetch
 from lexiseg.checkpoints._lock import alone_in
-from lexiseg.checkpoints._verify import verify, verify_once
-from lexiseg.checkpoints.manifest import MANIFEST, read_manifest
+from lexiseg.checkpoints._verify import sha256_of, verify, verify_once
+from lexiseg.checkpoints.folders import describe_folder
+from lexiseg.checkpoints.manifest import (
+    MANIFEST,
+    describe_files,
+    read_manifest,
+    write_manifest,
+)
 from lexiseg.checkpoints.records import Record, WeightFile
 from lexiseg.errors import CheckpointError, OutputError, WeightsMissing
 
@@ -43,7 +51,7 @@ def resolve(name: str | Path, *, pull: bool = False, offline: bool | None = None
 
     name: a name of the table ("tiny"), or a path (a Path, or a text with a slash in it): a folder
         with a manifest.json, or a folder or file that is recognised by its content as a
-        checkpoint of the table.
+        checkpoint of the table, or a folder as transformers or OpenCLIP save a CLIP.
     pull: download what is missing; without it nothing is ever downloaded.
     offline: refuse to connect; None asks LEXISEG_OFFLINE and HF_HUB_OFFLINE.
 
@@ -59,11 +67,12 @@ def resolve(name: str | Path, *, pull: bool = False, offline: bool | None = None
     if pull:
         return _pull(record, offline)
     folder = _folder(record)
+    record = _pinned(record, folder)
     absent = [file.name for file in record.files if not (folder / file.name).is_file()]
     if absent:
         raise WeightsMissing(
             f"the weights of {name!r} are not on this machine ({', '.join(absent)}, "
-            f"{record.bytes / 1e6:,.0f} MB in all, {record.licence}); to download them: "
+            f"{_megabytes(record)}{record.licence}); to download them: "
             f"lexiseg models pull {name}"
         )
     for file in record.files:
@@ -80,6 +89,7 @@ def pull(name: str, *, offline: bool | None = None) -> Checkpoint:
 def is_here(record: Record) -> bool:
     """Return whether all files of a checkpoint of the table are there, by name and size alone."""
     folder = known.bundled_folder(record.name) or _folder(record)
+    record = _pinned(record, folder)
     return all(_has(folder, file) for file in record.files)
 
 
@@ -125,7 +135,41 @@ def _found(record: Record, folder: Path) -> Checkpoint:
 
 def _has(folder: Path, file: WeightFile) -> bool:
     path = folder / file.name
-    return path.is_file() and path.stat().st_size == file.bytes
+    return path.is_file() and file.bytes in (0, path.stat().st_size)
+
+
+def _megabytes(record: Record) -> str:
+    return f"{record.bytes / 1e6:,.0f} MB in all, " if record.bytes else ""
+
+
+def _pinned(record: Record, folder: Path) -> Record:
+    """Return the record with what the first download of unknown files found.
+
+    What the table knows stays: a pinned file that is not the table's is not believed.
+    """
+    if record.known or not (folder / MANIFEST).is_file():
+        return record
+    pinned = read_manifest(folder)
+    found = {file.name: file for file in pinned.files}
+    files = []
+    for file in record.files:
+        seen = found.get(file.name, file)
+        files.append(
+            replace(file, sha256=file.sha256 or seen.sha256, bytes=file.bytes or seen.bytes)
+        )
+    return replace(record, files=tuple(files), revision=record.revision or pinned.revision)
+
+
+def _pin(record: Record, folder: Path) -> Record:
+    """Keep what files turned out to be, so that they can be verified from now on."""
+    described = {file.name: file for file in describe_files(folder, [f.name for f in record.files])}
+    files = tuple(
+        replace(file, sha256=described[file.name].sha256, bytes=described[file.name].bytes)
+        for file in record.files
+    )
+    pinned = replace(record, files=files)
+    write_manifest(folder, pinned)
+    return pinned
 
 
 def _bundled(record: Record, folder: Path) -> Checkpoint:
@@ -151,29 +195,47 @@ def _local(path: Path) -> Checkpoint:
         record = read_manifest(path)
         _verify_all(record, path, remedy="copy or make the folder again")
         return _found(record, path)
-    for record in known.records():
-        located = _recognise(record, path)
+    digest = cache(sha256_of)  # of one file at most once
+    for name in known.names():
+        located = None
+        with suppress(WeightsMissing):  # a package without its bundled weights knows less
+            located = _recognise(known.get(name), path, digest)
         if located is not None:
             return located
+    described = describe_folder(path) if path.is_dir() else None
+    if described is not None:
+        return _found(described, path)
     raise CheckpointError(
-        f"{path} is not known weights: it has no {MANIFEST}, and its files are those of no "
-        f"checkpoint in `lexiseg models`; give a folder that `lexiseg train` made, or a "
-        f"checkpoint's own files under their own names"
+        f"{path} is not known weights: it has no {MANIFEST}, no configuration of transformers or "
+        f"OpenCLIP beside its weights, and its files are those of no checkpoint in `lexiseg "
+        f"models`; give a folder that `lexiseg train` made, or a checkpoint's own files under "
+        f"their own names"
     )
 
 
-def _recognise(record: Record, path: Path) -> Checkpoint | None:
-    """Return `record` with its files at `path`, where their content is the record's."""
-    if path.is_file():
-        if len(record.files) != 1 or path.stat().st_size != record.files[0].bytes:
-            return None
-        places = {record.files[0].name: path}
-    elif all(_has(path, file) for file in record.files):
+def _recognise(record: Record, path: Path, digest: Callable[[Path], str]) -> Checkpoint | None:
+    """Return `record` with its files at `path`, where their content is the record's.
+
+    Raises CheckpointError where sizes are the record's and contents are not.
+    """
+    record = _pinned(record, _folder(record))
+    if not all(file.sha256 for file in record.files):
+        return None  # nothing tells these files from others
+    if path.is_dir():
         places = {file.name: path / file.name for file in record.files}
+    elif len(record.files) == 1:
+        places = {record.files[0].name: path}
     else:
         return None
     for file in record.files:
-        verify(places[file.name], file, remedy=f"it looks like {record.name!r}; copy it again")
+        place = places[file.name]
+        if not place.is_file() or file.bytes not in (0, place.stat().st_size):
+            return None
+        if not file.bytes and digest(place) != file.sha256:
+            return None
+    for file in record.files:
+        if file.bytes:
+            verify(places[file.name], file, remedy=f"it looks like {record.name!r}; copy it again")
     return Checkpoint(record, places)
 
 
@@ -182,8 +244,15 @@ def _pull(record: Record, offline: bool | None) -> Checkpoint:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone_in(folder):
+            fresh = not _pinned(record, folder).known
+            record = _pinned(record, folder)
+            absent = any(not (folder / file.name).is_file() for file in record.files)
+            if fresh and absent and offline_reason(offline) is None:
+                record = ask_about(record)
             for file in record.files:
                 _pull_file(record, file, folder, offline)
+            if fresh:
+                record = _pin(record, folder)
     except OSError as error:
         raise OutputError(
             f"the cache folder {folder} cannot be used ({error.strerror or error}); set "

@@ -7,13 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["affinities", "pamr"]
+__all__ = ["affinities", "as_seen", "pamr"]
 
 _AROUND = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
+
+
+def as_seen(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> Tensor:
+    """The picture (H, W, 3) scaled to ``work_hw`` and back, as the papers' code hands it to PAMR.
+
+    Returns (3, H, W) float32 in [0, 255]. Their code normalises the channels first, which changes
+    no affinity: differences are divided by a deviation of the same channel.
+    """
+    import cv2
+
+    scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR))
+    pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None].float()
+    return F.interpolate(pixels, size=rgb.shape[:2], mode="bilinear")[0]
 
 
 def affinities(pixels: Tensor, dilations: Sequence[int] = (8, 16)) -> Tensor:

@@ -76,6 +76,11 @@ class Windows:
             max(1, round(self.work_hw[1] * w / self.reach_hw[1])),
         )
 
+    @property
+    def extent_hw(self) -> tuple[float, float]:
+        """The picture's size in cells of a grid over it, which ends with the picture."""
+        return self.grid_hw
+
     @cached_property
     def to_picture(self) -> tuple[Tensor, Tensor]:
         """The matrices of both axes: (H, rows * h) and (W, columns * w)."""

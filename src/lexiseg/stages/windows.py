@@ -32,6 +32,11 @@ class Features:
     size_hw: tuple[int, int]
     windows: tuple[Window, ...]
 
+    @property
+    def extent_hw(self) -> tuple[float, float]:
+        """The picture's size in cells."""
+        return self.work_hw[0] / self.cell, self.work_hw[1] / self.cell
+
 
 def working_size(size_hw: tuple[int, int], short_side: int) -> tuple[int, int]:
     """The picture's size with its short side scaled to ``short_side``.

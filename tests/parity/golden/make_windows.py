@@ -49,7 +49,9 @@ def stand_ins() -> None:
     class Anything(types.ModuleType):
         """What official files import beside the classes that are compared, and never use there."""
 
-        __path__: list[str] = []
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            self.__path__: list[str] = []
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("__"):
@@ -233,7 +235,7 @@ def clearclip(folder: str, rgb: Any) -> None:
     )  # fmt: skip
     pixels = normalised(rgb, 120)
     whole = net.encode_image(pixels[:, :, :112, :160], "ClearCLIP", True)
-    vectors = vectors_of(nn.functional.normalize(whole, dim=-1), 3)
+    vectors = vectors_of(nn.functional.normalize(whole, dim=-1), 22)
     made.query_features = vectors
     sample = Sample(rgb.shape[:2])
     # predict() converts to half precision, which a CPU lacks: its two steps, one by one.

@@ -29,6 +29,7 @@ class Hub:
     token: str | None = None  # what it wants to see
     redirect: str | None = None  # another server that has the bytes
     moved: dict[str, str] = field(default_factory=dict)  # old path to new
+    notes: dict[str, dict[str, str]] = field(default_factory=dict)  # headers of its own, by path
     seen: list[tuple[str, str | None, str | None]] = field(default_factory=list)
 
     @property
@@ -45,12 +46,17 @@ def serve(hub: Hub) -> ThreadingHTTPServer:
 
         def answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
             self.send_response(status)
-            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            given = {"Content-Length": str(len(body))} | headers | hub.notes.get(self.path, {})
+            for name, value in given.items():
                 self.send_header(name, value)
             self.send_header("Connection", "close")
             self.close_connection = True
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def do_GET(self) -> None:
             wanted, token = self.headers.get("Range"), self.headers.get("Authorization")

@@ -45,7 +45,6 @@ def test_the_size_is_that_of_all_files() -> None:
         ({"embed_dim": 0}, "embed_dim"),
         ({"stride": -4}, "stride"),
         ({"repo": "a/b", "revision": "main"}, "revision is 'main'; it must be a full commit"),
-        ({"repo": "a/b"}, "revision is ''"),
     ],
 )
 def test_an_incomplete_record_is_refused(change: dict[str, Any], message: str) -> None:
@@ -63,7 +62,7 @@ def test_an_incomplete_record_is_refused(change: dict[str, Any], message: str) -
         ({"path": "/abs.bin"}, "relative path"),
         ({"sha256": "AB" * 32}, "64 hexadecimal"),
         ({"sha256": "ab"}, "64 hexadecimal"),
-        ({"bytes": 0}, "above 0"),
+        ({"bytes": -1}, "a number of bytes, or 0"),
     ],
 )
 def test_a_file_cannot_lead_out_of_its_folder_or_lack_its_digest(

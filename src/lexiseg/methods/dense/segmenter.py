@@ -1,135 +1,30 @@
-"""Dense open-vocabulary segmentation: every place of a picture is compared with every word.
-
-The picture becomes a grid of features, words become vectors in the same space, and the softmax of
-their cosines, at the encoder's own scale, says which word each place shows. Works with any encoder
-whose features are dense: the bundled one, or CLIP read out as MaskCLIP (Zhou et al. 2022) and its
-successors do.
-"""
+"""The conductor of the dense method: what runs after what."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, UnknownName
-from lexiseg.prompts import DEFAULT_BACKGROUND, TEMPLATES, Vocabulary
+from lexiseg.methods.dense.config import Config
+from lexiseg.methods.dense.view import View
+from lexiseg.prompts import Vocabulary
+from lexiseg.protocols import Encoder, KnowsItsLimits, OpenEncoder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from lexiseg.imaging import Picture, Source
-    from lexiseg.protocols import Encoder
+    from lexiseg.imaging import Source
+    from lexiseg.methods.dense.view import Seen
     from lexiseg.results import Segmentation
-    from lexiseg.stages.dense import LabelMap
+    from lexiseg.stages.dense import LabelMap, WordVectors
     from lexiseg.stages.windows import Features
 
-__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "View", "load"]
-
-SUMMARY = "compare every place of the picture with every word"
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of the method; every default lives here.
-
-    encoder: a checkpoint that is an encoder.
-    short_side: pixels that the picture's short side is scaled to; None: as the encoder wants.
-    window, overlap: larger pictures are looked at through windows of so many pixels a side, of
-        which neighbours share at least this part; None: as the encoder wants.
-    scales: the picture is looked at at these multiples of ``short_side``; scores are averaged.
-    flip: also look at the mirrored picture. Words with a side in them ("left eye") suffer.
-    templates: "plain", "photo", or sentences of one's own with {} for the word.
-    background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
-    threshold: pixels whose word scores less, in [0, 1], get no word.
-    word_thresholds: the same for single words.
-    refine: "guided" lets boundaries follow the picture, "none" enlarges bilinearly.
-    refine_radius, refine_epsilon: of the guided filter: cells, and variance of colours.
-    min_share: instances smaller than this part of the picture are left out (not of the label map).
-    """
-
-    encoder: str = "tiny"
-    short_side: int | None = None
-    window: int | None = None
-    overlap: float = 0.25
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    templates: str | tuple[str, ...] = "plain"
-    background: tuple[str, ...] = DEFAULT_BACKGROUND
-    threshold: float = 0.0
-    word_thresholds: Mapping[str, float] = field(default_factory=dict)
-    refine: str = "guided"
-    refine_radius: int = 2
-    refine_epsilon: float = 1e-3
-    min_share: float = 0.0004
-
-    def __post_init__(self) -> None:
-        for name in ("short_side", "window"):
-            value = getattr(self, name)
-            if value is not None and not 32 <= value <= 8192:
-                raise OptionError(f"{name} is {value}; give 32 to 8192 pixels, or None")
-        if not 0 <= self.overlap <= 0.9:
-            raise OptionError(f"overlap is {self.overlap}; give a part from 0 to 0.9")
-        if not self.scales or not all(0.1 <= s <= 8 for s in self.scales):
-            raise OptionError(f"scales are {self.scales}; give numbers from 0.1 to 8")
-        for word, value in {"threshold": self.threshold, **self.word_thresholds}.items():
-            if not 0 <= value <= 1:
-                raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
-        if self.refine not in ("guided", "none"):
-            raise UnknownName.among("way to refine", self.refine, ("guided", "none"))
-        if self.refine_radius < 1 or self.refine_epsilon <= 0:
-            raise OptionError(
-                f"refine_radius {self.refine_radius}, refine_epsilon {self.refine_epsilon}; give "
-                "at least 1 cell and a number above 0"
-            )
-        if not 0 <= self.min_share < 1:
-            raise OptionError(f"min_share is {self.min_share}; give a part from 0 to below 1")
-        for template in self.sentences:
-            if "{}" not in template:
-                raise OptionError(f"the template {template!r} has no {{}} for the word; add it")
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The templates as sentences."""
-        if not isinstance(self.templates, str):
-            return tuple(self.templates)
-        if "{}" in self.templates:
-            return (self.templates,)
-        if self.templates not in TEMPLATES:
-            raise UnknownName.among("set of templates", self.templates, TEMPLATES)
-        return TEMPLATES[self.templates]
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"short_side": 224},
-    "balanced": {},
-    "quality": {"scales": (0.75, 1.0, 1.5)},
-}
-
-
-@dataclass(frozen=True)
-class View:
-    """An encoded picture, one set of features a scale: further words cost no second encoding."""
-
-    picture: Picture
-    features: tuple[Features, ...]
-    seconds: Mapping[str, float]
-
-    @property
-    def windows_xyxy(self) -> NDArray[np.int64]:
-        """What was looked at, in pixels of the picture, (N, 4)."""
-        import numpy as np
-
-        boxes = [
-            [x0 / f.work_hw[1], y0 / f.work_hw[0], x1 / f.work_hw[1], y1 / f.work_hw[0]]
-            for f in self.features
-            for y0, x0, y1, x1 in f.windows
-        ]
-        height, width = self.picture.size_hw
-        corners = np.rint(np.array(boxes) * [width, height, width, height])
-        return np.asarray(corners, np.int64)
+__all__ = ["Segmenter", "load"]
 
 
 class Segmenter:
@@ -140,11 +35,17 @@ class Segmenter:
     def __init__(self, encoder: Encoder, config: Config) -> None:
         self.encoder = encoder
         self.config = config
+        if isinstance(encoder, OpenEncoder):
+            return
+        for name in ("readout", "stride", "logit_scale", "area_threshold"):
+            if getattr(config, name):
+                raise OptionError(f"{name} is for CLIP; leave it out with {encoder.name!r}")
+        if config.refine == "pamr":
+            raise OptionError(f"refine 'pamr' is for CLIP; use 'guided' with {encoder.name!r}")
 
     def prepare(self, image: Source | View, *, max_pixels: int | None = None) -> View:
         """Read and encode a picture: a path, a PIL image or an (H, W, 3) uint8 array."""
         from lexiseg import imaging
-        from lexiseg.stages.windows import encode
 
         if isinstance(image, View):
             return image
@@ -152,21 +53,32 @@ class Segmenter:
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
         picture = image if isinstance(image, imaging.Picture) else imaging.read(image, **limit)
         read = time.perf_counter()
-        config, size = self.config, self.encoder.size
-        short = config.short_side or size.short_side
-        features = tuple(
-            encode(
-                self.encoder,
-                picture.rgb,
-                short_side=max(32, round(short * scale)),
-                window=config.window or size.window,
-                overlap=config.overlap,
-                flip=config.flip,
-            )
-            for scale in config.scales
-        )
+        features = tuple(self._see(picture.rgb, scale) for scale in self.config.scales)
         done = time.perf_counter()
         return View(picture, features, {"read": read - started, "encode": done - read})
+
+    def _see(self, rgb: NDArray[np.uint8], scale: float) -> Seen:
+        """Encode a picture whose short side is scaled to ``scale`` times the usual."""
+        config, size = self.config, self.encoder.size
+        short_side = max(32, round((config.short_side or size.short_side) * scale))
+        window = config.window or size.window
+        if isinstance(self.encoder, OpenEncoder):
+            from lexiseg.stages.attention import readout
+            from lexiseg.stages.sliding import Look, look
+
+            stride = config.stride or max(1, window // 2)
+            how = Look(short_side, window, stride, config.positions, config.ragged, config.flip)
+            return look(self.encoder, rgb, how, readout(config.readout or "naclip"))
+        from lexiseg.stages.windows import encode
+
+        return encode(
+            self.encoder,
+            rgb,
+            short_side=short_side,
+            window=window,
+            overlap=config.overlap,
+            flip=config.flip,
+        )
 
     def __call__(
         self,
@@ -184,8 +96,7 @@ class Segmenter:
             pixel gets a word.
         Raises PromptError, PictureError.
         """
-        from lexiseg.protocols import KnowsItsLimits
-        from lexiseg.stages.dense import probabilities, word_vectors
+        from lexiseg.stages.dense import word_vectors
 
         vocabulary = (
             words
@@ -202,12 +113,9 @@ class Segmenter:
         asked = [w.name for i, w in enumerate(vocabulary.words) if i != vocabulary.background_index]
         unknown = limits.unknown(asked) if limits and asked else ()
         clock.append(time.perf_counter())
-        maps = probabilities(view.features[0].grid, vectors, self.encoder.scale)
-        for other in view.features[1:]:
-            maps += _like(probabilities(other.grid, vectors, self.encoder.scale), view, other)
-        maps /= len(view.features)
+        maps = self._score(view, vectors)
         clock.append(time.perf_counter())
-        labelled = self._label(maps, view, vocabulary)
+        labelled = self._label(maps, view, vocabulary, vectors)
         clock.append(time.perf_counter())
         seconds = dict(view.seconds) | {
             stage: after - before
@@ -222,24 +130,60 @@ class Segmenter:
             if word not in vocabulary.names:
                 raise UnknownName.among("word of the vocabulary", word, vocabulary.names)
 
-    def _label(self, maps: Any, view: View, vocabulary: Vocabulary) -> LabelMap:
+    @property
+    def _scale(self) -> float:
+        return self.config.logit_scale or self.encoder.scale
+
+    def _score(self, view: View, vectors: WordVectors) -> Tensor:
+        """The probability of every owner on the grid of the first scale, (O, h, w)."""
+        from lexiseg.stages.dense import probabilities
+        from lexiseg.stages.winners import grid_probabilities
+
+        windows = view.windows
+        if windows:
+            return grid_probabilities(windows, vectors, self._scale)
+        first, *others = view.grids
+        maps = probabilities(first.grid, vectors, self._scale)
+        for other in others:
+            maps += _like(probabilities(other.grid, vectors, self._scale), first, other)
+        return maps / len(view.grids)
+
+    def _label(
+        self, maps: Tensor, view: View, vocabulary: Vocabulary, vectors: WordVectors
+    ) -> LabelMap:
         import numpy as np
 
         from lexiseg.stages.dense import label_map
         from lexiseg.stages.refine import Guide
+        from lexiseg.stages.winners import Rules, winners
 
-        config, features = self.config, view.features[0]
+        config = self.config
+        limits = np.zeros(vocabulary.owners, np.float32)
+        for i, word in enumerate(vocabulary.words):
+            if i != vocabulary.background_index:
+                limits[i] = config.word_thresholds.get(word.name, config.threshold)
+        thresholds = limits if limits.any() else None
+        if view.windows and config.refine != "guided":
+            refine = self._pamr(view) if config.refine == "pamr" else None
+            rules = Rules(self._scale, thresholds, config.area_threshold, refine)
+            return winners(view.windows, vectors, rules)
         guide = Guide(
             view.picture.rgb,
-            (features.work_hw[0] / features.cell, features.work_hw[1] / features.cell),
+            view.features[0].extent_hw,
             config.refine_radius if config.refine == "guided" else 0,
             config.refine_epsilon,
         )
-        thresholds = np.zeros(vocabulary.owners, np.float32)
-        for i, word in enumerate(vocabulary.words):
-            if i != vocabulary.background_index:
-                thresholds[i] = config.word_thresholds.get(word.name, config.threshold)
-        return label_map(maps, guide, thresholds if thresholds.any() else None)
+        return label_map(maps, guide, thresholds)
+
+    def _pamr(self, view: View) -> Callable[[Tensor], Tensor]:
+        """What lets logits of the picture's size flow over the picture as it was looked at."""
+        from functools import partial
+
+        from lexiseg.stages.pamr import affinities, as_seen, pamr
+
+        seen = view.windows[0]
+        pixels = as_seen(view.picture.rgb, seen.work_hw).to(seen.cells.device)
+        return partial(pamr, alike=affinities(pixels), steps=self.config.pamr_steps)
 
     def _result(
         self, view: View, vocabulary: Vocabulary, maps: Any, labelled: LabelMap, unknown: Any,
@@ -288,11 +232,10 @@ class Segmenter:
         )
 
 
-def _like(maps: Any, view: View, other: Features) -> Any:
+def _like(maps: Tensor, first: Features, other: Features) -> Tensor:
     """Maps of another scale on the grid of the first, (O, h, w)."""
     import torch
 
-    first = view.features[0]
     height, width = first.grid.shape[:2]
     # Where the first grid's cells lie in the other grid: both reach a little over the border.
     rows = (torch.arange(height) + 0.5) * first.cell / first.work_hw[0]
@@ -306,12 +249,11 @@ def _like(maps: Any, view: View, other: Features) -> Any:
     )[0]
 
 
-def _inside(grid: Any, features: Features) -> Any:
+def _inside(grid: Any, features: Seen) -> Any:
     """The part of (K, h, w) that covers the picture, when cells reach over its border."""
     import numpy as np
 
-    rows = max(1, round(features.work_hw[0] / features.cell))
-    columns = max(1, round(features.work_hw[1] / features.cell))
+    rows, columns = (max(1, round(side)) for side in features.extent_hw)
     return np.ascontiguousarray(grid[:, :rows, :columns])
 
 

@@ -1,0 +1,18 @@
+"""Dense open-vocabulary segmentation: every place of a picture is compared with every word.
+
+The picture becomes a grid of features, words become vectors in the same space, and the softmax of
+their cosines, at the encoder's own scale, says which word each place shows. Works with any encoder
+whose features are dense, such as the bundled one. CLIP's last attention is read out as MaskCLIP
+(Zhou et al. 2022) and its successors do, and its windows are joined as they join them; the presets
+with their names hold their settings.
+"""
+
+from __future__ import annotations
+
+from lexiseg.methods.dense.config import PRESETS, Config
+from lexiseg.methods.dense.segmenter import Segmenter, load
+from lexiseg.methods.dense.view import View
+
+__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "View", "load"]
+
+SUMMARY = "compare every place of the picture with every word"

@@ -1,0 +1,140 @@
+"""Checkpoints whose digests nobody wrote down: the first pull pins them, honestly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lexiseg.checkpoints import Checkpoint, WeightFile, is_here, pull, register, resolve
+from lexiseg.checkpoints.manifest import MANIFEST
+from lexiseg.checkpoints.table import HUB
+from lexiseg.errors import CheckpointError, WeightsMissing
+
+from .conftest import Hub, make_record
+
+BODY = b"large weights" * 500
+CONFIG = b'{"model_cfg": {}}'
+COMMIT = "fedcba9876543210fedcba9876543210fedcba98"
+DIGEST = hashlib.sha256(BODY).hexdigest()
+MAIN = "/someone/clip-toy/resolve/main/"
+PINNED = f"/someone/clip-toy/resolve/{COMMIT}/"
+
+
+@pytest.fixture
+def folder(hub: Hub, clean: Path) -> Path:
+    """A hub that says of large files what the real one says; the record knows nothing of them."""
+    record = make_record("toy", WeightFile.unseen("model.bin"), WeightFile.unseen("config.json"))
+    register(replace(record, revision=""))
+    for base in (MAIN, PINNED):
+        hub.files[f"{base}model.bin"] = BODY
+        hub.files[f"{base}config.json"] = CONFIG
+    hub.notes[f"{MAIN}model.bin"] = {
+        "X-Repo-Commit": COMMIT, "X-Linked-Etag": f'"{DIGEST}"', "X-Linked-Size": str(len(BODY)),
+    }  # fmt: skip
+    return clean / "toy"
+
+
+def fetched(hub: Hub) -> list[str]:
+    return [path for path, _, _ in hub.seen]
+
+
+def test_the_first_pull_pins_commit_and_digests(hub: Hub, folder: Path) -> None:
+    found = pull("toy")
+    assert found["model.bin"].read_bytes() == BODY
+    assert found.sha256 == {
+        "model.bin": DIGEST, "config.json": hashlib.sha256(CONFIG).hexdigest()
+    }  # fmt: skip
+    assert found.record.revision == COMMIT
+    # Asked about at the newest commit, fetched at the one that the hub named.
+    assert fetched(hub) == [
+        f"{MAIN}model.bin", f"{PINNED}config.json", f"{PINNED}model.bin", f"{PINNED}config.json"
+    ]  # fmt: skip
+    kept = json.loads((folder / MANIFEST).read_text())
+    assert (kept["revision"], kept["files"][0]["sha256"]) == (COMMIT, DIGEST)
+
+
+def test_then_it_needs_no_network_and_is_verified(hub: Hub, folder: Path) -> None:
+    pull("toy")
+    hub.seen.clear()
+    assert resolve("toy", offline=True).record.bytes == len(BODY) + len(CONFIG)
+    assert is_here(resolve("toy").record)
+    assert fetched(hub) == []
+    (folder / "model.bin").write_bytes(BODY[:-1] + b"!")
+    with pytest.raises(CheckpointError, match="damaged or another file"):
+        resolve("toy")
+
+
+def test_a_lost_file_comes_back_from_the_pinned_commit(hub: Hub, folder: Path) -> None:
+    pull("toy")
+    hub.seen.clear()
+    (folder / "model.bin").unlink()
+    hub.files[f"{MAIN}model.bin"] = b"a newer version"
+    assert pull("toy")["model.bin"].read_bytes() == BODY
+    assert fetched(hub) == [f"{PINNED}model.bin"]
+
+
+def test_what_the_hub_says_is_held_against_what_comes(hub: Hub, folder: Path) -> None:
+    hub.files[f"{PINNED}model.bin"] = b"x" * len(BODY)
+    with pytest.raises(CheckpointError, match="its record says"):
+        pull("toy")
+    assert not (folder / MANIFEST).exists()
+
+
+def test_a_cut_download_is_resumed(hub: Hub, folder: Path) -> None:
+    hub.cuts = [0, 0, 1000]  # two questions without an answer's body, then half a file
+    assert pull("toy")["model.bin"].read_bytes() == BODY
+    assert (f"{PINNED}model.bin", "bytes=1000-", None) in hub.seen
+
+
+def test_a_server_that_says_nothing_is_taken_at_its_word(hub: Hub, folder: Path) -> None:
+    hub.notes.clear()
+    found = pull("toy")
+    assert found.record.revision == ""
+    assert found.sha256["model.bin"] == DIGEST
+    hub.files[f"{MAIN}model.bin"] = b"another version"
+    (folder / "model.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"record of model\.bin|its record"):
+        pull("toy")  # the first one was pinned
+
+
+def test_a_missing_repository_is_explained(hub: Hub, folder: Path) -> None:
+    hub.files.clear()
+    with pytest.raises(WeightsMissing, match="HTTP status 404"):
+        pull("toy")
+
+
+def test_without_pull_the_command_is_named(folder: Path) -> None:
+    with pytest.raises(WeightsMissing, match="to download them: lexiseg models pull toy"):
+        resolve("toy")
+
+
+def test_openai_names_its_files_by_their_digest(tmp_path: Path, clean: Path) -> None:
+    body = b"an archive"
+    digest = hashlib.sha256(body).hexdigest()
+    record = make_record(
+        "known", WeightFile.unseen("ViT.pt", sha256=digest, url="https://example.org/ViT.pt")
+    )
+    register(replace(record, repo="", revision=""))
+    (tmp_path / "renamed.pt").write_bytes(body)
+    found = resolve(tmp_path / "renamed.pt")
+    assert isinstance(found, Checkpoint)
+    assert found.record.name == "known"
+    (tmp_path / "renamed.pt").write_bytes(b"another")
+    with pytest.raises(CheckpointError, match="not known weights"):
+        resolve(tmp_path / "renamed.pt")
+
+
+def test_the_table_is_honest_about_what_it_knows() -> None:
+    for record in HUB.values():
+        assert record.name.startswith("clip-")
+        for file in record.files:
+            assert file.sha256 == "" or file.sha256 in file.url
+    assert HUB["clip-vit-b16.openai"].stride == 16
+    assert HUB["clip-vit-l14.laion2b"].preprocessing.mean == (0.5, 0.5, 0.5)
+    assert {HUB[f"clip-vit-h14.{tag}"].activation for tag in ("laion2b", "metaclip")} == {
+        "gelu", "quick-gelu"
+    }  # fmt: skip
