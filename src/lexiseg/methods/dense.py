@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, UnknownName
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Picture, Source
     from lexiseg.protocols import Encoder
-    from lexiseg.results import Segmentation
+    from lexiseg.results import Segmentation, UnknownWord
     from lexiseg.stages.dense import LabelMap
     from lexiseg.stages.windows import Features
 
@@ -39,7 +39,8 @@ class Config:
     short_side: pixels that the picture's short side is scaled to; None: as the encoder wants.
     window, overlap: larger pictures are looked at through windows of so many pixels a side, of
         which neighbours share at least this part; None: as the encoder wants.
-    scales: the picture is looked at at these multiples of ``short_side``; scores are averaged.
+    scales: the picture is looked at at these multiples of ``short_side``; scores are averaged on
+        the finest grid.
     flip: also look at the mirrored picture. Words with a side in them ("left eye") suffer.
     templates: "plain", "photo", or sentences of one's own with {} for the word.
     background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
@@ -79,16 +80,19 @@ class Config:
                 raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
         if self.refine not in ("guided", "none"):
             raise UnknownName.among("way to refine", self.refine, ("guided", "none"))
-        if self.refine_radius < 1 or self.refine_epsilon <= 0:
-            raise OptionError(
-                f"refine_radius {self.refine_radius}, refine_epsilon {self.refine_epsilon}; give "
-                "at least 1 cell and a number above 0"
-            )
+        if not 1 <= self.refine_radius <= 64:
+            raise OptionError(f"refine_radius is {self.refine_radius}; give 1 to 64 cells")
+        if not 1e-6 <= self.refine_epsilon <= 1e3:  # less than the rounding of float32 counts for
+            raise OptionError(f"refine_epsilon is {self.refine_epsilon}; give 1e-6 to 1000")
         if not 0 <= self.min_share < 1:
             raise OptionError(f"min_share is {self.min_share}; give a part from 0 to below 1")
+        if not self.sentences:
+            raise OptionError('there are no templates; give some, or "plain"')
         for template in self.sentences:
-            if "{}" not in template:
-                raise OptionError(f"the template {template!r} has no {{}} for the word; add it")
+            if "{}" not in template or set("{}") & set(template.replace("{}", "")):
+                raise OptionError(
+                    f"the template is {template!r}; write {{}} for the word, and no other braces"
+                )
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -109,12 +113,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """An encoded picture, one set of features a scale: further words cost no second encoding."""
+    """An encoded picture: further words cost no second encoding.
+
+    features: one set a scale, the finest first. encoder: the name of the one that made them.
+    seconds: stage -> wall time of making it.
+    """
 
     picture: Picture
     features: tuple[Features, ...]
+    encoder: str
     seconds: Mapping[str, float]
 
     @property
@@ -147,6 +156,11 @@ class Segmenter:
         from lexiseg.stages.windows import encode
 
         if isinstance(image, View):
+            if image.encoder != self.encoder.name:
+                raise OptionError(
+                    f"the view was made by {image.encoder!r}, and this segmenter has "
+                    f"{self.encoder.name!r}; prepare the picture with the same segmenter"
+                )
             return image
         started = time.perf_counter()
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
@@ -163,10 +177,11 @@ class Segmenter:
                 overlap=config.overlap,
                 flip=config.flip,
             )
-            for scale in config.scales
+            for scale in sorted(config.scales, reverse=True)
         )
         done = time.perf_counter()
-        return View(picture, features, {"read": read - started, "encode": done - read})
+        seconds = {"read": read - started, "encode": done - read}
+        return View(picture, features, self.encoder.name, seconds)
 
     def __call__(
         self,
@@ -184,27 +199,19 @@ class Segmenter:
             pixel gets a word.
         Raises PromptError, PictureError.
         """
-        from lexiseg.protocols import KnowsItsLimits
         from lexiseg.stages.dense import probabilities, word_vectors
+        from lexiseg.stages.resample import on_grid_of
 
-        vocabulary = (
-            words
-            if isinstance(words, Vocabulary)
-            else Vocabulary.parse(
-                words, background=background, default_background=self.config.background
-            )
-        )
-        self._check_thresholds(vocabulary)
+        vocabulary = self._vocabulary(words, background)
         view = self.prepare(image)
         clock = [time.perf_counter()]
         vectors = word_vectors(self.encoder, vocabulary, self.config.sentences)
-        limits = self.encoder if isinstance(self.encoder, KnowsItsLimits) else None
-        asked = [w.name for i, w in enumerate(vocabulary.words) if i != vocabulary.background_index]
-        unknown = limits.unknown(asked) if limits and asked else ()
+        unknown = self._unknown(vocabulary)
         clock.append(time.perf_counter())
         maps = probabilities(view.features[0].grid, vectors, self.encoder.scale)
         for other in view.features[1:]:
-            maps += _like(probabilities(other.grid, vectors, self.encoder.scale), view, other)
+            coarse = probabilities(other.grid, vectors, self.encoder.scale)
+            maps += on_grid_of(view.features[0], coarse, other)
         maps /= len(view.features)
         clock.append(time.perf_counter())
         labelled = self._label(maps, view, vocabulary)
@@ -217,10 +224,36 @@ class Segmenter:
         }
         return self._result(view, vocabulary, maps, labelled, unknown, seconds)
 
-    def _check_thresholds(self, vocabulary: Vocabulary) -> None:
+    def _vocabulary(
+        self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
+    ) -> Vocabulary:
+        if not isinstance(words, Vocabulary):
+            words = Vocabulary.parse(
+                words, background=background, default_background=self.config.background
+            )
+        elif background != "default":
+            raise OptionError(
+                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
+            )
         for word in self.config.word_thresholds:
-            if word not in vocabulary.names:
-                raise UnknownName.among("word of the vocabulary", word, vocabulary.names)
+            if word not in words.names:
+                raise UnknownName.among("word of the vocabulary", word, words.names)
+        return words
+
+    def _unknown(self, vocabulary: Vocabulary) -> tuple[UnknownWord, ...]:
+        """The words of which the encoder knows no synonym; each stands for its best one."""
+        from lexiseg.protocols import KnowsItsLimits
+
+        asked = [w for i, w in enumerate(vocabulary.words) if i != vocabulary.background_index]
+        phrases = [phrase for word in asked for phrase in word.synonyms]
+        if not phrases or not isinstance(self.encoder, KnowsItsLimits):
+            return ()
+        far = {found.word: found for found in self.encoder.unknown(phrases)}
+        return tuple(
+            replace(max((far[p] for p in word.synonyms), key=_similarity), word=word.name)
+            for word in asked
+            if all(phrase in far for phrase in word.synonyms)
+        )
 
     def _label(self, maps: Any, view: View, vocabulary: Vocabulary) -> LabelMap:
         import numpy as np
@@ -231,14 +264,15 @@ class Segmenter:
         config, features = self.config, view.features[0]
         guide = Guide(
             view.picture.rgb,
-            (features.work_hw[0] / features.cell, features.work_hw[1] / features.cell),
+            features.work_hw,
+            features.cell,
             config.refine_radius if config.refine == "guided" else 0,
             config.refine_epsilon,
         )
         thresholds = np.zeros(vocabulary.owners, np.float32)
         for i, word in enumerate(vocabulary.words):
-            if i != vocabulary.background_index:
-                thresholds[i] = config.word_thresholds.get(word.name, config.threshold)
+            rest = 0.0 if i == vocabulary.background_index else config.threshold
+            thresholds[i] = config.word_thresholds.get(word.name, rest)
         return label_map(maps, guide, thresholds if thresholds.any() else None)
 
     def _result(
@@ -249,7 +283,8 @@ class Segmenter:
 
         from lexiseg._version import __version__
         from lexiseg.results import Provenance, ScoreMap, Segmentation
-        from lexiseg.stages.merge import connected_parts
+        from lexiseg.stages.merge import connected_parts, mean_scores
+        from lexiseg.stages.resample import whole_cells
 
         started = time.perf_counter()
         count, size_hw = len(vocabulary.words), view.picture.size_hw
@@ -262,17 +297,16 @@ class Segmenter:
             things[labels == vocabulary.background_index] = -1
         masks, owners, scores = connected_parts(things, labelled.score, count, least=least)
         seconds["instances"] = time.perf_counter() - started
-        features = view.features[0]
-        grid = maps[:count].cpu().numpy().astype(np.float16)
+        grid = whole_cells(maps[:count], view.features[0]).cpu().numpy().astype(np.float16)
         return Segmentation(
             words=vocabulary.names,
             labels=np.array([vocabulary.names[i] for i in owners], dtype=np.str_),
             scores=scores,
             masks=masks,
             label_map=labels,
-            word_scores=_mean_scores(labels, labelled.score, count),
+            word_scores=mean_scores(labels, labelled.score, count),
             unknown=unknown,
-            score_map=ScoreMap(_inside(grid, features), size_hw),
+            score_map=ScoreMap(grid, size_hw),
             image=view.picture.rgb,
             provenance=Provenance(
                 method=self.name,
@@ -288,44 +322,8 @@ class Segmenter:
         )
 
 
-def _like(maps: Any, view: View, other: Features) -> Any:
-    """Maps of another scale on the grid of the first, (O, h, w)."""
-    import torch
-
-    first = view.features[0]
-    height, width = first.grid.shape[:2]
-    # Where the first grid's cells lie in the other grid: both reach a little over the border.
-    rows = (torch.arange(height) + 0.5) * first.cell / first.work_hw[0]
-    columns = (torch.arange(width) + 0.5) * first.cell / first.work_hw[1]
-    h, w = maps.shape[1:]
-    y = rows * other.work_hw[0] / other.cell / h * 2 - 1
-    x = columns * other.work_hw[1] / other.cell / w * 2 - 1
-    places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None].to(maps.device)
-    return torch.nn.functional.grid_sample(
-        maps[None], places, mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
-
-
-def _inside(grid: Any, features: Features) -> Any:
-    """The part of (K, h, w) that covers the picture, when cells reach over its border."""
-    import numpy as np
-
-    rows = max(1, round(features.work_hw[0] / features.cell))
-    columns = max(1, round(features.work_hw[1] / features.cell))
-    return np.ascontiguousarray(grid[:, :rows, :columns])
-
-
-def _mean_scores(labels: Any, scores: Any, count: int) -> NDArray[np.float32]:
-    """The mean score of each word over its own pixels, (K,); 0 for a word without any."""
-    import numpy as np
-
-    sums, pixels = np.zeros(count + 1), np.zeros(count + 1)
-    for top in range(0, len(labels), 1024):
-        flat = labels[top : top + 1024].reshape(-1).astype(np.int64) + 1
-        weight = scores[top : top + 1024].reshape(-1).astype(np.float32)
-        sums += np.bincount(flat, weights=weight, minlength=count + 1)
-        pixels += np.bincount(flat, minlength=count + 1)
-    return (sums / np.maximum(pixels, 1))[1:].astype(np.float32)
+def _similarity(word: UnknownWord) -> float:
+    return word.similarity
 
 
 def load(
