@@ -220,7 +220,7 @@ def exists(name: str) -> bool:
     return True
 
 
-@OVER_PAGES
+@pytest.mark.parametrize("page", blocks.pages(), ids=lambda path: path.stem)
 def test_generated_blocks_have_makers(page):
     made = blocks.names(HELD[page])
     assert HELD[page].count("<!-- made: ") == len(made)
