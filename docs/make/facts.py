@@ -7,18 +7,26 @@ import json
 import re
 import struct
 from collections import Counter
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks.rows.common import markdown
 from docs.make import commands
 
 import lexiseg
-from lexiseg import errors
-from lexiseg.checkpoints import get
+from lexiseg import errors, loading
+from lexiseg.checkpoints import get, records
 from lexiseg.checkpoints.known import bundled_folder
-from lexiseg.loading import MethodInfo
+from lexiseg.evaluate import evaluate
 from lexiseg.prompts import DEFAULT_BACKGROUND
 
+# What is a module and can be called as well: the functions.
+_ROOMS: dict[str, Callable[..., object]] = {
+    "checkpoints": records,
+    "evaluate": evaluate,
+    "methods": loading.methods,
+}
 _BAR = "\\|"  # in a cell of a Markdown table
 _ADDRESSED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
 
@@ -46,9 +54,7 @@ def fields(method: str) -> str:
 
 def presets(method: str) -> str:
     """Return a line a preset: what it sets."""
-    from lexiseg.loading import _registry
-
-    chosen = _registry().get(method).PRESETS
+    chosen = import_module(f"lexiseg.methods.{method.replace('-', '_')}").PRESETS
     rows = [
         [f"`{name}`", ", ".join(f"`{key}={value}`" for key, value in sets.items()) or "-"]
         for name, sets in chosen.items()
@@ -95,8 +101,8 @@ def public() -> str:
     for name in lexiseg.__all__:
         value = getattr(lexiseg, name)
         said = "The version, as text." if name == "__version__" else inspect.getdoc(value) or ""
-        if name in ("checkpoints", "methods", "evaluate"):
-            said = inspect.getdoc(_function(name)) or ""
+        if name in _ROOMS:
+            said = inspect.getdoc(_ROOMS[name]) or ""
         rows.append([f"`lexiseg.{name}`", " ".join(said.split("\n\n")[0].split())])
     return _left(["name", "what it is"], rows)
 
@@ -155,17 +161,7 @@ def _weights() -> Path:
     return folder
 
 
-def _function(name: str) -> object:
-    from lexiseg import checkpoints, evaluate, loading
-
-    return {
-        "checkpoints": checkpoints.records,
-        "methods": loading.methods,
-        "evaluate": evaluate.evaluate,
-    }[name]
-
-
-def _info(method: str) -> MethodInfo:
+def _info(method: str) -> loading.MethodInfo:
     return next(one for one in lexiseg.methods() if one.name == method)
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = ROOT / "examples" / "photos"
 IMAGES = ROOT / "docs" / "images"
 _WIDEST, _MOST_BYTES = 1040, 150_000
+_PHOTO = 640  # larger photos are scaled down first, or their legends could not be read
 
 Pixels = NDArray[np.uint8]
 
@@ -48,23 +49,30 @@ def draw() -> list[str]:
 
 
 def _before_after(seg: Any, photo: str, words: str) -> Pixels:
-    picture = read(PHOTOS / f"{photo}.jpg")
+    picture = _photo(photo)
     after = visualize.overlay(seg(picture, words), picture)
-    return _beside(_fitted(picture.rgb, after), after)
+    return _beside(_fitted(picture, after), after)
 
 
 def _open_closed(seg: Any) -> Pixels:
     """The same words against the background words, and among themselves alone."""
-    picture = read(PHOTOS / "pets.jpg")
+    picture = _photo("pets")
     words = "dog; cat; fence"
     both = [seg(picture, words), seg(picture, words, background=None)]
     return _beside(*(visualize.overlay(one, picture) for one in both))
 
 
 def _heat(seg: Any) -> Pixels:
-    picture = read(PHOTOS / "pets.jpg")
+    picture = _photo("pets")
     out = seg(picture, "dog; grass; fence")
-    return _beside(picture.rgb, visualize.heatmap(out, "dog", picture))
+    return _beside(picture, visualize.heatmap(out, "dog", picture))
+
+
+def _photo(name: str) -> Pixels:
+    """An example photo, (H, W, 3), at most 640 pixels long."""
+    image = Image.fromarray(read(PHOTOS / f"{name}.jpg").rgb)
+    image.thumbnail((_PHOTO, _PHOTO), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def _fitted(photo: Pixels, figure: Pixels) -> Pixels:

@@ -92,11 +92,11 @@ def _layout(value: Any, indent: int = 0) -> str:
     flat = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or len(flat) + indent <= 96:
         return flat
-    pad, opening, closing = " " * (indent + 2), *("{}" if isinstance(value, dict) else "[]")
+    opening, closing = ("{", "}") if isinstance(value, dict) else ("[", "]")
     parts = (
         [f"{json.dumps(key)}: {_layout(inner, indent + 2)}" for key, inner in value.items()]
         if isinstance(value, dict)
         else [_layout(inner, indent + 2) for inner in value]
     )
-    body = ",\n".join(pad + part for part in parts)
+    body = ",\n".join(" " * (indent + 2) + part for part in parts)
     return f"{opening}\n{body}\n{' ' * indent}{closing}"
