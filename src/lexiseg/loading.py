@@ -97,5 +97,12 @@ def load(
     if preset is not None and preset not in module.PRESETS:
         raise UnknownName.among(f"preset of {method}", preset, module.PRESETS)
     chosen = module.PRESETS[preset] if preset is not None else {}
-    config = replace(module.Config(), **{**chosen, **fixed, **overrides})
+    try:
+        config = replace(module.Config(), **{**chosen, **fixed, **overrides})
+    except TypeError as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in overrides.items())
+        raise OptionError(
+            f"one of {given} is not of its field's type ({error}); "
+            f"see lexiseg.config_class({method!r})"
+        ) from error
     return module.load(config, device=device, dtype=dtype, pull=pull, offline=offline)

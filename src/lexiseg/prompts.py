@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lexiseg._templates import EIGHTY, SEVEN
@@ -73,33 +73,40 @@ class Vocabulary:
         words: a list, or one text with ";" between words. ``"sofa|couch"`` is one word with a
         synonym, named by its first phrase; ``"person -helmet"`` excludes helmets.
         background: "default" (``default_background``), words of one's own, or None for none.
-        Raises PromptError for no word, an empty or absurd one, and one that is asked twice.
+        Raises PromptError for no word, an empty or absurd one, one that is given twice, and a
+        background without a word of its own.
         """
-        listed = words.split(";") if isinstance(words, str) else list(words)
-        if isinstance(words, str) and listed and not listed[-1].strip():
-            listed = listed[:-1] or [""]
         asked: list[Word] = []
-        excluded: list[Word] = []
-        for entry in listed:
-            if not isinstance(entry, str):
-                raise PromptError(f"a word is {entry!r}; give text")
+        excluded: dict[str, Word] = {}  # two words may exclude the same
+        for entry in _listed(words, "words"):
             wanted, *unwanted = re.split(r"(?:^|\s+)-(?=\S)", entry.strip())
             if wanted.strip() or not unwanted:
                 asked.append(_word(wanted, entry))
-            excluded += [_word(part, entry) for part in unwanted]
+            for word in (_word(part, entry) for part in unwanted):
+                before = excluded.get(word.name.casefold(), word)
+                both = _once([*before.synonyms, *word.synonyms])
+                excluded[word.name.casefold()] = Word(before.name, both)
         if not asked:
-            got = (
-                f"only excluded ones ({', '.join(w.name for w in excluded)})"
-                if excluded
-                else "none"
+            got = ", ".join(word.name for word in excluded.values())
+            raise PromptError(
+                "give at least one word to look for; there were "
+                + (f"only excluded ones ({got})" if got else "none")
             )
-            raise PromptError(f"give at least one word to look for; there were {got}")
-        _refuse_repeats([*asked, *excluded])
-        rest = _background(background, default_background)
-        literal = [i for i, w in enumerate(asked) if w.name.casefold() == _BACKGROUND]
-        if literal and rest is None:
-            rest = tuple(default_background)
-        return cls(tuple(asked), tuple(excluded), rest, literal[0] if literal else None)
+        _refuse_repeats([*asked, *excluded.values()])
+        places = [i for i, w in enumerate(asked) if w.name.casefold() == _BACKGROUND]
+        literal = places[0] if places else None
+        if background == "default" or (background is None and literal is not None):
+            background = default_background
+        rest = None if background is None else _background(background)
+        if rest is not None and literal is not None:
+            rest = _once([*asked[literal].synonyms[1:], *rest])
+        vocabulary = cls(tuple(asked), tuple(excluded.values()), rest, literal)
+        if rest is not None and vocabulary.queries()[-1].owner != vocabulary.background_owner:
+            raise PromptError(
+                f"every background word ({', '.join(rest)}) is asked for or excluded too; give "
+                'others, or None ("none") for a closed vocabulary'
+            )
+        return vocabulary
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -122,8 +129,8 @@ class Vocabulary:
     def queries(self) -> tuple[Query, ...]:
         """Every phrase with its owner: 0..K-1 the words, K.. the excluded, last the background.
 
-        The literal word "background" owns the background words. A background word that is also
-        asked for, or excluded, steps back.
+        The literal word "background" owns the background words, and its synonyms are some of them.
+        A background word that is also asked for, or excluded, steps back.
         """
         out = [
             Query(phrase, i)
@@ -141,8 +148,22 @@ class Vocabulary:
         return tuple(out)
 
 
+def _listed(words: str | Sequence[str], what: str) -> list[str]:
+    """A user's list, or one text with ";" between words; a ";" behind the last is no word."""
+    if isinstance(words, str):
+        listed = words.split(";")
+        return listed[:-1] if len(listed) > 1 and not listed[-1].strip() else listed
+    if not isinstance(words, Iterable):
+        raise PromptError(f"the {what} are {words!r}; give a list of texts, or one text")
+    out = list(words)
+    for word in out:
+        if not isinstance(word, str):
+            raise PromptError(f"among the {what} is {word!r}; give text")
+    return out
+
+
 def _word(text: str, entry: str) -> Word:
-    phrases = tuple(dict.fromkeys(" ".join(part.split()) for part in text.split("|")))
+    phrases = _once(" ".join(part.split()) for part in text.split("|"))
     for phrase in phrases:
         if not phrase:
             raise PromptError(f"the word {entry!r} is empty, or a part of it is; write a name")
@@ -156,23 +177,31 @@ def _word(text: str, entry: str) -> Word:
 
 
 def _refuse_repeats(words: Sequence[Word]) -> None:
-    seen: set[str] = set()
+    """A phrase of two words would score for both alike: which one wins would be chance."""
+    owner: dict[str, Word] = {}
     for word in words:
-        if word.name.casefold() in seen:
-            raise PromptError(f"the word {word.name!r} is given twice; give each word once")
-        seen.add(word.name.casefold())
+        for phrase in word.synonyms:
+            other = owner.setdefault(phrase.casefold(), word)
+            if other is word:
+                continue
+            if other.name.casefold() == word.name.casefold():
+                raise PromptError(f"the word {word.name!r} is given twice; give each word once")
+            raise PromptError(
+                f"{phrase!r} stands for both {other.name!r} and {word.name!r}; give it to one"
+            )
 
 
-def _background(
-    given: str | Sequence[str] | None, default: Sequence[str]
-) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    if isinstance(given, str):
-        if given == "default":
-            return tuple(default)
-        given = given.split(";")
-    words = tuple(_word(phrase, phrase).name for phrase in given)
-    if not words:
+def _background(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The background's phrases, each once: their scores add up."""
+    entries = _listed(given, "background words")
+    if not entries:
         raise PromptError('the background has no words; give some, or None ("none") for none')
-    return words
+    return _once(phrase for entry in entries for phrase in _word(entry, entry).synonyms)
+
+
+def _once(phrases: Iterable[str]) -> tuple[str, ...]:
+    """The phrases in order without repeats, in their first spelling."""
+    out: dict[str, str] = {}
+    for phrase in phrases:
+        out.setdefault(phrase.casefold(), phrase)
+    return tuple(out.values())

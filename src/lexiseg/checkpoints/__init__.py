@@ -8,7 +8,16 @@ from __future__ import annotations
 from lexiseg.checkpoints.known import get, names, records, register
 from lexiseg.checkpoints.manifest import describe_files, read_manifest, write_manifest
 from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
-from lexiseg.checkpoints.store import Checkpoint, cache_folder, is_here, pull, resolve
+from lexiseg.checkpoints.store import (
+    Checkpoint,
+    cache_folder,
+    is_here,
+    pull,
+    remove,
+    resolve,
+    seen,
+    verify_again,
+)
 
 __all__ = [
     "Checkpoint",
@@ -24,6 +33,9 @@ __all__ = [
     "read_manifest",
     "records",
     "register",
+    "remove",
     "resolve",
+    "seen",
+    "verify_again",
     "write_manifest",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,9 +23,12 @@ from lexiseg.checkpoints.manifest import (
     write_manifest,
 )
 from lexiseg.checkpoints.records import Record, WeightFile
-from lexiseg.errors import CheckpointError, OutputError, WeightsMissing
+from lexiseg.errors import CheckpointError, OptionError, OutputError, WeightsMissing
 
-__all__ = ["Checkpoint", "cache_folder", "is_here", "offline_reason", "pull", "resolve"]
+__all__ = [
+    "Checkpoint", "cache_folder", "is_here", "offline_reason", "pull", "remove", "resolve", "seen",
+    "verify_again",
+]  # fmt: skip
 
 _OFFLINE = ("LEXISEG_OFFLINE", "HF_HUB_OFFLINE")
 
@@ -84,6 +88,48 @@ def resolve(name: str | Path, *, pull: bool = False, offline: bool | None = None
 def pull(name: str, *, offline: bool | None = None) -> Checkpoint:
     """Download what is missing of a checkpoint of the table, and return it as `resolve` does."""
     return resolve(name, pull=True, offline=offline)
+
+
+def verify_again(name: str | Path) -> Checkpoint:
+    """Return a checkpoint as `resolve` does, with every byte read again.
+
+    Raises WeightsMissing and CheckpointError as `resolve` does.
+    """
+    found = resolve(name)
+    for file in found.record.files:
+        verify(found[file.name], file, remedy=f"delete it, then: lexiseg models pull {name}")
+    return found
+
+
+def remove(name: str) -> Path | None:
+    """Delete what was downloaded of a checkpoint of the table, half-fetched files too.
+
+    Returns the folder that is gone; None where there was none. Raises OptionError for bundled
+    weights, which belong to the package, and OutputError where the folder cannot be deleted.
+    """
+    record = known.get(name)
+    if known.bundled_folder(name) is not None:
+        raise OptionError(f"{name!r} is a part of lexiseg itself; uninstall lexiseg to remove it")
+    folder = _folder(record)
+    if not folder.is_dir():
+        return None
+    try:
+        # The lock lies in the folder, and goes with it: last.
+        with alone_in(folder):
+            for path in folder.iterdir():
+                if path.name != ".lock":
+                    path.unlink()
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be deleted ({error.strerror or error}); check who owns it"
+        ) from error
+    return folder
+
+
+def seen(record: Record) -> Record:
+    """Return a record of the table with what the first pull found out of unknown files."""
+    return _pinned(record, _folder(record))
 
 
 def is_here(record: Record) -> bool:

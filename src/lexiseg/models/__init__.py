@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import cast
 
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
-from lexiseg.errors import OptionError
+from lexiseg.errors import CheckpointError, OptionError
 from lexiseg.protocols import Encoder
 
 __all__ = ["load_encoder"]
@@ -28,8 +29,14 @@ def load_encoder(
     not an encoder.
     """
     checkpoint = resolve(name, pull=pull, offline=offline)
-    module = import_module(f"{__name__}.{checkpoint.record.family}")
-    build = getattr(module, "encoder", None)
+    family = checkpoint.record.family
+    if family not in {module.name for module in iter_modules(__path__)}:
+        raise CheckpointError(
+            f"the checkpoint {checkpoint.record.name!r} is of the family {family!r}, which this "
+            "version does not read; update lexiseg, or choose another checkpoint"
+        )
+    module = import_module(f"{__name__}.{family}")
+    build = getattr(module, "build_encoder", None)
     if build is None:
         raise OptionError(
             f"{checkpoint.record.name!r} is not an encoder; choose another checkpoint"

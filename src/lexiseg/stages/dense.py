@@ -1,12 +1,12 @@
 """Per-place word scores, and the label map made of them in tiles.
 
 Nothing here holds words times pixels at once: scores live on the encoder's coarse grid, and the
-picture is labelled in bands of rows.
+picture is labelled in tiles, one owner after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,16 @@ from torch import Tensor
 from lexiseg.prompts import Vocabulary
 from lexiseg.protocols import Encoder
 from lexiseg.stages.refine import Guide
+from lexiseg.stages.windows import Window
 
 __all__ = ["LabelMap", "WordVectors", "label_map", "probabilities", "word_vectors"]
 
-_BAND_VALUES = 8_000_000  # floats a band may hold at once (32 MB)
+_TILE = 16  # cells a side
+_AT_ONCE = 250_000  # pixels, of about 16 floats each while they are labelled (16 MB)
+_WIDEST = 8_192  # pixels; cv2.remap counts them in 16 bits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordVectors:
     """Vectors of all queries, (Q, D), and the owner of each, (Q,)."""
 
@@ -34,7 +37,11 @@ class WordVectors:
 
 
 def word_vectors(encoder: Encoder, vocabulary: Vocabulary, templates: Sequence[str]) -> WordVectors:
-    """Encode a vocabulary. A background word that means the same as an asked word steps back."""
+    """Encode a vocabulary.
+
+    A background word that means the same as an asked or excluded one steps back, as long as
+    another background word is left.
+    """
     queries = vocabulary.queries()
     vectors = encoder.text([q.text for q in queries], templates)
     owners = torch.tensor([q.owner for q in queries], device=vectors.device)
@@ -65,7 +72,7 @@ def probabilities(grid: Tensor, words: WordVectors, scale: float) -> Tensor:
     return out.softmax(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelMap:
     """The winning owner of every pixel and its probability there.
 
@@ -80,31 +87,58 @@ class LabelMap:
 def label_map(
     maps: Tensor, guide: Guide, thresholds: NDArray[np.float32] | None = None
 ) -> LabelMap:
-    """Owner probabilities (O, h, w) -> the label map at the guide's size, band by band.
+    """Owner probabilities (O, h, w) -> the label map at the guide's size, tile by tile.
 
-    Only owners that win at some place of the grid compete: between two places an owner that is
-    second at both could come first by interpolation alone.
+    In a tile only owners that win at some place within reach compete: between two places an owner
+    that is second at both could come first by interpolation alone.
     thresholds: (O,) in [0, 1]; a pixel whose winner scores less gets -1.
     """
-    height, width = guide.size_hw
-    winners = np.unique(maps.argmax(0).cpu().numpy())
-    chosen = maps[torch.from_numpy(winners).to(maps.device)].cpu().numpy()
-    coefficients = guide.fit(chosen)
     kind = np.int16 if maps.shape[0] < 2**15 else np.int32
-    owner = np.empty((height, width), kind)
-    score = np.empty((height, width), np.float16)
+    owner, score = np.empty(guide.size_hw, kind), np.empty(guide.size_hw, np.float16)
+    winners, places = np.unique(maps.argmax(0).cpu().numpy(), return_inverse=True)
+    chosen = maps[torch.from_numpy(winners).to(maps.device)].cpu().numpy()
+    coefficients, reach = guide.fit(chosen), guide.reach
     names = winners.astype(kind)
-    rows = max(1, _BAND_VALUES // (width * (len(winners) + 8)))
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        best = np.full((bottom - top, width), -np.inf, np.float32)
-        who = np.zeros((bottom - top, width), kind)
-        for k, values in enumerate(guide.apply(coefficients, top, bottom)):
+    for (i0, j0, i1, j1), window in _tiles(guide, places.shape):
+        near = places[max(0, i0 - reach) : i1 + reach, max(0, j0 - reach) : j1 + reach]
+        rivals = np.unique(near)
+        y0, x0, y1, x1 = window
+        best = np.full((y1 - y0, x1 - x0), -np.inf, np.float32)
+        who = np.zeros(best.shape, kind)
+        for k, values in zip(rivals, guide.apply(coefficients[rivals], window), strict=True):
             ahead = values > best
             np.copyto(best, values, where=ahead)
             np.copyto(who, names[k], where=ahead)
         np.clip(best, 0, 1, out=best)
         if thresholds is not None:
             who[best < thresholds[who]] = -1
-        owner[top:bottom], score[top:bottom] = who, best
+        owner[y0:y1, x0:x1], score[y0:y1, x0:x1] = who, best
     return LabelMap(owner, score)
+
+
+def _tiles(guide: Guide, grid_hw: tuple[int, ...]) -> Iterator[tuple[Window, Window]]:
+    """Tiles of the grid, and for each the windows of the picture that lie in it, both y0 x0 y1 x1.
+
+    The windows are small enough to be worked on at once.
+    """
+
+    def cuts(cells: int, covered: float, length: int) -> list[tuple[int, int, int, int]]:
+        inner = range(_TILE, cells, _TILE)
+        pixels = [0, *(min(length, round(c / covered * length)) for c in inner), length]
+        starts = [0, *inner]
+        return [
+            (start, min(start + _TILE, cells), low, high)
+            for start, low, high in zip(starts, pixels[:-1], pixels[1:], strict=True)
+            if low < high  # a small picture may have no pixel there
+        ]
+
+    (h, w), (height, width) = grid_hw, guide.size_hw
+    rows = cuts(h, guide.work_hw[0] / guide.cell, height)
+    columns = cuts(w, guide.work_hw[1] / guide.cell, width)
+    for i0, i1, top, bottom in rows:
+        for j0, j1, left, right in columns:
+            for x0 in range(left, right, _WIDEST):
+                x1 = min(x0 + _WIDEST, right)
+                step = max(1, _AT_ONCE // (x1 - x0))
+                for y0 in range(top, bottom, step):
+                    yield (i0, j0, i1, j1), (y0, x0, min(y0 + step, bottom), x1)

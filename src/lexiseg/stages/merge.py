@@ -1,4 +1,4 @@
-"""Instances out of a label map: connected parts of each word."""
+"""What a label map says about each word: its connected parts, and how well it scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lexiseg._bits import label_boxes
 from lexiseg.masks import Masks
 
-__all__ = ["connected_parts"]
+__all__ = ["connected_parts", "mean_scores"]
 
 
 def connected_parts(
@@ -55,3 +55,19 @@ def connected_parts(
         found.append(Masks.from_crops(size_hw, corners, crops))
     masks = Masks.concat(found) if found else Masks.empty(size_hw)
     return masks, np.array(owners, np.int64), np.array(means, np.float32)
+
+
+def mean_scores(
+    labels: NDArray[np.int16] | NDArray[np.int32], scores: NDArray[np.float16], words: int
+) -> NDArray[np.float32]:
+    """Return the mean score of each word over its own pixels, (K,); 0 for a word without any.
+
+    labels: (H, W), index of a word, -1 for nothing. scores: (H, W) in [0, 1].
+    """
+    sums, pixels = np.zeros(words + 1), np.zeros(words + 1)
+    for top in range(0, len(labels), 1024):  # bincount copies to 64 bits
+        flat = labels[top : top + 1024].reshape(-1).astype(np.int64) + 1
+        weight = scores[top : top + 1024].reshape(-1).astype(np.float32)
+        sums += np.bincount(flat, weights=weight, minlength=words + 1)
+        pixels += np.bincount(flat, minlength=words + 1)
+    return (sums / np.maximum(pixels, 1))[1:].astype(np.float32)

@@ -13,104 +13,114 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lexiseg.stages.windows import Window, padded, scaled
+
 __all__ = ["Guide"]
 
 Floats = NDArray[np.float32]
-_WIDEST = 16_384  # cv2.remap counts in 16 bits
 
 
 @dataclass(frozen=True)
 class Guide:
     """The picture that maps follow.
 
-    rgb: (H, W, 3) uint8. cells_hw: how many grid cells (fractions count) the picture covers, for
-    grids that reach over its border. radius: of the windows, in cells; 0 enlarges without a guide.
-    epsilon: the variance of colours, in [0, 1] squared, below which a window counts as flat.
+    rgb: (H, W, 3) uint8. work_hw: the picture's size when it was encoded; its last cells may reach
+    over the border. cell: pixels of that size a cell. radius: of the filter's windows, in cells; 0
+    enlarges without a guide. epsilon: the variance of colours, in [0, 1] squared, below which a
+    window counts as flat.
     """
 
     rgb: NDArray[np.uint8]
-    cells_hw: tuple[float, float]
-    radius: int = 2
-    epsilon: float = 1e-3
+    work_hw: tuple[int, int]
+    cell: int
+    radius: int
+    epsilon: float
 
     @property
     def size_hw(self) -> tuple[int, int]:
         return self.rgb.shape[0], self.rgb.shape[1]
 
+    @property
+    def reach(self) -> int:
+        """How many cells away a place of a map can still be felt."""
+        return 2 * self.radius + 1  # two means over windows, then bilinear
+
     def fit(self, maps: Floats) -> Floats:
         """Maps (K, h, w) -> coefficients (K, 4, h, w): three for the colours and a constant."""
         maps = np.ascontiguousarray(maps, np.float32)
+        out = np.zeros((len(maps), 4, *maps.shape[1:]), np.float32)
         if self.radius == 0:
-            flat = np.zeros((len(maps), 4, *maps.shape[1:]), np.float32)
-            flat[:, 3] = maps
-            return flat
-        colours = self._coarse(maps.shape[1:])
-        mean = self._mean
-        means = mean(colours)  # (h, w, 3)
-        products = np.stack(
-            [colours[..., i] * colours[..., j] for i in range(3) for j in range(3)], -1
-        )
-        h, w = maps.shape[1:]
-        covariance = mean(products).reshape(h, w, 3, 3) - means[..., :, None] * means[..., None, :]
+            out[:, 3] = maps
+            return out
+        colours, mean = self._coarse(), self._mean
+        means = [mean(colour) for colour in colours]
+        covariance = np.empty((*maps.shape[1:], 3, 3), np.float32)
+        for i in range(3):
+            for j in range(3):
+                covariance[..., i, j] = mean(colours[i] * colours[j]) - means[i] * means[j]
         covariance += self.epsilon * np.eye(3, dtype=np.float32)
-        inverse = np.linalg.inv(covariance)
-        out = np.empty((len(maps), 4, h, w), np.float32)
-        for k, plane in enumerate(maps):
-            level = mean(plane)
-            cross = mean(colours * plane[..., None]) - means * level[..., None]
-            slope = np.einsum("hwij,hwj->hwi", inverse, cross)
-            constant = level - (slope * means).sum(-1)
-            out[k, :3] = mean(slope.astype(np.float32)).transpose(2, 0, 1)
-            out[k, 3] = mean(constant.astype(np.float32))
+        inverse = np.ascontiguousarray(np.linalg.inv(covariance).transpose(2, 3, 0, 1))
+        for coefficients, plane in zip(out, maps, strict=True):
+            constant = mean(plane)
+            cross = [mean(colours[i] * plane) - means[i] * constant for i in range(3)]
+            for i in range(3):
+                slope = inverse[i, 0] * cross[0] + inverse[i, 1] * cross[1]
+                slope += inverse[i, 2] * cross[2]
+                constant = constant - slope * means[i]
+                coefficients[i] = mean(slope)
+            coefficients[3] = mean(constant)
         return out
 
-    def apply(self, coefficients: Floats, top: int, bottom: int) -> Iterator[Floats]:
-        """Coefficients (K, 4, h, w) -> K maps of the picture's rows top:bottom, (rows, W)."""
-        height, width = self.size_hw
-        h = coefficients.shape[2]
-        # Pixel centres of the band in grid coordinates; the grid's border values reach outwards.
-        ys = (np.arange(top, bottom) + 0.5) * (self.cells_hw[0] / height) - 0.5
-        xs = (np.arange(width) + 0.5) * (self.cells_hw[1] / width) - 0.5
-        first = int(np.clip(np.floor(ys[0]), 0, h - 1))
-        last = int(np.clip(np.ceil(ys[-1]), 0, h - 1)) + 1
-        map_x = np.tile(xs.astype(np.float32), (bottom - top, 1))
-        map_y = np.repeat((ys - first).astype(np.float32)[:, None], width, 1)
-        band = self.rgb[top:bottom].astype(np.float32) / 255 if self.radius else None
-        for planes in coefficients:
-            if band is None:
-                yield _enlarge(planes[3, first:last], map_x, map_y)
+    def apply(self, coefficients: Floats, window: Window) -> Iterator[Floats]:
+        """Coefficients (K, 4, h, w) -> K maps of a window of the picture, (y1 - y0, x1 - x0)."""
+        y0, x0, y1, x1 = window
+        h, w = coefficients.shape[2:]
+        rows, ys = _places(y0, y1, self.work_hw[0] / self.cell / self.size_hw[0], h)
+        columns, xs = _places(x0, x1, self.work_hw[1] / self.cell / self.size_hw[1], w)
+        map_y, map_x = np.repeat(ys[:, None], len(xs), 1), np.tile(xs, (len(ys), 1))
+        band = np.ones((*map_x.shape, 4), np.float32)  # colours, and 1 for the constant
+        band[..., :3] = self.rgb[y0:y1, x0:x1]
+        band[..., :3] /= 255
+        for planes in coefficients[:, :, rows, columns]:
+            if self.radius == 0:
+                yield _enlarge(planes[3], map_x, map_y)
                 continue
-            stacked = np.ascontiguousarray(planes[:, first:last].transpose(1, 2, 0))
-            full = _enlarge(stacked, map_x, map_y)
-            yield (full[..., :3] * band).sum(-1) + full[..., 3]
+            full = _enlarge(planes.transpose(1, 2, 0), map_x, map_y)
+            # Four times as fast as a product and a sum over so short an axis.
+            yield np.einsum("yxc,yxc->yx", full, band)
 
-    def _mean(self, values: Floats) -> Floats:
+    def _mean(self, plane: Floats) -> Floats:
         import cv2
 
         side = 2 * self.radius + 1
-        return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REPLICATE))
+        return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REPLICATE))
 
-    def _coarse(self, grid_hw: tuple[int, ...]) -> Floats:
-        """The picture's mean colour in each cell, (h, w, 3) in [0, 1]."""
+    def _coarse(self) -> Floats:
+        """The picture's mean colour in each cell, (3, h, w) in [0, 1]."""
         import cv2
 
-        h, w = grid_hw
-        inside_h, inside_w = max(1, round(self.cells_hw[0])), max(1, round(self.cells_hw[1]))
-        small = cv2.resize(self.rgb, (inside_w, inside_h), interpolation=cv2.INTER_AREA)
-        small = small.reshape(inside_h, inside_w, 3)[:h, :w]
-        pad = ((0, h - small.shape[0]), (0, w - small.shape[1]), (0, 0))
-        return np.pad(small, pad, mode="edge").astype(np.float32) / 255
+        whole = padded(scaled(self.rgb, self.work_hw), self.cell).astype(np.float32) / 255
+        size = (whole.shape[1] // self.cell, whole.shape[0] // self.cell)
+        cells = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(cells.transpose(2, 0, 1))
+
+
+def _places(start: int, stop: int, cells: float, count: int) -> tuple[slice, Floats]:
+    """Which places of a grid pixels start to stop lie between, and where among these.
+
+    cells: of a pixel. count: of the grid; its border values reach outwards.
+    """
+    places = (np.arange(start, stop) + 0.5) * cells - 0.5
+    first = int(np.clip(np.floor(places[0]), 0, count - 1))
+    last = int(np.clip(np.ceil(places[-1]), 0, count - 1)) + 1
+    return slice(first, last), (places - first).astype(np.float32)
 
 
 def _enlarge(plane: Floats, map_x: Floats, map_y: Floats) -> Floats:
-    """Bilinear values of a plane (h, w) or (h, w, C) at the places of the maps, (rows, W)."""
+    """Bilinear values of a plane (h, w) or (h, w, C) at the places of the maps, (rows, columns)."""
     import cv2
 
-    parts = [
-        cv2.remap(
-            plane, map_x[:, left : left + _WIDEST], map_y[:, left : left + _WIDEST],
-            cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
-        )
-        for left in range(0, map_x.shape[1], _WIDEST)
-    ]  # fmt: skip
-    return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts, 1), np.float32)
+    full = cv2.remap(
+        np.ascontiguousarray(plane), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(full, np.float32)

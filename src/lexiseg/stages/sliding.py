@@ -76,11 +76,6 @@ class Windows:
             max(1, round(self.work_hw[1] * w / self.reach_hw[1])),
         )
 
-    @property
-    def extent_hw(self) -> tuple[float, float]:
-        """The picture's size in cells of a grid over it, which ends with the picture."""
-        return self.grid_hw
-
     @cached_property
     def to_picture(self) -> tuple[Tensor, Tensor]:
         """The matrices of both axes: (H, rows * h) and (W, columns * w)."""
@@ -124,7 +119,9 @@ def look(
     import cv2
 
     size_hw = (rgb.shape[0], rgb.shape[1])
-    work_hw = paper_size(size_hw, how.short_side)
+    least = encoder.size.multiple  # a strip is one cell high, at least
+    height, width = paper_size(size_hw, how.short_side)
+    work_hw = (max(height, least), max(width, least))
     scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     rows, columns = (spans(side, how.crop, how.stride) for side in work_hw)
     views = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])

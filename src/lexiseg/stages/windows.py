@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lexiseg.protocols import Encoder
 
-__all__ = ["Features", "Window", "encode", "plan"]
+__all__ = ["Features", "Window", "encode", "padded", "plan", "scaled", "working_size"]
 
 Window = tuple[int, int, int, int]  # y0, x0, y1, x1 in the working picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """Features of a picture on a grid, as a value: a second prompt costs no second encoding.
 
@@ -32,11 +32,6 @@ class Features:
     size_hw: tuple[int, int]
     windows: tuple[Window, ...]
 
-    @property
-    def extent_hw(self) -> tuple[float, float]:
-        """The picture's size in cells."""
-        return self.work_hw[0] / self.cell, self.work_hw[1] / self.cell
-
 
 def working_size(size_hw: tuple[int, int], short_side: int) -> tuple[int, int]:
     """The picture's size with its short side scaled to ``short_side``.
@@ -48,29 +43,38 @@ def working_size(size_hw: tuple[int, int], short_side: int) -> tuple[int, int]:
     return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
 
 
-def plan(work_hw: tuple[int, int], window: int, overlap: float) -> tuple[Window, ...]:
-    """Windows of at most ``window`` pixels a side that cover the working picture.
+def plan(
+    work_hw: tuple[int, int], window: int, overlap: float, multiple: int
+) -> tuple[Window, ...]:
+    """Windows of about ``window`` pixels a side that cover the working picture.
 
-    One window where it fits; else equal steps with at least ``overlap`` of a window shared.
+    One window where it fits; else nearly equal steps with at least ``overlap`` of a window shared.
+    Starts are multiples of ``multiple``, and so are sides (``window`` is rounded down), so that
+    the cells of all windows lie on one grid; the last window may end sooner, with the picture.
     """
+    side = max(1, window // multiple)  # in units of ``multiple``, as are starts and steps
+    step = max(1, int(side * (1 - overlap)))
 
-    def starts(length: int) -> list[tuple[int, int]]:
-        if length <= window:
-            return [(0, length)]
-        count = int(np.ceil((length - window) / (window * (1 - overlap)))) + 1
-        return [
-            (int(s), int(s) + window)
-            for s in np.round(np.linspace(0, length - window, count)).astype(int)
-        ]
+    def spans(length: int) -> list[tuple[int, int]]:
+        last = max(0, -(-length // multiple) - side)
+        starts = np.linspace(0, last, -(-last // step) + 1).round().astype(int) * multiple
+        return [(start, min(start + side * multiple, length)) for start in starts.tolist()]
 
-    return tuple((y0, x0, y1, x1) for y0, y1 in starts(work_hw[0]) for x0, x1 in starts(work_hw[1]))
+    return tuple((y0, x0, y1, x1) for y0, y1 in spans(work_hw[0]) for x0, x1 in spans(work_hw[1]))
 
 
-def _scaled(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> NDArray[np.uint8]:
+def scaled(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) at another size: means of areas downwards, bilinear upwards."""
     import cv2
 
     way = cv2.INTER_AREA if work_hw[0] < rgb.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=way), np.uint8)
+
+
+def padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """Pad (H, W, 3) below and right to multiples by the border's own pixels: no edge appears."""
+    below, right = (-side % multiple for side in pixels.shape[:2])
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
 def encode(
@@ -85,59 +89,44 @@ def encode(
 ) -> Features:
     """Look at a picture (H, W, 3) through the encoder.
 
-    Windows of one size go through together, ``batch`` at a time; where they overlap, features are
-    averaged with weights that fall towards a window's border. ``flip`` averages with the mirrored
-    picture's features.
+    Windows go through together, ``batch`` at a time; where they overlap, features are averaged
+    with weights that fall towards a window's border. ``flip`` averages with the mirrored picture's
+    features.
     """
     size_hw = (rgb.shape[0], rgb.shape[1])
     work_hw = working_size(size_hw, short_side)
-    picture = _scaled(rgb, work_hw)
-    windows = plan(work_hw, window, overlap)
-    grids: list[Tensor] = []
+    picture = scaled(rgb, work_hw)
+    multiple = encoder.size.multiple
+    windows = plan(work_hw, window, overlap, multiple)
+    grid, cell = torch.empty(0), 1
     for start in range(0, len(windows), batch):
-        part = [picture[y0:y1, x0:x1] for y0, x0, y1, x1 in windows[start : start + batch]]
-        pixels = torch.from_numpy(np.stack([_padded(p, encoder.size.multiple) for p in part]))
+        part = windows[start : start + batch]
+        views = [padded(picture[y0:y1, x0:x1], multiple) for y0, x0, y1, x1 in part]
+        pixels = torch.from_numpy(np.stack(views))
         features = encoder.dense(pixels)
         if flip:
-            # Mirrored pixels keep the padding on the right, so mirror the window, not the result.
-            mirrored = np.stack([_padded(p[:, ::-1], encoder.size.multiple) for p in part])
-            other = encoder.dense(torch.from_numpy(mirrored))
-            cell = pixels.shape[2] // features.shape[2]
-            inside = -(-part[0].shape[1] // cell)
-            features[:, :, :inside] += other[:, :, :inside].flip(2)
-            features = F.normalize(features, dim=-1)
-        grids.extend(features)
-    cell = _padded_side(windows[0][2] - windows[0][0], encoder.size.multiple) // grids[0].shape[0]
-    grid = _blend(grids, windows, work_hw, cell)
-    return Features(grid, cell, work_hw, size_hw, windows)
+            # The padding is mirrored too: so cells fall on cells.
+            mirrored = encoder.dense(pixels.flip(2)).flip(2)
+            features = F.normalize(features + mirrored, dim=-1)
+        cell = pixels.shape[1] // features.shape[1]
+        h, w = -(-work_hw[0] // cell), -(-work_hw[1] // cell)
+        if len(windows) == 1:
+            return Features(features[0, :h, :w], cell, work_hw, size_hw, windows)
+        if start == 0:
+            grid = features.new_zeros(h, w, features.shape[-1])
+        for values, (y0, x0, _, _) in zip(features, part, strict=True):
+            _add(grid[y0 // cell :, x0 // cell :], values)
+    return Features(F.normalize(grid, dim=-1), cell, work_hw, size_hw, windows)
 
 
-def _padded_side(side: int, multiple: int) -> int:
-    return -(-side // multiple) * multiple
+def _add(grid: Tensor, values: Tensor) -> None:
+    """Add a window's features (h, w, D), weighted, to the top left corner of ``grid``, in place.
 
-
-def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Pad below and right by the border's own pixels, so that no edge appears there."""
-    h, w = pixels.shape[:2]
-    below, right = _padded_side(h, multiple) - h, _padded_side(w, multiple) - w
-    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
-
-
-def _blend(
-    grids: list[Tensor], windows: tuple[Window, ...], work_hw: tuple[int, int], cell: int
-) -> Tensor:
-    h, w = -(-work_hw[0] // cell), -(-work_hw[1] // cell)
-    if len(grids) == 1:
-        return grids[0][:h, :w]
-    total = torch.zeros(h, w, grids[0].shape[-1], device=grids[0].device)
-    for grid, (y0, x0, y1, x1) in zip(grids, windows, strict=True):
-        top, left = round(y0 / cell), round(x0 / cell)
-        rows, columns = min(-(-(y1 - y0) // cell), h - top), min(-(-(x1 - x0) // cell), w - left)
-        weight = _tent(rows)[:, None] * _tent(columns)[None]
-        total[top : top + rows, left : left + columns] += grid[:rows, :columns] * weight[
-            ..., None
-        ].to(grid.device)
-    return F.normalize(total, dim=-1)
+    Cells of padding that reach over the grid are left out.
+    """
+    h, w = min(values.shape[0], grid.shape[0]), min(values.shape[1], grid.shape[1])
+    weight = (_tent(h)[:, None] * _tent(w))[..., None]
+    grid[:h, :w] += values[:h, :w] * weight.to(grid.device)
 
 
 def _tent(length: int) -> Tensor:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lexiseg.checkpoints import Checkpoint, WeightFile, is_here, pull, register, resolve
-from lexiseg.checkpoints.manifest import MANIFEST
+from lexiseg.checkpoints import (
+    Checkpoint,
+    WeightFile,
+    is_here,
+    known,
+    pull,
+    register,
+    remove,
+    resolve,
+    seen,
+    verify_again,
+)
+from lexiseg.checkpoints.manifest import MANIFEST, write_manifest
 from lexiseg.checkpoints.table import HUB
-from lexiseg.errors import CheckpointError, WeightsMissing
+from lexiseg.errors import CheckpointError, OptionError, WeightsMissing
 
-from .conftest import Hub, make_record
+from .conftest import Hub, make_record, weight_file
 
 BODY = b"large weights" * 500
 CONFIG = b'{"model_cfg": {}}'
@@ -138,3 +150,44 @@ def test_the_table_is_honest_about_what_it_knows() -> None:
     assert {HUB[f"clip-vit-h14.{tag}"].activation for tag in ("laion2b", "metaclip")} == {
         "gelu", "quick-gelu"
     }  # fmt: skip
+
+
+def test_verify_reads_every_byte_again(hub: Hub, folder: Path) -> None:
+    pull("toy")
+    assert verify_again("toy").sha256["model.bin"] == DIGEST
+    path = folder / "model.bin"
+    times = path.stat()
+    path.write_bytes(BODY[:-1] + b"!")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    resolve("toy")  # size and time are the same: trusted
+    with pytest.raises(CheckpointError, match="damaged or another file"):
+        verify_again("toy")
+
+
+def test_remove_deletes_downloads_only(hub: Hub, folder: Path) -> None:
+    assert remove("toy") is None
+    pull("toy")
+    (folder / "half.part").write_bytes(b"x")
+    assert remove("toy") == folder
+    assert not folder.exists()
+    with pytest.raises(WeightsMissing):
+        resolve("toy")
+
+
+def test_bundled_weights_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"bundled"
+    (tmp_path / "model.safetensors").write_bytes(body)
+    record = make_record("inside", weight_file("model.safetensors", body))
+    write_manifest(tmp_path, record)
+    monkeypatch.setattr(known, "_BUNDLED", {"inside": str(tmp_path)})
+    with pytest.raises(OptionError, match="a part of lexiseg itself"):
+        remove("inside")
+
+
+def test_what_was_found_out_is_listed(hub: Hub, folder: Path) -> None:
+    record = known.get("toy")
+    assert seen(record).bytes == 0
+    assert not is_here(record)
+    pull("toy")
+    assert seen(record).bytes == len(BODY) + len(CONFIG)
+    assert is_here(record)

@@ -27,7 +27,8 @@ class Config:
     short_side: pixels that the picture's short side is scaled to; None: as the encoder wants.
     window, overlap: larger pictures are looked at through windows of so many pixels a side, of
         which neighbours share at least this part; None: as the encoder wants.
-    scales: the picture is looked at at these multiples of ``short_side``; scores are averaged.
+    scales: the picture is looked at at these multiples of ``short_side``; scores are averaged on
+        the finest grid.
     flip: also look at the mirrored picture. Words with a side in them ("left eye") suffer.
     templates: "plain", "photo", or sentences of one's own with {} for the word.
     background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
@@ -97,16 +98,19 @@ class Config:
             )
         if self.logit_scale is not None and self.logit_scale <= 0:
             raise OptionError(f"logit_scale is {self.logit_scale}; give a number above 0, or None")
-        if self.refine_radius < 1 or self.refine_epsilon <= 0:
-            raise OptionError(
-                f"refine_radius {self.refine_radius}, refine_epsilon {self.refine_epsilon}; give "
-                "at least 1 cell and a number above 0"
-            )
+        if not 1 <= self.refine_radius <= 64:
+            raise OptionError(f"refine_radius is {self.refine_radius}; give 1 to 64 cells")
+        if not 1e-6 <= self.refine_epsilon <= 1e3:  # less than the rounding of float32 counts for
+            raise OptionError(f"refine_epsilon is {self.refine_epsilon}; give 1e-6 to 1000")
         if not 0 <= self.min_share < 1:
             raise OptionError(f"min_share is {self.min_share}; give a part from 0 to below 1")
+        if not self.sentences:
+            raise OptionError('there are no templates; give some, or "plain"')
         for template in self.sentences:
-            if "{}" not in template:
-                raise OptionError(f"the template {template!r} has no {{}} for the word; add it")
+            if "{}" not in template or set("{}") & set(template.replace("{}", "")):
+                raise OptionError(
+                    f"the template is {template!r}; write {{}} for the word, and no other braces"
+                )
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, UnknownName
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Source
     from lexiseg.methods.dense.view import Seen
-    from lexiseg.results import Segmentation
+    from lexiseg.results import Segmentation, UnknownWord
     from lexiseg.stages.dense import LabelMap, WordVectors
-    from lexiseg.stages.windows import Features
 
 __all__ = ["Segmenter", "load"]
 
@@ -48,14 +47,22 @@ class Segmenter:
         from lexiseg import imaging
 
         if isinstance(image, View):
+            if image.encoder != self.encoder.name:
+                raise OptionError(
+                    f"the view was made by {image.encoder!r}, and this segmenter has "
+                    f"{self.encoder.name!r}; prepare the picture with the same segmenter"
+                )
             return image
         started = time.perf_counter()
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
         picture = image if isinstance(image, imaging.Picture) else imaging.read(image, **limit)
         read = time.perf_counter()
-        features = tuple(self._see(picture.rgb, scale) for scale in self.config.scales)
+        features = tuple(
+            self._see(picture.rgb, scale) for scale in sorted(self.config.scales, reverse=True)
+        )
         done = time.perf_counter()
-        return View(picture, features, {"read": read - started, "encode": done - read})
+        seconds = {"read": read - started, "encode": done - read}
+        return View(picture, features, self.encoder.name, seconds)
 
     def _see(self, rgb: NDArray[np.uint8], scale: float) -> Seen:
         """Encode a picture whose short side is scaled to ``scale`` times the usual."""
@@ -98,20 +105,11 @@ class Segmenter:
         """
         from lexiseg.stages.dense import word_vectors
 
-        vocabulary = (
-            words
-            if isinstance(words, Vocabulary)
-            else Vocabulary.parse(
-                words, background=background, default_background=self.config.background
-            )
-        )
-        self._check_thresholds(vocabulary)
+        vocabulary = self._vocabulary(words, background)
         view = self.prepare(image)
         clock = [time.perf_counter()]
         vectors = word_vectors(self.encoder, vocabulary, self.config.sentences)
-        limits = self.encoder if isinstance(self.encoder, KnowsItsLimits) else None
-        asked = [w.name for i, w in enumerate(vocabulary.words) if i != vocabulary.background_index]
-        unknown = limits.unknown(asked) if limits and asked else ()
+        unknown = self._unknown(vocabulary)
         clock.append(time.perf_counter())
         maps = self._score(view, vectors)
         clock.append(time.perf_counter())
@@ -125,10 +123,34 @@ class Segmenter:
         }
         return self._result(view, vocabulary, maps, labelled, unknown, seconds)
 
-    def _check_thresholds(self, vocabulary: Vocabulary) -> None:
+    def _vocabulary(
+        self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
+    ) -> Vocabulary:
+        if not isinstance(words, Vocabulary):
+            words = Vocabulary.parse(
+                words, background=background, default_background=self.config.background
+            )
+        elif background != "default":
+            raise OptionError(
+                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
+            )
         for word in self.config.word_thresholds:
-            if word not in vocabulary.names:
-                raise UnknownName.among("word of the vocabulary", word, vocabulary.names)
+            if word not in words.names:
+                raise UnknownName.among("word of the vocabulary", word, words.names)
+        return words
+
+    def _unknown(self, vocabulary: Vocabulary) -> tuple[UnknownWord, ...]:
+        """The words of which the encoder knows no synonym; each stands for its best one."""
+        asked = [w for i, w in enumerate(vocabulary.words) if i != vocabulary.background_index]
+        phrases = [phrase for word in asked for phrase in word.synonyms]
+        if not phrases or not isinstance(self.encoder, KnowsItsLimits):
+            return ()
+        far = {found.word: found for found in self.encoder.unknown(phrases)}
+        return tuple(
+            replace(max((far[p] for p in word.synonyms), key=_similarity), word=word.name)
+            for word in asked
+            if all(phrase in far for phrase in word.synonyms)
+        )
 
     @property
     def _scale(self) -> float:
@@ -137,15 +159,15 @@ class Segmenter:
     def _score(self, view: View, vectors: WordVectors) -> Tensor:
         """The probability of every owner on the grid of the first scale, (O, h, w)."""
         from lexiseg.stages.dense import probabilities
+        from lexiseg.stages.resample import on_grid_of
         from lexiseg.stages.winners import grid_probabilities
 
-        windows = view.windows
-        if windows:
-            return grid_probabilities(windows, vectors, self._scale)
+        if view.windows:
+            return grid_probabilities(view.windows, vectors, self._scale)
         first, *others = view.grids
         maps = probabilities(first.grid, vectors, self._scale)
         for other in others:
-            maps += _like(probabilities(other.grid, vectors, self._scale), first, other)
+            maps += on_grid_of(first, probabilities(other.grid, vectors, self._scale), other)
         return maps / len(view.grids)
 
     def _label(
@@ -160,19 +182,15 @@ class Segmenter:
         config = self.config
         limits = np.zeros(vocabulary.owners, np.float32)
         for i, word in enumerate(vocabulary.words):
-            if i != vocabulary.background_index:
-                limits[i] = config.word_thresholds.get(word.name, config.threshold)
+            rest = 0.0 if i == vocabulary.background_index else config.threshold
+            limits[i] = config.word_thresholds.get(word.name, rest)
         thresholds = limits if limits.any() else None
         if view.windows and config.refine != "guided":
             refine = self._pamr(view) if config.refine == "pamr" else None
             rules = Rules(self._scale, thresholds, config.area_threshold, refine)
             return winners(view.windows, vectors, rules)
-        guide = Guide(
-            view.picture.rgb,
-            view.features[0].extent_hw,
-            config.refine_radius if config.refine == "guided" else 0,
-            config.refine_epsilon,
-        )
+        radius = config.refine_radius if config.refine == "guided" else 0
+        guide = Guide(view.picture.rgb, *view.raster, radius, config.refine_epsilon)
         return label_map(maps, guide, thresholds)
 
     def _pamr(self, view: View) -> Callable[[Tensor], Tensor]:
@@ -193,7 +211,8 @@ class Segmenter:
 
         from lexiseg._version import __version__
         from lexiseg.results import Provenance, ScoreMap, Segmentation
-        from lexiseg.stages.merge import connected_parts
+        from lexiseg.stages.merge import connected_parts, mean_scores
+        from lexiseg.stages.resample import whole_cells
 
         started = time.perf_counter()
         count, size_hw = len(vocabulary.words), view.picture.size_hw
@@ -206,17 +225,18 @@ class Segmenter:
             things[labels == vocabulary.background_index] = -1
         masks, owners, scores = connected_parts(things, labelled.score, count, least=least)
         seconds["instances"] = time.perf_counter() - started
-        features = view.features[0]
-        grid = maps[:count].cpu().numpy().astype(np.float16)
+        # Windows have a grid of their own that ends with the picture.
+        maps = whole_cells(maps[:count], view.grids[0]) if view.grids else maps[:count]
+        grid = maps.cpu().numpy().astype(np.float16)
         return Segmentation(
             words=vocabulary.names,
             labels=np.array([vocabulary.names[i] for i in owners], dtype=np.str_),
             scores=scores,
             masks=masks,
             label_map=labels,
-            word_scores=_mean_scores(labels, labelled.score, count),
+            word_scores=mean_scores(labels, labelled.score, count),
             unknown=unknown,
-            score_map=ScoreMap(_inside(grid, features), size_hw),
+            score_map=ScoreMap(grid, size_hw),
             image=view.picture.rgb,
             provenance=Provenance(
                 method=self.name,
@@ -232,42 +252,8 @@ class Segmenter:
         )
 
 
-def _like(maps: Tensor, first: Features, other: Features) -> Tensor:
-    """Maps of another scale on the grid of the first, (O, h, w)."""
-    import torch
-
-    height, width = first.grid.shape[:2]
-    # Where the first grid's cells lie in the other grid: both reach a little over the border.
-    rows = (torch.arange(height) + 0.5) * first.cell / first.work_hw[0]
-    columns = (torch.arange(width) + 0.5) * first.cell / first.work_hw[1]
-    h, w = maps.shape[1:]
-    y = rows * other.work_hw[0] / other.cell / h * 2 - 1
-    x = columns * other.work_hw[1] / other.cell / w * 2 - 1
-    places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None].to(maps.device)
-    return torch.nn.functional.grid_sample(
-        maps[None], places, mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
-
-
-def _inside(grid: Any, features: Seen) -> Any:
-    """The part of (K, h, w) that covers the picture, when cells reach over its border."""
-    import numpy as np
-
-    rows, columns = (max(1, round(side)) for side in features.extent_hw)
-    return np.ascontiguousarray(grid[:, :rows, :columns])
-
-
-def _mean_scores(labels: Any, scores: Any, count: int) -> NDArray[np.float32]:
-    """The mean score of each word over its own pixels, (K,); 0 for a word without any."""
-    import numpy as np
-
-    sums, pixels = np.zeros(count + 1), np.zeros(count + 1)
-    for top in range(0, len(labels), 1024):
-        flat = labels[top : top + 1024].reshape(-1).astype(np.int64) + 1
-        weight = scores[top : top + 1024].reshape(-1).astype(np.float32)
-        sums += np.bincount(flat, weights=weight, minlength=count + 1)
-        pixels += np.bincount(flat, minlength=count + 1)
-    return (sums / np.maximum(pixels, 1))[1:].astype(np.float32)
+def _similarity(word: UnknownWord) -> float:
+    return word.similarity
 
 
 def load(

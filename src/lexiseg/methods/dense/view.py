@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["View"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """An encoded picture, one set of features a scale: further words cost no second encoding."""
+    """An encoded picture: further words cost no second encoding.
+
+    features: one set a scale, the finest first. encoder: the name of the one that made them.
+    seconds: stage -> wall time of making it.
+    """
 
     picture: Picture
     features: tuple[Seen, ...]
+    encoder: str
     seconds: Mapping[str, float]
 
     @property
@@ -40,6 +45,13 @@ class View:
         from lexiseg.stages.sliding import Windows
 
         return tuple(f for f in self.features if isinstance(f, Windows))
+
+    @property
+    def raster(self) -> tuple[tuple[int, int], int]:
+        """The size of the picture that cells count pixels of, and how many a cell has."""
+        if self.windows:
+            return self.windows[0].grid_hw, 1
+        return self.grids[0].work_hw, self.grids[0].cell
 
     @property
     def windows_xyxy(self) -> NDArray[np.int64]:

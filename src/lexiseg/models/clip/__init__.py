@@ -6,10 +6,10 @@ from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.protocols import Encoder
 
-__all__ = ["encoder"]
+__all__ = ["build_encoder"]
 
 
-def encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
+def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
     """Build the encoder from verified files."""
     from lexiseg.models.clip.encoder import from_checkpoint
 

@@ -40,7 +40,7 @@ def read_nouns(folder: str | Path | None = None) -> list[Noun]:
     if found is None:
         raise InputError(
             f"WordNet's index.noun was not found in {', '.join(map(str, folders))}; install the "
-            "Debian package wordnet-base or name the folder with --wordnet"
+            "Debian package wordnet-base or name its folder with --set text.wordnet=FOLDER"
         )
     synsets: dict[str, tuple[str, ...]] = {}
     above: dict[str, list[str]] = {}

@@ -1,0 +1,191 @@
+"""Tables that follow from the code and from the files of the bundled model."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import struct
+from collections import Counter
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.rows.common import markdown
+from docs.make import commands
+
+import lexiseg
+from lexiseg import errors, loading
+from lexiseg.checkpoints import get, records
+from lexiseg.checkpoints.known import bundled_folder
+from lexiseg.evaluate import evaluate
+from lexiseg.prompts import DEFAULT_BACKGROUND
+
+# What is a module and can be called as well: the functions.
+_ROOMS: dict[str, Callable[..., object]] = {
+    "checkpoints": records,
+    "evaluate": evaluate,
+    "methods": loading.methods,
+}
+_BAR = "\\|"  # in a cell of a Markdown table
+_ADDRESSED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
+
+
+def methods() -> str:
+    """Return a line a method, for the README."""
+    rows = [
+        [f"[`{one.name}`](docs/methods/{one.name}.md)", one.summary, _codes(one.presets)]
+        for one in lexiseg.methods()
+    ]
+    return _left(["method", "what it does", "presets"], rows)
+
+
+def fields(method: str) -> str:
+    """Return a line a field of a method's Config: name, default, meaning."""
+    defaults = _info(method).defaults
+    rows = []
+    for names, meaning in _meanings(inspect.getdoc(lexiseg.config_class(method)) or ""):
+        values = [_value(defaults.pop(name)) for name in names]
+        rows.append([", ".join(f"`{name}`" for name in names), ", ".join(values), meaning])
+    if defaults:
+        raise LookupError(f"the docstring of {method}'s Config tells nothing of {list(defaults)}")
+    return _left(["field", "default", "meaning"], rows)
+
+
+def presets(method: str) -> str:
+    """Return a line a preset: what it sets."""
+    chosen = import_module(f"lexiseg.methods.{method.replace('-', '_')}").PRESETS
+    rows = [
+        [f"`{name}`", ", ".join(f"`{key}={value}`" for key, value in sets.items()) or "-"]
+        for name, sets in chosen.items()
+    ]
+    return _left(["preset", "sets"], rows)
+
+
+def background() -> str:
+    """Return the default background words in a sentence."""
+    return ", ".join(DEFAULT_BACKGROUND) + "."
+
+
+def options(command: str) -> str:
+    """Return a line an option of a command."""
+    rows = []
+    for _, action in commands.options(commands.parser(command)):
+        value = action.metavar if isinstance(action.metavar, str) else action.dest
+        name = ", ".join(f"`{flag}`" for flag in action.option_strings) or f"`{value}`"
+        takes = value if action.option_strings and action.nargs != 0 else ""
+        said = (action.help or "").replace("%(default)s", str(action.default))
+        rows.append([name, f"`{takes.upper()}`" if takes else "", said])
+    return _left(["option", "takes", "meaning"], rows)
+
+
+def below(kind: type[errors.LexisegError]) -> list[type[errors.LexisegError]]:
+    """Return an error and all below it, in the order in which they are written."""
+    return [kind, *(one for child in kind.__subclasses__() for one in below(child))]
+
+
+def error_classes() -> str:
+    """Return a line an error class."""
+    rows = []
+    for kind in below(errors.LexisegError):
+        above = kind.__mro__[1]
+        parent = f"`{above.__name__}`" if above is not Exception else ""
+        first = (inspect.getdoc(kind) or "").splitlines()[0]
+        rows.append([f"`{kind.__name__}`", parent, str(kind.exit_code), first])
+    return _left(["error", "is a", "exit code", "when"], rows)
+
+
+def public() -> str:
+    """Return a line a public name."""
+    rows = []
+    for name in lexiseg.__all__:
+        value = getattr(lexiseg, name)
+        said = "The version, as text." if name == "__version__" else inspect.getdoc(value) or ""
+        if name in _ROOMS:
+            said = inspect.getdoc(_ROOMS[name]) or ""
+        rows.append([f"`lexiseg.{name}`", " ".join(said.split("\n\n")[0].split())])
+    return _left(["name", "what it is"], rows)
+
+
+def model_files() -> str:
+    """Return a line a file of the bundled model."""
+    rows = [
+        [f"`{file.name}`", f"{file.bytes / 1e6:.2f}", f"`{file.sha256}`"]
+        for file in get("tiny").files
+    ]
+    return markdown(["file", "MB", "SHA-256"], rows)
+
+
+def model_parts() -> str:
+    """Return the number of weights of each part of the bundled model."""
+    folder = _weights()
+    parts: Counter[str] = Counter()
+    for path in sorted(folder.glob("*.safetensors")):
+        for name, tensor in _header(path).items():
+            size = 1
+            for side in tensor["shape"]:
+                size *= side
+            parts[_part(path.stem, name)] += size
+    rows = [[name, f"{count:,}"] for name, count in parts.items()]
+    return markdown(["part", "weights"], [*rows, ["all", f"{sum(parts.values()):,}"]])
+
+
+def known_words() -> str:
+    """Return the words that had masks in training."""
+    config = json.loads((_weights() / "config.json").read_text(encoding="utf-8"))
+    known = sorted(config["known_words"], key=str.casefold)
+    return f"{len(known)} words had masks: {', '.join(known)}."
+
+
+def _header(path: Path) -> dict[str, dict[str, list[int]]]:
+    """Return what a safetensors file says of its tensors, without reading them."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header: dict[str, dict[str, list[int]]] = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header
+
+
+def _part(file: str, name: str) -> str:
+    if file == "text":
+        return "text tower"
+    head = name.partition(".")[0]
+    return {"backbone": "backbone (MobileNetV2)", "context": "context (two transformer layers)",
+            "words": "projection of words"}.get(head, "decoder")  # fmt: skip
+
+
+def _weights() -> Path:
+    folder = bundled_folder("tiny")
+    if folder is None:
+        raise FileNotFoundError("the bundled model has no folder")
+    return folder
+
+
+def _info(method: str) -> loading.MethodInfo:
+    return next(one for one in lexiseg.methods() if one.name == method)
+
+
+def _meanings(text: str) -> list[tuple[list[str], str]]:
+    """Return what a docstring says after each "name: " or "name, name: "."""
+    parts = _ADDRESSED.split(text)
+    return [
+        (heads.split(", "), " ".join(said.split()).rstrip(".").replace("``", "`"))
+        for heads, said in zip(parts[1::2], parts[2::2], strict=True)
+    ]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple) and len(value) > 3:
+        return "[the list](../concepts.md#background-words)"
+    return f"`{value}`"
+
+
+def _codes(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "-"
+
+
+def _left(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', _BAR) for cell in line)} |" for line in lines
+    )

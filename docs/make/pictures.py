@@ -1,0 +1,112 @@
+"""The pictures of the README and the docs, made by the bundled model from the example photos."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import lexiseg
+from lexiseg import visualize
+from lexiseg.imaging import read, write_bytes
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "docs" / "images"
+_WIDEST, _MOST_BYTES = 1040, 150_000
+_PHOTO = 640  # larger photos are scaled down first, or their legends could not be read
+
+Pixels = NDArray[np.uint8]
+
+# Name -> photo and words: the photo beside its overlay.
+BEFORE_AFTER: Mapping[str, tuple[str, str]] = {
+    "before-after": ("pets", "dog; grass; fence"),
+    "railway": ("railway", "train; tree; sky; person"),
+    "portrait": ("astronaut", "face; hair; person"),
+    "cat": ("cat", "cat; carpet|rug; curtain"),
+    # Hard ones, shown as they come out: see the model card.
+    "hard-coffee": ("coffee", "cup; saucer; spoon; table"),
+    "hard-hot-dog": ("hot-dog", "hot dog; paper"),
+    "hard-kitchen": ("kitchen", "table; chair; refrigerator; sink; curtain; wall; floor"),
+    "hard-parrot": ("parrot", "bird|parrot; tree; rock"),
+}
+
+
+def draw() -> list[str]:
+    """Draw all pictures; return their names."""
+    seg = lexiseg.load("tiny")
+    for name, (photo, words) in BEFORE_AFTER.items():
+        _save(name, _before_after(seg, photo, words))
+    others: Mapping[str, Callable[[Any], Pixels]] = {"open-closed": _open_closed, "heat": _heat}
+    for name, make in others.items():
+        _save(name, make(seg))
+    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *others)]
+
+
+def _before_after(seg: Any, photo: str, words: str) -> Pixels:
+    picture = _photo(photo)
+    after = visualize.overlay(seg(picture, words), picture)
+    return _beside(_fitted(picture, after), after)
+
+
+def _open_closed(seg: Any) -> Pixels:
+    """The same words against the background words, and among themselves alone."""
+    picture = _photo("pets")
+    words = "dog; cat; fence"
+    both = [seg(picture, words), seg(picture, words, background=None)]
+    return _beside(*(visualize.overlay(one, picture) for one in both))
+
+
+def _heat(seg: Any) -> Pixels:
+    picture = _photo("pets")
+    out = seg(picture, "dog; grass; fence")
+    return _beside(picture, visualize.heatmap(out, "dog", picture))
+
+
+def _photo(name: str) -> Pixels:
+    """An example photo, (H, W, 3), at most 640 pixels long."""
+    image = Image.fromarray(read(PHOTOS / f"{name}.jpg").rgb)
+    image.thumbnail((_PHOTO, _PHOTO), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _fitted(photo: Pixels, figure: Pixels) -> Pixels:
+    """The photo at the size that it has in the upper left corner of a figure."""
+    height, width = photo.shape[:2]
+    # The legend stands beside or under the photo, so one side is the photo's.
+    scale = min(figure.shape[0] / height, figure.shape[1] / width)
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
+
+
+def _beside(*parts: Pixels, gap: int = 8) -> Pixels:
+    """Pictures side by side, upper edges level; what is left takes the colour of the legend."""
+    height = max(part.shape[0] for part in parts)
+    width = sum(part.shape[1] for part in parts) + gap * (len(parts) - 1)
+    out = np.empty((height, width, 3), np.uint8)
+    out[:] = parts[-1][-1, -1]
+    left = 0
+    for part in parts:
+        out[:, max(0, left - gap) : left] = 255
+        out[: part.shape[0], left : left + part.shape[1]] = part
+        left += part.shape[1] + gap
+    return out
+
+
+def _save(name: str, pixels: Pixels) -> None:
+    """Write a JPEG of at most 1040 pixels and 150 KB."""
+    image = Image.fromarray(pixels)
+    if image.width > _WIDEST:
+        size = (_WIDEST, round(image.height * _WIDEST / image.width))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    for quality in range(88, 40, -4):
+        data = io.BytesIO()
+        image.save(data, "JPEG", quality=quality, optimize=True, progressive=True)
+        if data.tell() < _MOST_BYTES:
+            break
+    write_bytes(IMAGES / f"{name}.jpg", data.getvalue())

@@ -1,0 +1,106 @@
+"""An encoder that sees nothing but colours, so that results can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from lexiseg.protocols import SizePolicy
+from lexiseg.results import UnknownWord
+
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "black": (0, 0, 0),
+    "white": (255, 255, 255),
+    "grey": (128, 128, 128),
+}
+# Further words, as mixtures of colours; every other word lies in a direction of its own.
+MIXTURES = {
+    "crimson": {"red": 1.0},
+    "scarlet": {"red": 1.0, "blue": 0.3},  # cosine with red: 0.958
+    "orange": {"red": 1.0, "yellow": 1.0},  # 0.707
+    "background": {"grey": 1.0},
+}
+ELSEWHERE = len(COLOURS)
+
+
+class ColourEncoder:
+    """A cell of 4x4 pixels has the parts of each named colour in it as its feature.
+
+    A word has a cosine of 1 with a cell of its colour and 0 with all others.
+    """
+
+    name = "colours"
+    scale = 20.0
+    same_word = 0.85
+    size = SizePolicy(short_side=64, window=96, multiple=8)
+    cell = 4
+    device_name = "cpu"
+    dtype_name = "fp32"
+    sha256 = {"colours.safetensors": "0" * 64}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []  # shapes of what was encoded
+
+    def text(self, words: Sequence[str], templates: Sequence[str] = ("{}",)) -> torch.Tensor:
+        rows = [[self._vector(t.format(word)) for t in templates] for word in words]
+        return F.normalize(torch.tensor(rows).mean(1), dim=-1)
+
+    def _vector(self, sentence: str) -> list[float]:
+        out = [0.0] * (len(COLOURS) + 1)
+        for word in sentence.casefold().split():
+            mixture = MIXTURES.get(word, {word: 1.0} if word in COLOURS else {})
+            for colour, part in mixture.items():
+                out[list(COLOURS).index(colour)] += part
+        if not any(out):
+            out[ELSEWHERE] = 1.0
+        return out
+
+    def dense(self, rgb: torch.Tensor) -> torch.Tensor:
+        assert rgb.dtype == torch.uint8
+        assert rgb.ndim == 4
+        assert rgb.shape[3] == 3
+        assert rgb.shape[1] % self.size.multiple == rgb.shape[2] % self.size.multiple == 0
+        self.seen.append(tuple(rgb.shape))
+        palette = torch.tensor(list(COLOURS.values()), dtype=torch.float32)
+        nearest = (rgb.float()[..., None, :] - palette).square().sum(-1).argmin(-1)
+        parts = F.one_hot(nearest, len(COLOURS) + 1).permute(0, 3, 1, 2).float()
+        return F.normalize(F.avg_pool2d(parts, self.cell).permute(0, 2, 3, 1), dim=-1)
+
+    def pooled(self, rgb: torch.Tensor, masks: torch.Tensor | None = None) -> torch.Tensor:
+        features = self.dense(rgb)
+        if masks is None:
+            return F.normalize(features.mean((1, 2)), dim=-1)
+        covered = F.avg_pool2d(masks[:, None].float(), self.cell)[:, 0]
+        return F.normalize(torch.einsum("nhw,hwd->nd", covered, features[0]), dim=-1)
+
+    def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
+        far = [w for w in words if self._vector(w)[ELSEWHERE]]
+        return tuple(UnknownWord(w, ("red", "green"), len(w) / 1000) for w in far)
+
+
+@pytest.fixture
+def colours() -> ColourEncoder:
+    return ColourEncoder()
+
+
+@pytest.fixture
+def stripes() -> NDArray[np.uint8]:
+    """(64, 96, 3): red to column 40, green to 64, grey to 80, blue to the end; all whole cells."""
+    out = np.empty((64, 96, 3), np.uint8)
+    for start, stop, name in (
+        (0, 40, "red"),
+        (40, 64, "green"),
+        (64, 80, "grey"),
+        (80, 96, "blue"),
+    ):
+        out[:, start:stop] = COLOURS[name]
+    return out

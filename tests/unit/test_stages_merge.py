@@ -1,0 +1,99 @@
+"""Connected parts and mean scores of a label map, against a slow flood fill."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lexiseg.stages.merge import connected_parts, mean_scores
+
+
+def slow_parts(labels: NDArray[np.int16]) -> list[tuple[int, frozenset[tuple[int, int]]]]:
+    """(word, pixels) of every 8-connected part, by flood fill."""
+    left = {(y, x) for y in range(labels.shape[0]) for x in range(labels.shape[1])}
+    found = []
+    while left:
+        start = min(left)
+        word, part, edge = labels[start], set(), [start]
+        left.discard(start)
+        while edge:
+            y, x = edge.pop()
+            part.add((y, x))
+            for near in [(y + a, x + b) for a in (-1, 0, 1) for b in (-1, 0, 1)]:
+                if near in left and labels[near] == word:
+                    left.discard(near)
+                    edge.append(near)
+        found.append((int(word), frozenset(part)))
+    return found
+
+
+@pytest.mark.parametrize("least", [1, 3, 10])
+@pytest.mark.parametrize("size_hw", [(17, 26), (1, 40), (40, 1), (1, 1)])
+def test_parts_are_those_of_a_flood_fill(size_hw: tuple[int, int], least: int) -> None:
+    rng = np.random.default_rng(sum(size_hw))
+    labels = rng.choice(5, size_hw, p=[0.5, 0.2, 0.1, 0.1, 0.1]).astype(np.int16) - 1
+    scores = rng.random(size_hw).astype(np.float16)
+    masks, words, means = connected_parts(labels, scores, 6, least=least)
+    made = [
+        (int(word), frozenset(map(tuple, np.argwhere(mask).tolist())))
+        for word, mask in zip(words, masks, strict=True)
+    ]
+    wanted = [(w, part) for w, part in slow_parts(labels) if w >= 0 and len(part) >= least]
+    assert sorted(made, key=str) == sorted(wanted, key=str)
+    for (_, part), mean in zip(made, means, strict=True):
+        assert mean == pytest.approx(np.mean([float(scores[p]) for p in part]), abs=1e-5)
+
+
+def test_order_is_by_word_then_from_large_to_small() -> None:
+    labels = np.array(
+        [
+            [1, -1, 0, 0, -1, 1],
+            [-1, -1, -1, -1, -1, 1],
+            [0, -1, 2, 2, -1, 1],
+        ],
+        np.int16,
+    )
+    masks, words, means = connected_parts(labels, np.ones((3, 6), np.float16), 4, least=1)
+    assert words.tolist() == [0, 0, 1, 1, 2]
+    assert masks.areas.tolist() == [2, 1, 3, 1, 2]
+    assert masks.boxes_xyxy[0].tolist() == [2, 0, 4, 1]
+    assert means.tolist() == [1, 1, 1, 1, 1]
+    assert (words.dtype, means.dtype, masks.size_hw) == (np.int64, np.float32, (3, 6))
+
+
+def test_parts_that_touch_at_a_corner_are_one_and_holes_stay() -> None:
+    labels = np.zeros((5, 7), np.int16)
+    labels[2, 3] = 1
+    labels[0, 6] = labels[1, 5] = 1
+    masks, words, _ = connected_parts(labels, np.ones((5, 7), np.float16), 2, least=1)
+    assert words.tolist() == [0, 1, 1]
+    assert masks.areas.tolist() == [32, 2, 1]
+    assert not masks.mask(0)[2, 3]
+
+
+def test_nothing_found() -> None:
+    labels = np.full((4, 9), -1, np.int16)
+    masks, words, means = connected_parts(labels, np.ones((4, 9), np.float16), 3, least=1)
+    assert (len(masks), masks.size_hw, len(words), len(means)) == (0, (4, 9), 0, 0)
+    assert len(connected_parts(labels + 1, np.ones((4, 9), np.float16), 3, least=37)[0]) == 0
+
+
+def test_wide_labels_are_taken_too() -> None:
+    labels = np.full((3, 5), 40_000, np.int32)
+    masks, words, _ = connected_parts(labels, np.ones((3, 5), np.float16), 40_001, least=1)
+    assert (words.tolist(), masks.areas.tolist()) == ([40_000], [15])
+
+
+def test_mean_scores_are_over_a_words_own_pixels() -> None:
+    labels = np.array([[0, 0, 2], [-1, 2, 2]], np.int16)
+    scores = np.array([[0.5, 1.0, 0.25], [1.0, 0.25, 1.0]], np.float16)
+    assert mean_scores(labels, scores, 4).tolist() == [0.75, 0.0, 0.5, 0.0]
+
+
+def test_mean_scores_of_tall_pictures() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.integers(0, 4, (2500, 3)) - 1).astype(np.int16)
+    scores = rng.random((2500, 3)).astype(np.float16)
+    expected = [scores[labels == k].astype(float).mean() for k in range(3)]
+    np.testing.assert_allclose(mean_scores(labels, scores, 3), expected, rtol=1e-5)
