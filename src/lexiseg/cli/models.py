@@ -12,13 +12,8 @@ from lexiseg.errors import OptionError, UnknownName
 
 __all__ = ["run"]
 
-_ACTIONS = {
-    "list": False,
-    "pull": True,
-    "verify": True,
-    "path": True,
-    "remove": True,
-}  # name -> whether it takes models' names
+# Name -> whether it takes models' names.
+_ACTIONS = {"list": False} | dict.fromkeys(("pull", "verify", "path", "remove"), True)
 _NOTES = """actions:
   list         the models that are known, and whether they are on this machine
   pull NAME    download and verify

@@ -30,7 +30,8 @@ class Config:
     scales: the picture is looked at at these multiples of ``short_side``; scores are averaged on
         the finest grid.
     flip: also look at the mirrored picture. Words with a side in them ("left eye") suffer.
-    templates: "plain", "photo", or sentences of one's own with {} for the word.
+    templates: "plain", "photo", CLIP's "imagenet-7" and "imagenet-80", or sentences of one's own
+        with {} for the word.
     background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
     threshold: pixels whose word scores less, in [0, 1], get no word.
     word_thresholds: the same for single words.
@@ -39,13 +40,11 @@ class Config:
     refine_radius, refine_epsilon: of the guided filter: cells, and variance of colours.
     pamr_steps: how often logits flow.
     min_share: instances smaller than this part of the picture are left out (not of the label map).
-
-    For CLIP alone:
-    readout: of its last attention: "vanilla", "maskclip", "sclip", "clearclip" or "naclip"; None:
-        "naclip".
+    readout: of CLIP's last attention: "vanilla", "maskclip", "sclip", "clearclip", "naclip"; None:
+        "naclip". This and what follows is for CLIP alone.
     stride: pixels from window to window; None: half a window.
-    positions: how its position embeddings are resized: by "scale", as the papers do, or to "size",
-        as transformers does.
+    positions: how CLIP's position embeddings are resized: by "scale", as the papers do, or to
+        "size", as transformers does.
     ragged: where a window is not whole cells: "stretch" leaves the rest out, "pad" fills it up.
     logit_scale: what cosines are multiplied with before the softmax; None: what CLIP learnt.
     area_threshold: words that win at most this part of what is not background lose it.
