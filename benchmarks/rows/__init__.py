@@ -9,7 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("accuracy", "settings", "synonyms", "unknown", "shuffled", "joined", "speed", "size")
+NAMES = (
+    "accuracy", "settings", "synonyms", "unknown", "shuffled", "joined", "speed", "size", "clip",
+)  # fmt: skip
 
 
 def row(name: str) -> ModuleType:

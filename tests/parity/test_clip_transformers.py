@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.drawn import to_transformers
 from tests import clip_weights
 from torch import Tensor
 
@@ -20,40 +21,6 @@ from lexiseg.models.clip.weights import from_transformers
 HEADS = 2  # more than one, so that a wrong order of heads is seen
 SIZES = [(64, 64), (96, 48), (80, 112)]  # native first
 ACTIVATIONS = {"quick-gelu": "quick_gelu", "gelu": "gelu"}
-
-
-def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """OpenAI's names -> transformers', written on its own: not the inverse of a table."""
-    out: dict[str, Tensor] = {}
-    for tower, prefix in (("vision_model", "visual."), ("text_model", "")):
-        for i in range(100):
-            old, new = f"{prefix}transformer.resblocks.{i}.", f"{tower}.encoder.layers.{i}."
-            if f"{old}ln_1.weight" not in state:
-                break
-            for kind in ("weight", "bias"):
-                for part, name in zip(
-                    state[f"{old}attn.in_proj_{kind}"].chunk(3), "qkv", strict=True
-                ):
-                    out[f"{new}self_attn.{name}_proj.{kind}"] = part.clone()
-                out[f"{new}self_attn.out_proj.{kind}"] = state[f"{old}attn.out_proj.{kind}"]
-                out[f"{new}layer_norm1.{kind}"] = state[f"{old}ln_1.{kind}"]
-                out[f"{new}layer_norm2.{kind}"] = state[f"{old}ln_2.{kind}"]
-                out[f"{new}mlp.fc1.{kind}"] = state[f"{old}mlp.c_fc.{kind}"]
-                out[f"{new}mlp.fc2.{kind}"] = state[f"{old}mlp.c_proj.{kind}"]
-    for kind in ("weight", "bias"):
-        out[f"vision_model.pre_layrnorm.{kind}"] = state[f"visual.ln_pre.{kind}"]
-        out[f"vision_model.post_layernorm.{kind}"] = state[f"visual.ln_post.{kind}"]
-        out[f"text_model.final_layer_norm.{kind}"] = state[f"ln_final.{kind}"]
-    vision, text = "vision_model.embeddings.", "text_model.embeddings."
-    out[f"{vision}class_embedding"] = state["visual.class_embedding"]
-    out[f"{vision}patch_embedding.weight"] = state["visual.conv1.weight"]
-    out[f"{vision}position_embedding.weight"] = state["visual.positional_embedding"]
-    out[f"{text}token_embedding.weight"] = state["token_embedding.weight"]
-    out[f"{text}position_embedding.weight"] = state["positional_embedding"]
-    out["visual_projection.weight"] = state["visual.proj"].T.contiguous()
-    out["text_projection.weight"] = state["text_projection"].T.contiguous()
-    out["logit_scale"] = state["logit_scale"]
-    return out
 
 
 def reference(state: Mapping[str, Tensor], activation: str) -> Any:
