@@ -103,12 +103,12 @@ def label_map(
         near = places[max(0, i0 - reach) : i1 + reach, max(0, j0 - reach) : j1 + reach]
         rivals = np.unique(near)
         y0, x0, y1, x1 = window
-        best = np.full((y1 - y0, x1 - x0), -np.inf, np.float32)
-        who = np.zeros(best.shape, kind)
-        for k, values in zip(rivals, guide.apply(coefficients[rivals], window), strict=True):
-            ahead = values > best
-            np.copyto(best, values, where=ahead)
-            np.copyto(who, names[k], where=ahead)
+        planes = guide.apply(coefficients[rivals], window)
+        best = next(planes)
+        who = np.full(best.shape, names[rivals[0]])
+        for k, values in zip(rivals[1:], planes, strict=True):
+            np.copyto(who, names[k], where=values > best)
+            np.maximum(best, values, out=best)
         np.clip(best, 0, 1, out=best)
         if thresholds is not None:
             who[best < thresholds[who]] = -1
