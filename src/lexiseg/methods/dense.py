@@ -48,6 +48,8 @@ class Config:
     word_thresholds: the same for single words.
     refine: "guided" lets boundaries follow the picture, "none" enlarges bilinearly.
     refine_radius, refine_epsilon: of the guided filter: cells, and variance of colours.
+    paint_unknown: let words that the encoder does not know compete too. Otherwise they get no
+        pixel, save in a closed vocabulary, where the user rules out everything else.
     min_share: instances smaller than this part of the picture are left out (not of the label map).
     """
 
@@ -64,6 +66,7 @@ class Config:
     refine: str = "guided"
     refine_radius: int = 2
     refine_epsilon: float = 1e-3
+    paint_unknown: bool = False
     min_share: float = 0.0004
 
     def __post_init__(self) -> None:
@@ -205,8 +208,11 @@ class Segmenter:
         vocabulary = self._vocabulary(words, background)
         view = self.prepare(image)
         clock = [time.perf_counter()]
-        vectors = word_vectors(self.encoder, vocabulary, self.config.sentences)
         unknown = self._unknown(vocabulary)
+        silent: set[str] = set()
+        if vocabulary.background is not None and not self.config.paint_unknown:
+            silent = {found.word for found in unknown}
+        vectors = word_vectors(self.encoder, vocabulary, self.config.sentences, silent)
         clock.append(time.perf_counter())
         maps = probabilities(view.features[0].grid, vectors, self.encoder.scale)
         for other in view.features[1:]:

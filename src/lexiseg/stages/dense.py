@@ -6,7 +6,7 @@ picture is labelled in tiles, one owner after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +36,21 @@ class WordVectors:
     background: int | None  # the owner of the background words
 
 
-def word_vectors(encoder: Encoder, vocabulary: Vocabulary, templates: Sequence[str]) -> WordVectors:
-    """Encode a vocabulary.
+def word_vectors(
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    templates: Sequence[str],
+    silent: Collection[str] = (),
+) -> WordVectors:
+    """Encode a vocabulary, but for the words named in ``silent``, which get no probability.
 
     A background word that means the same as an asked or excluded one steps back, as long as
     another background word is left.
     """
-    queries = vocabulary.queries()
+    names = vocabulary.names
+    queries = [
+        q for q in vocabulary.queries() if q.owner >= len(names) or names[q.owner] not in silent
+    ]
     vectors = encoder.text([q.text for q in queries], templates)
     owners = torch.tensor([q.owner for q in queries], device=vectors.device)
     rest = vocabulary.background_owner
