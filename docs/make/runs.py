@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SEGMENT = "lexiseg segment examples/photos/railway.jpg train tree sky person"
 UNKNOWN = "lexiseg segment examples/photos/pets.jpg dog grass asteroid"
 JSON = "lexiseg segment examples/photos/pets.jpg dog grass --quiet"
+_TIME = re.compile(r"(?<=\d), \d+\.\d\d s$", re.MULTILINE)
 _PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -67,6 +68,7 @@ def result_json() -> str:
 def _session(command: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         printed = _run(["-m", "lexiseg", *shlex.split(command)[1:]], Path(folder))
+    printed = _TIME.sub("", printed)  # says more about the machine than about the command
     return f"```console\n$ {command}\n{printed}```"
 
 

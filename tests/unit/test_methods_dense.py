@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lexiseg.errors import OptionError, PictureError, PromptError, UnknownName
 from lexiseg.methods.dense import PRESETS, Config, Segmenter
 from lexiseg.prompts import DEFAULT_BACKGROUND, Vocabulary
+from lexiseg.results import UnknownWord
 
 Pixels = NDArray[np.uint8]
 PLAIN = Config(encoder="colours", refine="none")
@@ -324,6 +325,22 @@ def test_unknown_words_are_named_and_a_known_synonym_suffices(
     ]
     assert out.unknown[1].similarity == pytest.approx(len("lute pipe") / 1000)  # the nearest one
     assert seg(stripes, "background").unknown == ()
+
+
+def test_unknown_words_get_no_pixels_unless_that_is_asked_for(
+    colours: Any, stripes: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = UnknownWord("green", ("blue",), 0.1)
+    monkeypatch.setattr(colours, "unknown", lambda words: (far,) if "green" in words else ())
+    silent = Segmenter(colours, PLAIN)(stripes, ["red", "green"])
+    assert silent.found == ("red",)
+    assert silent.heatmap("green").max() == 0
+    assert [u.word for u in silent.unknown] == ["green"]
+    painted = Segmenter(colours, replace(PLAIN, paint_unknown=True))(stripes, ["red", "green"])
+    assert painted.share("green") == 24 / 96
+    closed = Segmenter(colours, PLAIN)(stripes, ["red", "green"], background=None)
+    assert closed.semantic().min() >= 0
+    assert (closed.semantic()[:, 40:64] == 1).all()
 
 
 def test_an_encoder_without_limits_names_no_unknown_words(colours: Any, stripes: Pixels) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from lexiseg.protocols import LastBlock
 
 __all__ = [
-    "READOUTS", "clearclip", "maskclip", "naclip", "nearness", "readout", "sclip", "vanilla",
+    "READOUTS", "attend", "clearclip", "maskclip", "naclip", "nearness", "readout", "sclip",
+    "vanilla",
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ picture is labelled in tiles, one owner after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +36,21 @@ class WordVectors:
     background: int | None  # the owner of the background words
 
 
-def word_vectors(encoder: Encoder, vocabulary: Vocabulary, templates: Sequence[str]) -> WordVectors:
-    """Encode a vocabulary.
+def word_vectors(
+    encoder: Encoder,
+    vocabulary: Vocabulary,
+    templates: Sequence[str],
+    silent: Collection[str] = (),
+) -> WordVectors:
+    """Encode a vocabulary, but for the words named in ``silent``, which get no probability.
 
     A background word that means the same as an asked or excluded one steps back, as long as
     another background word is left.
     """
-    queries = vocabulary.queries()
+    names = vocabulary.names
+    queries = [
+        q for q in vocabulary.queries() if q.owner >= len(names) or names[q.owner] not in silent
+    ]
     vectors = encoder.text([q.text for q in queries], templates)
     owners = torch.tensor([q.owner for q in queries], device=vectors.device)
     rest = vocabulary.background_owner
@@ -103,12 +111,12 @@ def label_map(
         near = places[max(0, i0 - reach) : i1 + reach, max(0, j0 - reach) : j1 + reach]
         rivals = np.unique(near)
         y0, x0, y1, x1 = window
-        best = np.full((y1 - y0, x1 - x0), -np.inf, np.float32)
-        who = np.zeros(best.shape, kind)
-        for k, values in zip(rivals, guide.apply(coefficients[rivals], window), strict=True):
-            ahead = values > best
-            np.copyto(best, values, where=ahead)
-            np.copyto(who, names[k], where=ahead)
+        planes = guide.apply(coefficients[rivals], window)
+        best = next(planes)
+        who = np.full(best.shape, names[rivals[0]])
+        for k, values in zip(rivals[1:], planes, strict=True):
+            np.copyto(who, names[k], where=values > best)
+            np.maximum(best, values, out=best)
         np.clip(best, 0, 1, out=best)
         if thresholds is not None:
             who[best < thresholds[who]] = -1

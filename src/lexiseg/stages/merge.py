@@ -35,22 +35,20 @@ def connected_parts(
         if x0 == x1:
             continue
         window = (labels[y0:y1, x0:x1] == word).view(np.uint8)
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8)
         areas = stats[1:, cv2.CC_STAT_AREA]
         kept = [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] >= least]
         if not kept:
             continue
-        sums = np.bincount(
-            parts.reshape(-1),
-            weights=scores[y0:y1, x0:x1].reshape(-1).astype(np.float32),
-            minlength=count,
-        )
         corners, crops = [], []
         for i in kept:
             left, top, width, height, area = map(int, stats[i + 1])
-            crops.append(parts[top : top + height, left : left + width] == i + 1)
-            corners.append((x0 + left, y0 + top))
-            means.append(float(sums[i + 1]) / area)
+            crop = parts[top : top + height, left : left + width] == i + 1
+            x, y = x0 + left, y0 + top
+            inside = scores[y : y + height, x : x + width][crop]
+            crops.append(crop)
+            corners.append((x, y))
+            means.append(float(inside.sum(dtype=np.float64)) / area)
             owners.append(word)
         found.append(Masks.from_crops(size_hw, corners, crops))
     masks = Masks.concat(found) if found else Masks.empty(size_hw)

@@ -46,7 +46,7 @@ class Guide:
         return 2 * self.radius + 1  # two means over windows, then bilinear
 
     def fit(self, maps: Floats) -> Floats:
-        """Maps (K, h, w) -> coefficients (K, 4, h, w): three for the colours and a constant."""
+        """Maps (K, h, w) -> coefficients (K, 4, h, w): of red, green, blue (0 to 255) and 1."""
         maps = np.ascontiguousarray(maps, np.float32)
         out = np.zeros((len(maps), 4, *maps.shape[1:]), np.float32)
         if self.radius == 0:
@@ -54,20 +54,19 @@ class Guide:
             return out
         colours, mean = self._coarse(), self._mean
         means = [mean(colour) for colour in colours]
-        covariance = np.empty((*maps.shape[1:], 3, 3), np.float32)
-        for i in range(3):
-            for j in range(3):
-                covariance[..., i, j] = mean(colours[i] * colours[j]) - means[i] * means[j]
-        covariance += self.epsilon * np.eye(3, dtype=np.float32)
-        inverse = np.ascontiguousarray(np.linalg.inv(covariance).transpose(2, 3, 0, 1))
+        spread = [
+            [mean(colours[i] * colours[j]) - means[i] * means[j] for j in range(3)]
+            for i in range(3)
+        ]
+        inverse = _inverse(spread, self.epsilon)
         for coefficients, plane in zip(out, maps, strict=True):
             constant = mean(plane)
             cross = [mean(colours[i] * plane) - means[i] * constant for i in range(3)]
             for i in range(3):
-                slope = inverse[i, 0] * cross[0] + inverse[i, 1] * cross[1]
-                slope += inverse[i, 2] * cross[2]
+                slope = inverse[i][0] * cross[0] + inverse[i][1] * cross[1]
+                slope += inverse[i][2] * cross[2]
                 constant = constant - slope * means[i]
-                coefficients[i] = mean(slope)
+                coefficients[i] = mean(slope) / 255
             coefficients[3] = mean(constant)
         return out
 
@@ -80,7 +79,6 @@ class Guide:
         map_y, map_x = np.repeat(ys[:, None], len(xs), 1), np.tile(xs, (len(ys), 1))
         band = np.ones((*map_x.shape, 4), np.float32)  # colours, and 1 for the constant
         band[..., :3] = self.rgb[y0:y1, x0:x1]
-        band[..., :3] /= 255
         for planes in coefficients[:, :, rows, columns]:
             if self.radius == 0:
                 yield _enlarge(planes[3], map_x, map_y)
@@ -103,6 +101,26 @@ class Guide:
         size = (whole.shape[1] // self.cell, whole.shape[0] // self.cell)
         cells = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(cells.transpose(2, 0, 1))
+
+
+def _inverse(spread: list[list[Floats]], epsilon: float) -> list[list[Floats]]:
+    """The inverse of symmetric 3x3 matrices plus epsilon on the diagonal, a plane an entry.
+
+    By cofactors, in float64: a tenth of the time of a general inverse a place.
+    """
+    m = [[entry.astype(np.float64) for entry in row] for row in spread]
+    for i in range(3):
+        m[i][i] += epsilon
+    cofactors = [
+        [
+            m[(i + 1) % 3][(j + 1) % 3] * m[(i + 2) % 3][(j + 2) % 3]
+            - m[(i + 1) % 3][(j + 2) % 3] * m[(i + 2) % 3][(j + 1) % 3]
+            for j in range(3)
+        ]
+        for i in range(3)
+    ]
+    determinant = sum(m[0][j] * cofactors[0][j] for j in range(3))
+    return [[(c / determinant).astype(np.float32) for c in row] for row in cofactors]
 
 
 def _places(start: int, stop: int, cells: float, count: int) -> tuple[slice, Floats]:

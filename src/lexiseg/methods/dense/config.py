@@ -39,6 +39,8 @@ class Config:
         CLIP) lets logits flow between pixels of like colour.
     refine_radius, refine_epsilon: of the guided filter: cells, and variance of colours.
     pamr_steps: how often logits flow.
+    paint_unknown: let words that the encoder does not know compete too. Otherwise they get no
+        pixel, save in a closed vocabulary, where the user rules out everything else.
     min_share: instances smaller than this part of the picture are left out (not of the label map).
     readout: of CLIP's last attention: "vanilla", "maskclip", "sclip", "clearclip", "naclip"; None:
         "naclip". This and what follows is for CLIP alone.
@@ -64,6 +66,7 @@ class Config:
     refine_radius: int = 2
     refine_epsilon: float = 1e-3
     pamr_steps: int = 10
+    paint_unknown: bool = False
     min_share: float = 0.0004
     readout: str | None = None
     stride: int | None = None

@@ -108,8 +108,11 @@ class Segmenter:
         vocabulary = self._vocabulary(words, background)
         view = self.prepare(image)
         clock = [time.perf_counter()]
-        vectors = word_vectors(self.encoder, vocabulary, self.config.sentences)
         unknown = self._unknown(vocabulary)
+        silent: set[str] = set()
+        if vocabulary.background is not None and not self.config.paint_unknown:
+            silent = {found.word for found in unknown}
+        vectors = word_vectors(self.encoder, vocabulary, self.config.sentences, silent)
         clock.append(time.perf_counter())
         maps = self._score(view, vectors)
         clock.append(time.perf_counter())
