@@ -135,3 +135,18 @@ def test_the_command(folder: str, photo: NDArray[np.uint8], tmp_path: Path, caps
         main(["segment", str(tmp_path / "p.png"), "sky", "--encoder", "clip-vit-b16.openai"]) == 4
     )
     assert "lexiseg models pull clip-vit-b16.openai" in capsys.readouterr().err
+
+
+def test_the_command_for_models(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "verify", folder]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [Path(line.split("  ")[0]).name for line in lines] == [
+        "open_clip_model.safetensors", "open_clip_config.json"
+    ]  # fmt: skip
+    assert all(len(line.split("  ")[1]) == 64 for line in lines)
+    assert main(["models", "path", folder]) == 0
+    assert capsys.readouterr().out.strip() == folder
+    assert main(["models", "remove", "clip-vit-b16.openai"]) == 0
+    assert "nothing of clip-vit-b16.openai" in capsys.readouterr().out
+    assert main(["models", "pull", "clip-vit-b16.openai", "--offline"]) == 4
+    assert "--offline forbids it" in capsys.readouterr().err

@@ -144,7 +144,8 @@ def test_probabilities_on_the_grid() -> None:
     torch.testing.assert_close(got, wanted)
 
 
-def test_affinities_and_pamr_by_loops() -> None:
+def test_affinities_and_pamr_by_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lexiseg.stages.pamr._AT_ONCE", 2 * 9)  # bands of two rows
     generator = torch.Generator().manual_seed(4)
     height, width, dilations = 7, 9, (1, 3)
     pixels = torch.rand(3, height, width, generator=generator)

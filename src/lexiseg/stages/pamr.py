@@ -15,6 +15,7 @@ from torch import Tensor
 
 __all__ = ["affinities", "as_seen", "pamr"]
 
+_AT_ONCE = 250_000  # pixels, of about 160 floats each while neighbours are compared (160 MB)
 _AROUND = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
 
 
@@ -38,11 +39,25 @@ def affinities(pixels: Tensor, dilations: Sequence[int] = (8, 16)) -> Tensor:
     channel the difference is divided by a tenth of the standard deviation of all neighbours
     (the pixel itself among them, once a dilation); the softmax is over minus its mean.
     """
-    around = _neighbours(pixels, dilations)
-    everything = torch.cat([around, pixels[:, None].expand(-1, len(dilations), -1, -1)], 1)
-    spread = everything.std(1, keepdim=True)
-    far = (around - pixels[:, None]).abs() / (1e-8 + 0.1 * spread)
-    return (-far.mean(0)).softmax(0)
+    height, width = pixels.shape[1:]
+    padded = [F.pad(pixels[None], [d] * 4, mode="replicate")[0] for d in dilations]
+    alike = pixels.new_empty(8 * len(dilations), height, width)
+    rows = max(1, _AT_ONCE // width)
+    for top in range(0, height, rows):
+        band = pixels[:, None, top : top + rows]
+        around = torch.stack(
+            [
+                _shifted(plane, y, x, dilation)[:, top : top + rows]
+                for plane, dilation in zip(padded, dilations, strict=True)
+                for y, x in _AROUND
+            ],
+            1,
+        )
+        everything = torch.cat([around, band.expand(-1, len(dilations), -1, -1)], 1)
+        spread = everything.std(1, keepdim=True)
+        far = (around - band).abs() / (1e-8 + 0.1 * spread)
+        alike[:, top : top + rows] = (-far.mean(0)).softmax(0)
+    return alike
 
 
 def pamr(
@@ -58,15 +73,6 @@ def pamr(
                 mixed += next(planes) * _shifted(padded, y, x, dilation)
         maps = mixed
     return maps
-
-
-def _neighbours(maps: Tensor, dilations: Sequence[int]) -> Tensor:
-    """The neighbours of every pixel, (C, 8 * dilations, H, W)."""
-    out = []
-    for dilation in dilations:
-        padded = F.pad(maps[None], [dilation] * 4, mode="replicate")[0]
-        out += [_shifted(padded, y, x, dilation) for y, x in _AROUND]
-    return torch.stack(out, 1)
 
 
 def _shifted(padded: Tensor, y: int, x: int, dilation: int) -> Tensor:

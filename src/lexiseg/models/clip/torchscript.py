@@ -113,12 +113,13 @@ def _view(
     return storage.as_strided(tuple(size), tuple(stride), offset)
 
 
-def _given(values: Any) -> Any:
+def _given(values: Any, *_: Any) -> Any:
     return values
 
 
 _LISTS: dict[str, Callable[..., Any]] = dict.fromkeys(
-    ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist"), _given
+    ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist", "restore_type_tag"),
+    _given,
 )
 
 

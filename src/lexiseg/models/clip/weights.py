@@ -17,7 +17,7 @@ __all__ = ["from_transformers", "read_weights"]
 
 # What a state dict may hold beside parameters.
 _IGNORED = re.compile(
-    r"(input_resolution|context_length|vocab_size|(visual\.)?attn_mask|logit_bias"
+    r"((visual\.)?input_resolution|context_length|vocab_size|(visual\.)?attn_mask|logit_bias"
     r"|.*\.position_ids|.*\.num_batches_tracked)"
 )
 
