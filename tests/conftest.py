@@ -1,8 +1,10 @@
-"""An encoder that sees nothing but colours, so that results can be worked out by hand."""
+"""Encoders for tests: one that sees nothing but colours, so that results can be worked out by hand,
+and the bundled model's towers with random weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,8 +12,16 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from lexiseg.device import Compute, seeded
 from lexiseg.protocols import SizePolicy
 from lexiseg.results import UnknownWord
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from lexiseg.models.tiny.encoder import TinyEncoder
+    from lexiseg.models.tiny.text import TextTower
+    from lexiseg.models.tiny.vision import VisionNet
 
 COLOURS = {
     "red": (255, 0, 0),
@@ -104,3 +114,43 @@ def stripes() -> NDArray[np.uint8]:
     ):
         out[:, start:stop] = COLOURS[name]
     return out
+
+
+@pytest.fixture(scope="session")
+def random_tiny() -> TinyEncoder:
+    """The bundled model's towers, small and with random weights: for plumbing, not for meaning."""
+    from lexiseg.models.tiny.encoder import TinyEncoder
+
+    net, tower, tokenizer = small_towers()
+    words = ["dog", "cat", "red car", "left eye"]
+    compute = Compute(torch.device("cpu"), torch.float32)
+    return TinyEncoder(net, tower, tokenizer, words, compute, name="random", unknown_below=0.5)
+
+
+def small_towers() -> tuple[VisionNet, TextTower, Tokenizer]:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from lexiseg.models.tiny.text import TextConfig, TextTower
+    from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["[UNK]", *letters, *(f"##{c}" for c in letters)]
+    tokenizer = Tokenizer(
+        models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    with seeded(0):
+        net = VisionNet(
+            VisionConfig(
+                dim=16, context_dim=16, context_layers=2, heads=2, mlp=24,
+                middle_dim=12, fine_dim=8, text_dim=20,
+            )
+        )  # fmt: skip
+        tower = TextTower(
+            TextConfig(
+                vocab_size=len(pieces), token_dim=8, dim=16, layers=2, heads=2, mlp=24,
+                max_tokens=12, out_dim=20,
+            )
+        )  # fmt: skip
+        tower.out.weight.data.normal_()  # it starts at zero
+    return net, tower, tokenizer

@@ -15,7 +15,7 @@ from benchmarks.rows.common import markdown, percent, progress
 
 ABOUT = "settings, one changed at a time, on training photos that were kept out of training"
 NEEDS_DATA = True
-LIMIT = 30  # photos a set, where --limit says nothing else
+LIMIT = 12  # photos a set, where --limit says nothing else
 
 CANDIDATES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("as shipped", {}),

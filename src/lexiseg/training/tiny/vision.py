@@ -43,9 +43,9 @@ _SHARES = {
 class VisionRecipe:
     """Everything that decides the picture side, but for the data and the text tower."""
 
-    steps: int = 3000
+    steps: int = 2100
     warmup: int = 200
-    fall: int = 1000  # the last so many steps, in which the rate falls to zero
+    fall: int = 700  # the last so many steps, in which the rate falls to zero
     rate: float = 1.5e-3
     backbone_rate: float = 3e-4
     weight_decay: float = 0.03

@@ -1,0 +1,278 @@
+"""What every method promises, with every encoder that is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import lexiseg
+from lexiseg import checkpoints, errors, loading
+from lexiseg.prompts import Vocabulary
+
+PHOTO = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))[0]
+METHODS = [method.name for method in loading.methods()]
+ENCODERS = ["colours", *checkpoints.names()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A method with an encoder, a picture for it, four words, and settings to load it again."""
+
+    method: str
+    encoder: str
+    picture: NDArray[np.uint8]
+    words: tuple[str, str, str, str]
+
+    def load(self, **settings: Any) -> Any:
+        # Small, where a method can be: what is promised here holds at any size.
+        names = {field.name for field in dataclasses.fields(loading.config_class(self.method))}
+        small = {"short_side": 96} if "short_side" in names and "preset" not in settings else {}
+        return lexiseg.load(
+            self.method, encoder=self.encoder, device="cpu", **{**small, **settings}
+        )
+
+
+@pytest.fixture(params=[(m, e) for m in METHODS for e in ENCODERS], ids="-".join)
+def case(
+    request: pytest.FixtureRequest,
+    colours: Any,
+    stripes: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Case:
+    from lexiseg import imaging
+
+    method, encoder = request.param
+    if encoder == "colours":
+        monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
+        return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
+    try:
+        here = checkpoints.is_here(checkpoints.get(encoder))
+    except errors.WeightsMissing:
+        here = False
+    if not here:
+        pytest.skip(f"the weights of {encoder} are not on this machine")
+    rgb = imaging.read(PHOTO).rgb
+    step = max(1, min(rgb.shape[:2]) // 150)
+    return Case(
+        method, encoder, rgb[::step, ::step][:, :-20].copy(), ("person", "grass", "cat", "sky")
+    )
+
+
+def same(a: NDArray[np.integer], b: NDArray[np.integer]) -> bool:
+    """Equal, but for places where the last bit of a product decides."""
+    return a.shape == b.shape and float(np.mean(a != b)) < 1e-3
+
+
+def test_a_result_fits_the_picture(case: Case) -> None:
+    out = case.load()(case.picture, case.words)
+    height, width = case.picture.shape[:2]
+    assert height != width
+    assert out.semantic().shape == out.size_hw == out.masks.size_hw == (height, width)
+    assert out.words == case.words
+    assert out.semantic().min() >= -1
+    assert out.semantic().max() < len(case.words)
+    assert len(out.labels) == len(out.scores) == len(out.masks) == len(out)
+    np.testing.assert_array_equal(out.image, case.picture)
+    assert out.provenance.method == case.method
+    assert out.provenance.version == lexiseg.__version__
+
+
+def test_scores_are_probabilities(case: Case) -> None:
+    out = case.load()(case.picture, case.words)
+    for values in (out.scores, out.word_scores, out.quality):
+        if values is not None:
+            assert values.dtype == np.float32
+            assert np.isfinite(values).all()
+            assert ((values >= 0) & (values <= 1)).all()
+    total = sum(out.heatmap(word) for word in case.words)
+    assert total.shape == out.size_hw
+    assert total.max() <= 1.01  # the words share with the background
+    absent = [i for i, word in enumerate(case.words) if word not in out.found]
+    assert (out.word_scores[absent] == 0).all()
+
+
+def test_instances_are_a_view_of_their_words_pixels(case: Case) -> None:
+    out = case.load(min_share=0.0)(case.picture, case.words)
+    for k, word in enumerate(case.words):
+        np.testing.assert_array_equal(out[word].union(), out.semantic() == k)
+        assert out[word].areas.sum() == (out.semantic() == k).sum()
+    few = case.load(min_share=0.05)(case.picture, case.words)
+    assert len(few) <= len(out)
+    np.testing.assert_array_equal(few.semantic(), out.semantic())
+
+
+def test_a_result_is_frozen_and_can_be_sent(case: Case) -> None:
+    out = case.load()(case.picture, case.words)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        out.scores = None
+    for values in (out.label_map, out.scores, out.word_scores, out.image):
+        with pytest.raises(ValueError, match="read-only"):
+            values[...] = 0
+    back = pickle.loads(pickle.dumps(out))
+    np.testing.assert_array_equal(back.semantic(), out.semantic())
+    assert back.provenance == out.provenance
+
+
+def test_the_same_call_gives_the_same_bytes(case: Case) -> None:
+    seg = case.load()
+    first, second = seg(case.picture, case.words), seg(case.picture, case.words)
+    again = case.load()(case.picture, case.words)
+    for other in (second, again):
+        np.testing.assert_array_equal(first.semantic(), other.semantic())
+        np.testing.assert_array_equal(first.scores, other.scores)
+        assert first.masks.to_rle() == other.masks.to_rle()
+
+
+def test_a_view_gives_the_same_as_the_picture(case: Case) -> None:
+    seg = case.load()
+    view = seg.prepare(case.picture)
+    plain = seg(case.picture, case.words)
+    for _ in range(2):
+        out = seg(view, case.words)
+        np.testing.assert_array_equal(out.semantic(), plain.semantic())
+        np.testing.assert_array_equal(out.scores, plain.scores)
+    other = seg(view, case.words[:2], background=None)
+    direct = seg(case.picture, case.words[:2], background=None)
+    np.testing.assert_array_equal(other.semantic(), direct.semantic())
+
+
+def test_pictures_come_as_arrays_images_or_files(case: Case, tmp_path: Path) -> None:
+    from PIL import Image
+
+    seg = case.load()
+    plain = seg(case.picture, case.words).semantic()
+    image = Image.fromarray(case.picture)
+    image.save(tmp_path / "picture.png")
+    for source in (image, tmp_path / "picture.png", str(tmp_path / "picture.png")):
+        np.testing.assert_array_equal(seg(source, case.words).semantic(), plain)
+
+
+def test_the_order_of_words_permutes_the_label_map(case: Case) -> None:
+    seg, order = case.load(), [2, 0, 3, 1]
+    plain = seg(case.picture, case.words)
+    shuffled = seg(case.picture, [case.words[i] for i in order])
+    assert same(np.array([*order, -1])[shuffled.semantic()], plain.semantic())
+    np.testing.assert_allclose(shuffled.word_scores, plain.word_scores[order], atol=1e-3)
+
+
+def test_words_as_list_text_or_vocabulary(case: Case) -> None:
+    seg = case.load()
+    plain = seg(case.picture, list(case.words)).semantic()
+    text = "; ".join(case.words)
+    np.testing.assert_array_equal(seg(case.picture, text).semantic(), plain)
+    parsed = Vocabulary.parse(text, default_background=seg.config.background)
+    np.testing.assert_array_equal(seg(case.picture, parsed).semantic(), plain)
+
+
+def test_without_background_every_pixel_gets_a_word(case: Case) -> None:
+    out = case.load()(case.picture, case.words, background=None)
+    assert out.semantic().min() >= 0
+    assert sum(out.share(word) for word in case.words) == pytest.approx(1)
+
+
+def test_one_word_without_background_is_everywhere(case: Case) -> None:
+    out = case.load()(case.picture, case.words[:1], background=None)
+    assert (out.semantic() == 0).all()
+    assert out.word_scores.tolist() == pytest.approx([1], abs=1e-3)
+
+
+def test_the_literal_word_background_stands_for_the_default_list(case: Case) -> None:
+    seg, words = case.load(), case.words[:2]
+    plain = seg(case.picture, words)
+    out = seg(case.picture, [*words, "background"])
+    assert out.words == (*words, "background")
+    rest = np.where(plain.semantic() == -1, 2, plain.semantic())
+    assert same(out.semantic(), rest)
+    assert "background" not in out.labels.tolist()
+    closed = seg(case.picture, [*words, "background"], background=None)
+    np.testing.assert_array_equal(closed.semantic(), out.semantic())
+    assert "background" not in {unknown.word for unknown in out.unknown}
+
+
+def test_background_words_of_ones_own_replace_the_list(case: Case) -> None:
+    seg = case.load()
+    first, *rest = case.words
+    out = seg(case.picture, [first], background=rest)
+    closed = seg(case.picture, case.words, background=None)
+    text = seg(case.picture, [first], background=";".join(rest))
+    np.testing.assert_array_equal(out.semantic(), text.semantic())
+    # The rest sums up what single words score, so it takes at least as much.
+    assert out.share(first) <= closed.share(first) + 1e-3
+    configured = case.load(background=tuple(rest))(case.picture, [first])
+    np.testing.assert_array_equal(configured.semantic(), out.semantic())
+
+
+def test_excluded_words_give_their_pixels_away(case: Case) -> None:
+    seg = case.load()
+    first, *others = case.words
+    closed = seg(case.picture, case.words, background=None)
+    out = seg(case.picture, f"{first} -{' -'.join(others)}", background=None)
+    assert out.words == (first,)
+    assert same(out.semantic(), np.where(closed.semantic() == 0, 0, -1))
+    assert set(out.labels.tolist()) <= {first}
+
+
+def test_a_synonym_adds_its_pixels(case: Case) -> None:
+    seg = case.load()
+    a, b, *rest = case.words
+    apart, together = seg(case.picture, case.words), seg(case.picture, [f"{a}|{b}", *rest])
+    assert together.words == (a, *rest)
+    union = np.isin(apart.semantic(), [0, 1])
+    assert np.mean((together.semantic() == 0) != union) < 0.02
+
+
+def test_thresholds_only_take_away(case: Case) -> None:
+    free = case.load()(case.picture, case.words).semantic()
+    shares = []
+    for threshold in (0.0, 0.5, 0.9, 1.0):
+        out = case.load(threshold=threshold)(case.picture, case.words).semantic()
+        assert ((out == free) | (out == -1)).all()
+        shares.append(float(np.mean(out >= 0)))
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == np.mean(free >= 0)
+    word = case.words[1]
+    one = case.load(word_thresholds={word: 1.0})(case.picture, case.words).semantic()
+    np.testing.assert_array_equal(one[free != 1], free[free != 1])
+    with pytest.raises(errors.UnknownName):
+        case.load(word_thresholds={"nobody asked": 0.5})(case.picture, case.words)
+
+
+def test_a_word_of_the_vocabulary_is_there_and_another_is_a_key_error(case: Case) -> None:
+    out = case.load(threshold=1.0)(case.picture, case.words)
+    for word in case.words:
+        assert out[word].size_hw == out.size_hw
+    with pytest.raises(KeyError):
+        out["nobody asked"]
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (300, 2), (3, 2), (33, 65)])
+def test_pictures_of_any_size(case: Case, size_hw: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (*size_hw, 3)).astype(np.uint8)
+    out = case.load()(rgb, case.words, background=None)
+    assert out.semantic().shape == size_hw
+    assert out.semantic().min() >= 0
+    assert out.heatmap(case.words[0]).shape == size_hw
+
+
+def test_bad_words_are_refused_before_the_picture_is_read(case: Case) -> None:
+    seg = case.load()
+    for words in ("", [], ["a", "a"], [3], "-hat"):
+        with pytest.raises(errors.PromptError):
+            seg("no such picture.jpg", words)
+    with pytest.raises(errors.PictureError):
+        seg("no such picture.jpg", case.words)
+
+
+@pytest.mark.parametrize("preset", [(m.name, p) for m in loading.methods() for p in m.presets])
+def test_presets_run(case: Case, preset: tuple[str, str]) -> None:
+    if preset[0] != case.method:
+        pytest.skip("a preset of another method")
+    out = case.load(preset=preset[1])(case.picture, case.words, background=None)
+    assert out.semantic().shape == case.picture.shape[:2]
