@@ -274,5 +274,12 @@ def test_bad_words_are_refused_before_the_picture_is_read(case: Case) -> None:
 def test_presets_run(case: Case, preset: tuple[str, str]) -> None:
     if preset[0] != case.method:
         pytest.skip("a preset of another method")
-    out = case.load(preset=preset[1])(case.picture, case.words, background=None)
+    try:
+        seg = case.load(preset=preset[1])
+    except errors.OptionError as error:
+        # A paper's settings are refused, in one line, by an encoder that they are not for.
+        assert "is for CLIP" in str(error)  # noqa: PT017
+        assert preset[1] in ("clearclip", "maskclip", "naclip", "sclip")
+        return
+    out = seg(case.picture, case.words, background=None)
     assert out.semantic().shape == case.picture.shape[:2]
