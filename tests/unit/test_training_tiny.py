@@ -183,7 +183,6 @@ def looked_up(batch: Batch, b: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 def test_labels_are_those_of_the_places_after_crop_and_flip(toy: PictureSet) -> None:
     assert toy.masks is not None
-    names = [mask.tobytes() for mask in toy.masks]
     flips, swapped, ignored = set(), 0, 0
     for step in range(10):
         batch = make_batch([toy], [1.0], WHOLE, 3, step)
