@@ -343,6 +343,24 @@ def test_unknown_words_get_no_pixels_unless_that_is_asked_for(
     assert (closed.semantic()[:, 40:64] == 1).all()
 
 
+def test_an_unknown_word_is_not_painted_unless_that_is_asked(colours: Any, stripes: Pixels) -> None:
+    # "zither" and this background word lie in the same direction, with no colour near: they tie,
+    # and the word would win the green and blue stripes.
+    words, options = ["zither", "red"], {"background": ["wall"]}
+    silent = Segmenter(colours, PLAIN)(stripes, words, **options)
+    assert silent.found == ("red",)
+    assert silent.heatmap("zither").max() == 0
+    assert [u.word for u in silent.unknown] == ["zither"]
+    loud = Segmenter(colours, replace(PLAIN, paint_unknown=True))(stripes, words, **options)
+    assert loud.heatmap("zither").max() > 0.3
+    assert [u.word for u in loud.unknown] == ["zither"]
+    closed = Segmenter(colours, PLAIN)(stripes, ["zither"], background=None)
+    assert (closed.semantic() == 0).all()
+    nothing = Segmenter(colours, PLAIN)(stripes, ["zither", "oboe"])
+    assert (nothing.semantic() == -1).all()
+    assert nothing.word_scores.tolist() == [0, 0]
+
+
 def test_an_encoder_without_limits_names_no_unknown_words(colours: Any, stripes: Pixels) -> None:
     class Sure(type(colours)):  # type: ignore[misc]
         unknown = None

@@ -61,6 +61,18 @@ def test_asked_words_that_mean_the_same_both_stay(colours: Any) -> None:
     assert owners == [0, 1]
 
 
+def test_silent_words_have_no_vector_and_no_probability(colours: Any) -> None:
+    vocabulary = Vocabulary.parse("red; green|blue; yellow -black", background="grey")
+    vectors = word_vectors(colours, vocabulary, ("{}",), {"green", "yellow", "black"})
+    # Only asked words fall silent: an excluded one takes its pixels away whatever it is.
+    assert vectors.owners.tolist() == [0, 3, 4]
+    grid = F.normalize(torch.rand(2, 3, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
+    made = probabilities(grid, vectors, 20.0)
+    assert made.shape == (5, 2, 3)
+    assert not made[1:3].any()
+    torch.testing.assert_close(made.sum(0), torch.ones(2, 3))
+
+
 def test_the_literal_background_owns_what_is_left(colours: Any) -> None:
     owners, vectors = owned(colours, "red; background; green", background="scarlet; grey")
     assert owners == [0, 2, 1]

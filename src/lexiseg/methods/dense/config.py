@@ -63,7 +63,7 @@ class Config:
     threshold: float = 0.0
     word_thresholds: Mapping[str, float] = field(default_factory=dict)
     refine: str = "guided"
-    refine_radius: int = 2
+    refine_radius: int = 1
     refine_epsilon: float = 1e-3
     pamr_steps: int = 10
     paint_unknown: bool = False

@@ -28,7 +28,7 @@ _KEPT = 20_000  # meanings kept, 30 MB, so that a server's memory does not grow 
 class TinyEncoder:
     """Encoder protocol over the bundled towers; see ``CARD.md`` and ``docs/model-card.md``."""
 
-    size = SizePolicy(short_side=320, window=640, multiple=32)
+    size = SizePolicy(short_side=288, window=640, multiple=32)
     same_word = 0.85
 
     def __init__(

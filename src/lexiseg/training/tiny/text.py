@@ -132,6 +132,21 @@ def _varied(text: str, rng: np.random.Generator) -> str:
     return text
 
 
+def _tokeniser(corpus: Corpus, vocab_size: int) -> Any:
+    """Word pieces of the corpus, in which everyday texts and templates count more."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=["[UNK]"], show_progress=False
+    )
+    common = [t for t, k in zip(corpus.texts, corpus.kinds, strict=True) if k != _OBSCURE]
+    tokenizer.train_from_iterator(corpus.texts + common * 2 + list(TEMPLATES) * 50, trainer)
+    return tokenizer
+
+
 @torch.no_grad()
 def _start_from_teacher(
     tower: TextTower, tokenizer: Any, teacher: Callable[[Sequence[str]], Tensor]
@@ -158,25 +173,20 @@ def train_text(
     log: Callable[[str], None] = lambda line: None,
 ) -> TextTower:
     """Train tokeniser and tower on ``names`` and WordNet; write ``tokenizer.json``, ``text.pt``."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer
 
     recipe, config = recipe or TextRecipe(), config or TextConfig()
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     corpus = _cached_corpus(names, recipe, out / "corpus.pt")
     log(f"corpus: {len(corpus.texts)} texts")
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=config.vocab_size, special_tokens=["[UNK]"], show_progress=False
-    )
-    common = [t for t, k in zip(corpus.texts, corpus.kinds, strict=True) if k != _OBSCURE]
-    tokenizer.train_from_iterator(corpus.texts + common * 2 + list(TEMPLATES) * 50, trainer)
-    tokenizer.save(str(out / "tokenizer.json"))
-
-    tower = TextTower(config)
     state, start = out / "text-state.pt", 0
+    if state.is_file():  # training a tokeniser again may give its pieces other numbers
+        tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    else:
+        tokenizer = _tokeniser(corpus, config.vocab_size)
+        tokenizer.save(str(out / "tokenizer.json"))
+    tower = TextTower(config)
     if not state.is_file():
         _start_from_teacher(tower, tokenizer, SentenceEncoder())
     optimiser = torch.optim.AdamW(

@@ -158,7 +158,8 @@ def train_vision(
                 group["lr"] = group["peak"] * _rate(step, recipe)
             loss, parts = _step(
                 net, judge, classifier, batch, list(sets), bank, recipe,
-                step % recipe.teacher_every == 0,
+                # Without ImageNet's names the head has nothing to say.
+                len(bank.imagenet) > 0 and step % recipe.teacher_every == 0,
             )  # fmt: skip
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
