@@ -68,6 +68,7 @@ def test_the_same_seed_gives_the_same_run_also_when_it_is_killed(tmp_path: Path)
     for name, value in whole.items():
         assert torch.equal(again[name], value), name
         assert torch.equal(resumed[name], value), name
-    # It learns: the last steps' loss is clearly under the first steps'.
-    first, last = losses("whole")[:20], losses("whole")[-20:]
-    assert sum(last) / 20 < 0.8 * sum(first) / 20
+    # It learns, though every step sees two small crops only: the last quarter against the first.
+    quarter = STEPS // 4
+    first, last = losses("whole")[:quarter], losses("whole")[-quarter:]
+    assert sum(last) < 0.92 * sum(first)

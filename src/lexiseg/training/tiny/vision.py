@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lexiseg.models.tiny.backbone import FROZEN_BLOCKS, MobileNetV2
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
-from lexiseg.training.state import save_whole
+from lexiseg.training.state import repeatable, save_whole
 from lexiseg.training.tiny.losses import WordBank, head_loss, points_at, word_loss
 from lexiseg.training.tiny.pictures import Batch, PictureSet, Sampling, batches
 
@@ -152,7 +152,7 @@ def train_vision(
     shares = [recipe.shares.get(s.name, 0.05) for s in sets]
     before = time.perf_counter()
     feed = batches(list(sets), shares, recipe.sampling, recipe.seed, range(start, end))
-    with open(out / "vision-log.jsonl", "a", encoding="utf-8") as curve:
+    with repeatable(), open(out / "vision-log.jsonl", "a", encoding="utf-8") as curve:
         for step, batch in zip(range(start, end), feed, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * _rate(step, recipe)
