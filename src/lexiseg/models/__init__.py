@@ -10,9 +10,9 @@ from typing import cast
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Encoder
+from lexiseg.protocols import Encoder, Masker
 
-__all__ = ["load_encoder"]
+__all__ = ["load_encoder", "load_masker"]
 
 
 def load_encoder(
@@ -28,6 +28,29 @@ def load_encoder(
     Raises UnknownName, WeightsMissing, CheckpointError, and OptionError for a checkpoint that is
     not an encoder.
     """
+    return cast(Encoder, _load("encoder", name, device, dtype, pull, offline))
+
+
+def load_masker(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Masker:
+    """Return the masker of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
+    return cast(Masker, _load("masker", name, device, dtype, pull, offline))
+
+
+def _load(
+    kind: str,
+    name: str | Path,
+    device: str | None,
+    dtype: str | None,
+    pull: bool,
+    offline: bool | None,
+) -> object:
     checkpoint = resolve(name, pull=pull, offline=offline)
     family = checkpoint.record.family
     if family not in {module.name for module in iter_modules(__path__)}:
@@ -36,9 +59,7 @@ def load_encoder(
             "version does not read; update lexiseg, or choose another checkpoint"
         )
     module = import_module(f"{__name__}.{family}")
-    build = getattr(module, "build_encoder", None)
+    build = getattr(module, f"build_{kind}", None)
     if build is None:
-        raise OptionError(
-            f"{checkpoint.record.name!r} is not an encoder; choose another checkpoint"
-        )
-    return cast(Encoder, build(checkpoint, pick(device, dtype)))
+        raise OptionError(f"{checkpoint.record.name!r} is no {kind}; choose another checkpoint")
+    return build(checkpoint, pick(device, dtype))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lexiseg.stages.windows import Features
 
-__all__ = ["on_grid_of", "whole_cells"]
+__all__ = ["bilinear_matrix", "on_grid_of", "whole_cells"]
 
 
 def on_grid_of(other: Features, maps: Tensor, features: Features) -> Tensor:
@@ -38,3 +38,16 @@ def _at(maps: Tensor, features: Features, rows: Tensor, columns: Tensor) -> Tens
     return F.grid_sample(
         maps[None], places, mode="bilinear", padding_mode="border", align_corners=False
     )[0]
+
+
+def bilinear_matrix(given: int, wanted: int) -> Tensor:
+    """The matrix of torch's bilinear interpolation without aligned corners, (wanted, given)."""
+    places = ((torch.arange(wanted, dtype=torch.float64) + 0.5) * given / wanted - 0.5).clamp_min(0)
+    lower = places.long()
+    upper = (lower + 1).clamp_max(given - 1)
+    part = places - lower
+    matrix = torch.zeros(wanted, given, dtype=torch.float64)
+    rows = torch.arange(wanted)
+    matrix[rows, lower] += 1 - part
+    matrix[rows, upper] += part
+    return matrix

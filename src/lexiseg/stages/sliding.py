@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import LastBlock, OpenEncoder
+from lexiseg.stages.resample import bilinear_matrix
 
 __all__ = ["Look", "Windows", "logits", "look", "paper_size", "spans"]
 
@@ -160,23 +161,10 @@ def _axis(
     spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int, size: int
 ) -> Tensor:
     """The matrix of one axis, (size, windows * cells): enlarge, cut, average, enlarge."""
-    enlarge = _bilinear(cells, reach)
+    enlarge = bilinear_matrix(cells, reach)
     joined = torch.zeros(work, len(spans), cells, dtype=torch.float64)
     count = torch.zeros(work, 1, 1, dtype=torch.float64)
     for i, (start, end) in enumerate(spans):
         joined[start:end, i] += enlarge[padding : padding + end - start]
         count[start:end] += 1
-    return (_bilinear(work, size) @ (joined / count).flatten(1)).float()
-
-
-def _bilinear(given: int, wanted: int) -> Tensor:
-    """The matrix of torch's bilinear interpolation without aligned corners, (wanted, given)."""
-    places = ((torch.arange(wanted, dtype=torch.float64) + 0.5) * given / wanted - 0.5).clamp_min(0)
-    lower = places.long()
-    upper = (lower + 1).clamp_max(given - 1)
-    part = places - lower
-    matrix = torch.zeros(wanted, given, dtype=torch.float64)
-    rows = torch.arange(wanted)
-    matrix[rows, lower] += 1 - part
-    matrix[rows, upper] += part
-    return matrix
+    return (bilinear_matrix(work, size) @ (joined / count).flatten(1)).float()
