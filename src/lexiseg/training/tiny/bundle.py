@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lexiseg.checkpoints import Preprocessing, Record, describe_files, write_manifest
-from lexiseg.models.tiny.text import TextTower
+from lexiseg.models.tiny.text import TextTower, pack
 from lexiseg.models.tiny.vision import VisionNet
 
 __all__ = ["write_bundle"]
@@ -42,7 +42,7 @@ def write_bundle(
     """
     out.mkdir(parents=True, exist_ok=True)
     save_file(_half(net), out / "vision.safetensors")
-    save_file(_half(tower), out / "text.safetensors")
+    save_file(pack(tower), out / "text.safetensors")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
     config = {
         "vision": asdict(net.config),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -122,9 +122,10 @@ def _text_stage(
 
     if not (out / "text.pt").is_file():
         train_text(names, out, recipe.text, recipe.text_sizes, log)
-    tower = TextTower(recipe.text_sizes)
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    tower = TextTower(replace(recipe.text_sizes, vocab_size=tokenizer.get_vocab_size()))
     tower.load_state_dict(torch.load(out / "text.pt", weights_only=True))
-    return tower.eval().requires_grad_(False), Tokenizer.from_file(str(out / "tokenizer.json"))
+    return tower.eval().requires_grad_(False), tokenizer
 
 
 @torch.no_grad()
