@@ -205,7 +205,8 @@ def _start_from_teacher(
     The bag of words then gives the mean meaning back, but for what the components leave out.
     """
     dim = tower.tokens.weight.shape[1]
-    pieces = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
+    numbers = tokenizer.get_vocab()
+    pieces = sorted(numbers, key=numbers.__getitem__)
     row = {text: i for i, text in reversed(list(enumerate(corpus.texts)))}
     views = teacher([piece.removeprefix("##") for piece in pieces])
     for i, piece in enumerate(pieces):
