@@ -94,7 +94,7 @@ class GroundingDino:
 def captions(
     tokenizer: object, words: Sequence[str], limit: int
 ) -> list[tuple[list[int], list[tuple[int, int]], int]]:
-    """Captions of at most ``limit`` tokens: ids, each word's span of tokens, the first word's index.
+    """Captions of at most ``limit`` tokens: ids, each word's span of tokens, which word is first.
 
     A word is lower case and ends with a full stop, as the model was trained. Raises PromptError for
     a word that is longer than a caption.
