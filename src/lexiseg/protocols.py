@@ -246,7 +246,7 @@ class Masker(Protocol):
 
     def decode(
         self,
-        state: MaskState,
+        state: Any,  # what this masker's own ``encode`` returned: a MaskState
         prompts: MaskPrompts,
         *,
         candidates: int = 3,

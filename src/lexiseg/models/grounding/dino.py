@@ -88,7 +88,8 @@ class GroundingDino:
             kept = best >= threshold
             boxes = in_pixels(out.pred_boxes[0][kept], state.size_hw, state.size_hw)
             found.append((boxes, best[kept], word[kept] + first))
-        return Detections(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        boxes, scores, which = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return Detections(boxes, scores, which)
 
 
 def captions(

@@ -81,8 +81,8 @@ class Owl:
     def _words(self, words: Sequence[str]) -> Tensor:
         rows = []
         for word in words:
-            ids = self._tokenizer.encode(word).ids
-            rows.append(ids if len(ids) <= _TOKENS else [*ids[: _TOKENS - 1], ids[-1]])
+            row = self._tokenizer.encode(word).ids
+            rows.append(row if len(row) <= _TOKENS else [*row[: _TOKENS - 1], row[-1]])
         length = max(map(len, rows))
         ids = torch.zeros(len(rows), length, dtype=torch.long)
         mask = torch.zeros_like(ids)

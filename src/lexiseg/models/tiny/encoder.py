@@ -20,7 +20,7 @@ from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.protocols import SizePolicy
 from lexiseg.results import UnknownWord
 
-__all__ = ["TinyEncoder", "from_checkpoint"]
+__all__ = ["TinyEncoder", "fill", "from_checkpoint"]
 
 _KEPT = 20_000  # meanings kept, 30 MB, so that a server's memory does not grow with its words
 
@@ -154,8 +154,8 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
         VisionNet(VisionConfig(**config["vision"])),
         TextTower(TextConfig(**config["text"])),
     )
-    _fill(net, checkpoint["vision.safetensors"])
-    _fill(tower, checkpoint["text.safetensors"], unpack)
+    fill(net, checkpoint["vision.safetensors"])
+    fill(tower, checkpoint["text.safetensors"], unpack)
     return TinyEncoder(
         net,
         tower,
@@ -174,7 +174,7 @@ def _float(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.float() for k, v in stored.items()}
 
 
-def _fill(
+def fill(
     module: nn.Module,
     path: Path,
     read: Callable[[dict[str, Tensor]], dict[str, Tensor]] = _float,
