@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lexiseg.results import UnknownWord
 
 __all__ = [
+    "Correlator",
     "Detections",
     "Detector",
     "DetectorState",
@@ -25,8 +26,10 @@ __all__ = [
     "MaskState",
     "Masker",
     "OpenEncoder",
+    "Proxy",
     "RawMasks",
     "SizePolicy",
+    "WholeAttention",
 ]
 
 
@@ -120,10 +123,10 @@ class LastBlock(Protocol):
     def complete(self, attended: Tensor) -> Tensor:
         """The rest of the block, where it has one: residual connections and MLP, (B, T, W)."""
 
-    def finish(self, tokens: Tensor) -> Tensor:
+    def finish(self, tokens: Tensor, grid_hw: tuple[int, int] | None = None) -> Tensor:
         """Take tokens, (B, T, W) or without the first one, to the words' space, unit length.
 
-        Returns (B, h, w, D) float32.
+        grid_hw: of the tokens, where they lie on another grid. Returns (B, h, w, D) float32.
         """
 
 
@@ -147,6 +150,53 @@ class OpenEncoder(Encoder, Protocol):
         "stretch" leaves the remainder out, "pad" adds as much of the mean colour to both sides.
         keep, attention: blocks, counted from 0, of which to keep what they return, and their maps.
         """
+
+
+@runtime_checkable
+class Proxy(Protocol):
+    """Features of a picture that know no words, but which places belong together."""
+
+    name: str
+    patch: int  # pixels a cell
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of the weights in use."""
+
+    def cells(self, rgb: Tensor) -> Tensor:
+        """Return features (B, h, w, C) float32 of pictures (B, H, W, 3), values from 0 to 255.
+
+        Sides are multiples of ``patch``.
+        """
+
+
+class WholeAttention(Protocol):
+    """The last attention of a model that saw a whole picture, on its own grid."""
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Cells that lie on the picture: rows and columns, N in all."""
+
+    @property
+    def v(self) -> Tensor:
+        """Values, (heads, N, d) float32."""
+
+    def attention(self, head: int) -> Tensor:
+        """One head's map, (N, N) float32; rows sum to at most 1: padding took the rest."""
+
+
+@runtime_checkable
+class Correlator(Protocol):
+    """Looks at a whole picture once and says which places look at which."""
+
+    name: str
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of the weights in use."""
+
+    def whole_attention(self, rgb: NDArray[np.uint8]) -> WholeAttention:
+        """Look at a picture, (H, W, 3) uint8 RGB."""
 
 
 @runtime_checkable

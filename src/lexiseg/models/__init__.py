@@ -10,9 +10,9 @@ from typing import cast
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Detector, Encoder, Masker
+from lexiseg.protocols import Detector, Encoder, Masker, Proxy
 
-__all__ = ["load_detector", "load_encoder", "load_masker"]
+__all__ = ["load_detector", "load_encoder", "load_masker", "load_proxy"]
 
 
 def load_encoder(
@@ -53,6 +53,18 @@ def load_detector(
 ) -> Detector:
     """Return the detector of a checkpoint's name or folder; raises as ``load_encoder`` does."""
     return cast(Detector, _load("detector", name, device, dtype, pull, offline))
+
+
+def load_proxy(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Proxy:
+    """Return the proxy of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
+    return cast(Proxy, _load("proxy", name, device, dtype, pull, offline))
 
 
 def _load(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import LastBlock, OpenEncoder
+from lexiseg.stages.attention import vanilla
 from lexiseg.stages.resample import bilinear_matrix
 
 __all__ = ["Look", "Windows", "logits", "look", "paper_size", "spans"]
@@ -109,13 +110,17 @@ def look(
     encoder: OpenEncoder,
     rgb: NDArray[np.uint8],
     how: Look,
-    read: Callable[[LastBlock], Tensor],
+    read: Callable[[LastBlock], Tensor] | None = None,
     *,
     batch: int = 8,
+    see: Callable[[Tensor], Tensor] | None = None,
+    multiple: int | None = None,
 ) -> Windows:
     """Look at a picture (H, W, 3) through windows, ``batch`` of them at a time.
 
-    read: how the last attention is read out (``stages.attention``).
+    read: how the last attention is read out (``stages.attention``). see: in its place, what makes
+    cells (B, h, w, D) of windows (B, H, W, 3) itself. multiple: what it pads sides to, where
+    ``how`` says so.
     """
     import cv2
 
@@ -127,17 +132,18 @@ def look(
     rows, columns = (spans(side, how.crop, how.stride) for side in work_hw)
     views = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])
     parts = []
+    see = see or partial(_cells, encoder, how, read or vanilla)
     for start in range(0, len(views), batch):
         pixels = torch.from_numpy(views[start : start + batch])
-        seen = _cells(encoder, pixels, how, read)
+        seen = see(pixels)
         if how.flip:
-            seen = (seen + _cells(encoder, pixels.flip(2), how, read).flip(2)) / 2
+            seen = (seen + see(pixels.flip(2)).flip(2)) / 2
         parts.append(seen)
     cells = torch.cat(parts).unflatten(0, (len(rows), len(columns)))  # type: ignore[no-untyped-call]
     window_hw = (views.shape[1], views.shape[2])
     padding, reach_hw = (0, 0), window_hw
     if how.ragged == "pad":
-        missing = [-side % encoder.size.multiple for side in window_hw]
+        missing = [-side % (multiple or encoder.size.multiple) for side in window_hw]
         padding = (missing[0] // 2, missing[1] // 2)
         reach_hw = (window_hw[0] + missing[0], window_hw[1] + missing[1])
     return Windows(cells, rows, columns, work_hw, size_hw, padding, reach_hw)
@@ -150,7 +156,7 @@ def logits(seen: Windows, vectors: Tensor) -> Tensor:
 
 
 def _cells(
-    encoder: OpenEncoder, pixels: Tensor, how: Look, read: Callable[[LastBlock], Tensor]
+    encoder: OpenEncoder, how: Look, read: Callable[[LastBlock], Tensor], pixels: Tensor
 ) -> Tensor:
     block = encoder.trunk(pixels, positions=how.positions, ragged=how.ragged)
     with torch.inference_mode():

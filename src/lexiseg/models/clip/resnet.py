@@ -40,10 +40,11 @@ class OpenPool:
     def complete(self, attended: Tensor) -> Tensor:
         return attended
 
-    def finish(self, tokens: Tensor) -> Tensor:
-        cells = tokens[:, 1:] if tokens.shape[1] == self.tokens.shape[1] else tokens
+    def finish(self, tokens: Tensor, grid_hw: tuple[int, int] | None = None) -> Tensor:
+        h, w = grid_hw or self.grid_hw
+        cells = tokens[:, 1:] if tokens.shape[1] == h * w + 1 else tokens
         vectors = F.normalize(cells.float(), dim=-1)
-        return vectors.view(len(vectors), *self.grid_hw, -1)
+        return vectors.view(len(vectors), h, w, -1)
 
 
 class AttentionPool(nn.Module):
