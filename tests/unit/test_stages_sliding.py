@@ -108,9 +108,7 @@ def test_winners_are_those_of_the_obvious_way(
     rules: Rules, refined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Small parts, so that tiles and chunks of words are joined.
-    monkeypatch.setattr("lexiseg.stages.winners._ROWS", 16)
-    monkeypatch.setattr("lexiseg.stages.winners._COLUMNS", 24)
-    monkeypatch.setattr("lexiseg.stages.winners._TILE_VALUES", 16 * 24 * 4)
+    monkeypatch.setattr("lexiseg.stages.winners._VALUES", 16 * 24 * 4)
     seen, asked = windows(), words()
     maps = slow(seen, asked.vectors)
     if refined:
