@@ -143,7 +143,7 @@ def remainder(half_y: Tensor, half_x: Tensor) -> Tensor:
     half_y, half_x: half of what f, which is linear along both axes, changes by along each. The
     remainder of n Chebyshev nodes is at most max |exp(f)^(n)| / (n! 2^(n-1)) along one axis.
     """
-    missed = half_x**NODES + _LEBESGUE * half_y**NODES
+    missed: Tensor = half_x**NODES + _LEBESGUE * half_y**NODES
     return missed / (math.factorial(NODES) * 2 ** (NODES - 1))
 
 

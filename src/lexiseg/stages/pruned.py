@@ -39,8 +39,10 @@ class Found:
     @classmethod
     def empty(cls, size_hw: tuple[int, int], count: int) -> Found:
         """Room for a picture's size and ``count`` owners."""
-        kind = np.int16 if count < 2**15 else np.int32
-        return cls(np.empty(size_hw, kind), np.empty(size_hw, np.float32))
+        score = np.empty(size_hw, np.float32)
+        if count < 2**15:
+            return cls(np.empty(size_hw, np.int16), score)
+        return cls(np.empty(size_hw, np.int32), score)
 
 
 def pruned(seen: Sequence[Windows], words: WordVectors, scale: float, alive: Tensor) -> Found:
