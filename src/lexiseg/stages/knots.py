@@ -143,8 +143,8 @@ def remainder(half_y: Tensor, half_x: Tensor) -> Tensor:
     half_y, half_x: half of what f, which is linear along both axes, changes by along each. The
     remainder of n Chebyshev nodes is at most max |exp(f)^(n)| / (n! 2^(n-1)) along one axis.
     """
-    missed: Tensor = half_x**NODES + _LEBESGUE * half_y**NODES
-    return missed / (math.factorial(NODES) * 2 ** (NODES - 1))
+    missed = half_x.pow(NODES) + _LEBESGUE * half_y.pow(NODES)
+    return missed / float(math.factorial(NODES) * 2 ** (NODES - 1))
 
 
 def _between(places: NDArray[np.float64], count: int) -> Tensor:
