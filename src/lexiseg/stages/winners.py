@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.stages.dense import LabelMap, WordVectors
+from lexiseg.stages.pamr import Pamr
 from lexiseg.stages.pruned import Found, pruned
 from lexiseg.stages.sliding import Windows, logits
 
 __all__ = ["Rules", "grid_probabilities", "winners"]
 
 _VALUES = 8_000_000  # floats that are held at once while refining (32 MB)
+_BAND = 4_000_000  # pixels that are refined at once, of 16 affinities each (256 MB)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Rules:
     thresholds: (O,) in [0, 1]; a pixel whose winner scores less gets no word.
     area: words that win at most this part of the pixels that words other than the background win
         lose them all to the next best (SCLIP's ``area_thd``).
-    refine: takes logits at the picture's size, (C, H, W), and returns better ones (PAMR).
+    refine: takes logits at the picture's size, (C, H, W), and returns better ones; a ``Pamr`` is
+        given bands of large pictures.
     """
 
     scale: float
@@ -87,20 +90,27 @@ def _refined(
     """The same from all words' logits at the picture's size, some words at once."""
     height, width = seen[0].size_hw
     maps = [logits(one, words.vectors) for one in seen]
-    best = torch.full((height, width), -torch.inf, device=maps[0].device)
-    total, owner = best.clone(), torch.zeros_like(best, dtype=words.owners.dtype)
-    at_once = max(1, _VALUES // (height * width))
-    for start in range(0, len(words.owners), at_once):
-        part = slice(start, start + at_once)
-        values = torch.zeros((), device=best.device)
-        for one, (vertical, level) in zip(maps, (s.to_picture for s in seen), strict=True):
-            values = vertical @ (one[part] @ level.T) + values
-        values = refine(values / len(seen))
-        total = torch.logaddexp(total, (scale * values).logsumexp(0))
-        top, who = values.masked_fill(~alive[part, None, None], -torch.inf).max(0)
-        owner = torch.where(top > best, words.owners[part][who], owner)
-        best = torch.maximum(best, top)
     found = Found.empty((height, width), words.count)
-    found.owner[:] = owner.cpu().numpy()
-    found.score[:] = (scale * best - total).exp_().clamp_(0, 1).cpu().numpy()
+    reach = refine.reach if isinstance(refine, Pamr) else height
+    rows = max(_BAND // width - 2 * reach, 2 * reach, 1)
+    for top in range(0, height, rows):
+        inner = slice(top, min(top + rows, height))
+        outer = slice(max(0, inner.start - reach), min(height, inner.stop + reach))
+        kept = slice(inner.start - outer.start, inner.stop - outer.start)
+        better = refine.rows(outer) if isinstance(refine, Pamr) else refine
+        best = torch.full((inner.stop - top, width), -torch.inf, device=maps[0].device)
+        total, owner = best.clone(), torch.zeros_like(best, dtype=words.owners.dtype)
+        at_once = max(1, _VALUES // ((outer.stop - outer.start) * width))
+        for start in range(0, len(words.owners), at_once):
+            part = slice(start, start + at_once)
+            values = torch.zeros((), device=best.device)
+            for one, (vertical, level) in zip(maps, (s.to_picture for s in seen), strict=True):
+                values = vertical[outer] @ (one[part] @ level.T) + values
+            values = better(values / len(seen))[:, kept]
+            total = torch.logaddexp(total, (scale * values).logsumexp(0))
+            champion, who = values.masked_fill(~alive[part, None, None], -torch.inf).max(0)
+            owner = torch.where(champion > best, words.owners[part][who], owner)
+            best = torch.maximum(best, champion)
+        found.owner[inner] = owner.cpu().numpy()
+        found.score[inner] = (scale * best - total).exp_().clamp_(0, 1).cpu().numpy()
     return found
