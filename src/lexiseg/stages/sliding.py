@@ -85,12 +85,21 @@ class Windows:
 
     def to_size(self, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """The same for another size than the picture's own."""
-        made = [
-            _axis(spans, self.cells.shape[2 + i], self.reach_hw[i], self.padding[i],
-                  self.work_hw[i], size_hw[i])
+        made = (
+            (bilinear_matrix(len(axis), size) @ axis).float().to(self.cells.device)
+            for axis, size in zip(self.to_work, size_hw, strict=True)
+        )
+        return next(made), next(made)
+
+    @cached_property
+    def to_work(self) -> tuple[Tensor, Tensor]:
+        """The same for the scaled picture, in float64 and always in the computer's own memory."""
+        made = (
+            _joined(spans, self.cells.shape[2 + i], self.reach_hw[i], self.padding[i],
+                    self.work_hw[i])
             for i, spans in enumerate((self.rows, self.columns))
-        ]  # fmt: skip
-        return made[0].to(self.cells.device), made[1].to(self.cells.device)
+        )  # fmt: skip
+        return next(made), next(made)
 
 
 def paper_size(size_hw: tuple[int, int], short_side: int, long_side: int = 2048) -> tuple[int, int]:
@@ -163,14 +172,12 @@ def _cells(
         return block.finish(read(block))
 
 
-def _axis(
-    spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int, size: int
-) -> Tensor:
-    """The matrix of one axis, (size, windows * cells): enlarge, cut, average, enlarge."""
+def _joined(spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int) -> Tensor:
+    """The matrix of one axis, (work, windows * cells) float64: enlarge, cut, average."""
     enlarge = bilinear_matrix(cells, reach)
     joined = torch.zeros(work, len(spans), cells, dtype=torch.float64)
     count = torch.zeros(work, 1, 1, dtype=torch.float64)
     for i, (start, end) in enumerate(spans):
         joined[start:end, i] += enlarge[padding : padding + end - start]
         count[start:end] += 1
-    return (bilinear_matrix(work, size) @ (joined / count).flatten(1)).float()
+    return (joined / count).flatten(1)

@@ -198,13 +198,11 @@ class Segmenter:
 
     def _pamr(self, view: View) -> Callable[[Tensor], Tensor]:
         """What lets logits of the picture's size flow over the picture as it was looked at."""
-        from functools import partial
-
-        from lexiseg.stages.pamr import affinities, as_seen, pamr
+        from lexiseg.stages.pamr import Pamr, as_seen
 
         seen = view.windows[0]
         pixels = as_seen(view.picture.rgb, seen.work_hw).to(seen.cells.device)
-        return partial(pamr, alike=affinities(pixels), steps=self.config.pamr_steps)
+        return Pamr(pixels, self.config.pamr_steps)
 
     def _result(
         self, view: View, vocabulary: Vocabulary, maps: Any, labelled: LabelMap, unknown: Any,

@@ -118,18 +118,18 @@ class TinyEncoder:
         without masks does not reach out to its neighbours.
         """
         meanings = self.meanings(words)
-        best, order = (meanings @ self._known.T).sort(dim=1, descending=True)
-        tagged = [-1.0] * len(words)
-        if self.tagged_words:
-            tagged = (meanings @ self._tagged.T).amax(1).tolist()
+        best, order = (meanings @ self._known.T).topk(min(3, len(self.known_words)))
+        far = [k for k, cosine in enumerate(best[:, 0].tolist()) if cosine < self.unknown_below]
+        if far and self.tagged_words:  # they are many, and most words are not far
+            tagged = (meanings[far] @ self._tagged.T).amax(1).tolist()
+            far = [k for k, cosine in zip(far, tagged, strict=True) if cosine < self.tagged_below]
         return tuple(
             UnknownWord(
-                word,
-                tuple(self.known_words[int(i)] for i in order[k, :3]),
+                words[k],
+                tuple(self.known_words[i] for i in order[k].tolist()),
                 float(best[k, 0]),
             )
-            for k, word in enumerate(words)
-            if float(best[k, 0]) < self.unknown_below and tagged[k] < self.tagged_below
+            for k in far
         )
 
     @cached_property
@@ -150,10 +150,11 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
     from tokenizers import Tokenizer
 
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
-    net, tower = (
-        VisionNet(VisionConfig(**config["vision"])),
-        TextTower(TextConfig(**config["text"])),
-    )
+    with torch.device("meta"):  # nothing is drawn that the files replace
+        net, tower = (
+            VisionNet(VisionConfig(**config["vision"])),
+            TextTower(TextConfig(**config["text"])),
+        )
     fill(net, checkpoint["vision.safetensors"])
     fill(tower, checkpoint["text.safetensors"], unpack)
     return TinyEncoder(
@@ -183,6 +184,6 @@ def fill(
     from safetensors.torch import load_file
 
     try:
-        module.load_state_dict(read(load_file(path)), strict=True)
+        module.load_state_dict(read(load_file(path)), strict=True, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit the model: {error}") from error

@@ -197,8 +197,9 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyMasker:
         )
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
     given = config["masker"]
-    vision = VisionNet(VisionConfig(**config["vision"]))
-    net = MaskNet(MaskNetConfig(**{**given, "dilations": tuple(given["dilations"])}))
+    with torch.device("meta"):
+        vision = VisionNet(VisionConfig(**config["vision"]))
+        net = MaskNet(MaskNetConfig(**{**given, "dilations": tuple(given["dilations"])}))
     fill(vision, checkpoint["vision.safetensors"])
     fill(net, checkpoint["masker.safetensors"])
     return TinyMasker(vision, net, compute, name=checkpoint.record.name, sha256=checkpoint.sha256)
