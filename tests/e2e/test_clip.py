@@ -111,6 +111,7 @@ def test_presets_hold_the_papers_settings() -> None:
         ({"positions": "sizes"}, "did you mean 'size'"),
         ({"ragged": "padding"}, "did you mean 'pad'"),
         ({"stride": 0}, "stride is 0"),
+        ({"layers": (0, 2)}, "count from 1"),
         ({"logit_scale": -1.0}, "logit_scale is -1"),
         ({"pamr_steps": 0}, "pamr_steps 0"),
         ({"area_threshold": 1.0}, "area_threshold 1"),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import LastBlock, OpenEncoder
+from lexiseg.stages.layers import combined, kept_for, layered
 from lexiseg.stages.resample import bilinear_matrix
 
 __all__ = ["Look", "Windows", "logits", "look", "paper_size", "spans"]
@@ -34,6 +35,8 @@ class Look:
     crop, stride: of the windows, in pixels of the scaled picture.
     positions, ragged: as in ``OpenEncoder.trunk``.
     flip: look at the mirrored picture too, and average.
+    layers: read these layers, counted from 1, and average them (``stages.layers``); () reads the
+        last one.
     """
 
     short_side: int
@@ -42,6 +45,7 @@ class Look:
     positions: str = "scale"
     ragged: str = "stretch"
     flip: bool = False
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +156,12 @@ def logits(seen: Windows, vectors: Tensor) -> Tensor:
 def _cells(
     encoder: OpenEncoder, pixels: Tensor, how: Look, read: Callable[[LastBlock], Tensor]
 ) -> Tensor:
-    block = encoder.trunk(pixels, positions=how.positions, ragged=how.ragged)
+    block = encoder.trunk(
+        pixels, positions=how.positions, ragged=how.ragged, keep=kept_for(how.layers)
+    )
     with torch.inference_mode():
+        if how.layers:
+            return combined(layered(block, read, how.layers))
         return block.finish(read(block))
 
 
