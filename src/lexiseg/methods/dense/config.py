@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lexiseg.errors import OptionError, UnknownName
+from lexiseg.methods.dense.papers import PAPERS
 from lexiseg.prompts import DEFAULT_BACKGROUND, TEMPLATES
 
 __all__ = ["PRESETS", "Config"]
@@ -135,19 +136,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"short_side": 224},
     "balanced": {},
     "quality": {"scales": (0.75, 1.0, 1.5)},
+    **PAPERS,
 }
-
-# The settings that the papers share, for ViT-B/16; data sets have their own sizes and thresholds.
-_PAPERS: dict[str, Any] = {
-    "short_side": 336, "window": 224, "stride": 112, "logit_scale": 40.0,
-    "templates": "imagenet-80", "refine": "none",
-}  # fmt: skip
-PRESETS |= {
-    "maskclip": {**_PAPERS, "readout": "maskclip"},
-    "sclip": {**_PAPERS, "readout": "sclip"},
-    "naclip": {**_PAPERS, "readout": "naclip", "refine": "pamr"},
-    "clearclip": {
-        **_PAPERS, "readout": "clearclip", "short_side": 448, "window": 448, "stride": 224,
-        "logit_scale": 50.0, "ragged": "pad",
-    },
-}  # fmt: skip
