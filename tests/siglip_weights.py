@@ -48,7 +48,12 @@ def state(seed: int = 0) -> dict[str, Tensor]:
     for tower in ("text_model", "vision_model"):
         for i in range(LAYERS):
             layer = f"{tower}.encoder.layers.{i}"
-            for name, gain in (("q_proj", 2.0), ("k_proj", 2.0), ("v_proj", 1.0), ("out_proj", 1.0)):
+            for name, gain in (
+                ("q_proj", 2.0),
+                ("k_proj", 2.0),
+                ("v_proj", 1.0),
+                ("out_proj", 1.0),
+            ):
                 linear(f"{layer}.self_attn.{name}", WIDTH, WIDTH, gain)
             linear(f"{layer}.mlp.fc1", 96, WIDTH)
             linear(f"{layer}.mlp.fc2", WIDTH, 96)

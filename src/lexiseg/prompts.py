@@ -133,9 +133,7 @@ class Vocabulary:
         return cls((rest, *words[1:]), (), words[0].synonyms, 0)
 
     @classmethod
-    def _of_name(
-        cls, entries: Sequence[str], background: str | Sequence[str] | None
-    ) -> Vocabulary:
+    def _of_name(cls, entries: Sequence[str], background: str | Sequence[str] | None) -> Vocabulary:
         if len(entries) > 1:
             raise PromptError(
                 f"the vocabulary {entries[0].strip()!r} stands among {len(entries)} words; give it "
@@ -146,8 +144,8 @@ class Vocabulary:
             return vocabulary
         if vocabulary.background is None:
             raise PromptError(
-                f"the vocabulary {entries[0].strip()!r} is closed, so it takes no background; leave "
-                "the background out"
+                f"the vocabulary {entries[0].strip()!r} is closed, so it takes no background; "
+                "leave the background out"
             )
         return replace(vocabulary, background=_background(background))
 

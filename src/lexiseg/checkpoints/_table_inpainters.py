@@ -17,7 +17,10 @@ __all__ = ["INPAINTERS"]
 _HALVES = (0.5, 0.5, 0.5)
 _TOKENIZER = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 _T5 = ("special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer_config.json")
-_OPENRAIL = ("CreativeML Open RAIL-M", "https://huggingface.co/spaces/CompVis/stable-diffusion-license")
+_OPENRAIL = (
+    "CreativeML Open RAIL-M",
+    "https://huggingface.co/spaces/CompVis/stable-diffusion-license",
+)
 _OPENRAIL2 = (
     "OpenRAIL++",
     "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",

@@ -95,9 +95,7 @@ def _both_ways() -> list[Record]:
             url, file = f"{_META}/{folder}/{path}", path.rpartition("/")[2]
             own = (WeightFile.unseen(file, sha256=sha256, bytes=size, url=url),)
             out.append(_masker(name, family, own, licence))
-            out.append(
-                _masker(f"{name}.hf", family, _saved_by_transformers(), licence, repo=repo)
-            )
+            out.append(_masker(f"{name}.hf", family, _saved_by_transformers(), licence, repo=repo))
     return out
 
 

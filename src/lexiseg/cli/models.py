@@ -51,7 +51,9 @@ def run(argv: list[str]) -> int:
     if args.action == "list":
         return _list(args.kind, as_json=args.json)
     if args.kind:
-        raise OptionError(f"--kind is for `lexiseg models list`, not for {args.action}; leave it out")
+        raise OptionError(
+            f"--kind is for `lexiseg models list`, not for {args.action}; leave it out"
+        )
     for name in args.names:
         if args.action == "remove":
             _remove(name)

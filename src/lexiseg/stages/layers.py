@@ -37,13 +37,11 @@ def kept_for(layers: Sequence[int]) -> tuple[int, ...]:
     return tuple(layer - 1 for layer in layers)
 
 
-def layered(
-    block: LastBlock, read: Callable[[LastBlock], Tensor], layers: Sequence[int]
-) -> Tensor:
+def layered(block: LastBlock, read: Callable[[LastBlock], Tensor], layers: Sequence[int]) -> Tensor:
     """Return the features of each layer, (B, L, h, w, D), unit length, in the order of ``layers``.
 
     block: of a trunk that kept ``kept_for(layers)``. read: how the last layer is read out
-    (``stages.attention``), if it is among them. layers: counted from 1; the last is block.index + 1.
+    (``stages.attention``), if it is among them. layers: from 1; the last is block.index + 1.
     Raises OptionError for a layer that the encoder does not have.
     """
     out = []

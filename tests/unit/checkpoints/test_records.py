@@ -40,7 +40,10 @@ def test_the_size_is_that_of_all_files() -> None:
         ({"name": "../tiny"}, "name"),
         ({"files": ()}, "files is"),
         ({"files": (FILE, FILE)}, "different names"),
-        ({"activation": "gleu"}, "activation is 'gleu'; it must be one of gelu, gelu-tanh, quick-gelu"),
+        (
+            {"activation": "gleu"},
+            "activation is 'gleu'; it must be one of gelu, gelu-tanh, quick-gelu",
+        ),
         ({"licence": ""}, "licence"),
         ({"embed_dim": 0}, "embed_dim"),
         ({"stride": -4}, "stride"),
