@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from lexiseg.results import UnknownWord
 
 __all__ = [
+    "Detections",
+    "Detector",
+    "DetectorState",
     "Encoder",
     "Frame",
     "KnowsItsLimits",
@@ -247,7 +250,7 @@ class Masker(Protocol):
 
     def decode(
         self,
-        state: MaskState,
+        state: Any,  # what this masker's own ``encode`` returned: a MaskState
         prompts: MaskPrompts,
         *,
         candidates: int = 3,
@@ -259,3 +262,54 @@ class Masker(Protocol):
         keep: called with each batch; returns which masks survive, (N,) bool. What does not is
         dropped at once, so that memory does not grow with prompts.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """N boxes that a detector found for words.
+
+    boxes_xyxy: (N, 4) float32, in pixels of the picture, inside it. scores: (N,) in [0, 1].
+    words: (N,) int64, the asked word that each box shows. masks: (N, ...) where the detector draws
+    them itself, on the same rows.
+    """
+
+    boxes_xyxy: Tensor
+    scores: Tensor
+    words: Tensor
+    masks: RawMasks | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+
+class DetectorState(Protocol):
+    """A picture made ready for any number of words."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """The picture's size."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds the things that words name, as boxes."""
+
+    name: str
+
+    @property
+    def device_name(self) -> str:
+        """Where it computes: "cpu", "cuda:0"."""
+
+    @property
+    def dtype_name(self) -> str:
+        """The number format that it computes in."""
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of the weights in use."""
+
+    def encode(self, rgb: NDArray[np.uint8]) -> Any:
+        """Make a picture, (H, W, 3) uint8 RGB of any size, ready: a DetectorState."""
+
+    def detect(self, state: Any, words: Sequence[str], *, threshold: float) -> Detections:
+        """Return what scores at least ``threshold``, each box with its best word."""

@@ -17,7 +17,7 @@ from lexiseg.device import Compute, seeded
 from lexiseg.errors import CheckpointError
 from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.encoder import TinyEncoder
-from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
+from lexiseg.models.tiny.text import TextConfig, TextTower, pack, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.protocols import Encoder, KnowsItsLimits
 
@@ -360,3 +360,23 @@ def test_a_changed_file_is_refused(random_tiny: TinyEncoder, tmp_path: Path) -> 
         file.write(" ")
     with pytest.raises(CheckpointError):
         lexiseg.load("dense", encoder=str(folder))
+
+
+def test_tokens_in_8_bits_come_back_within_half_a_step() -> None:
+    with seeded(0):
+        tower = TextTower(TextConfig(vocab_size=60, token_dim=12, dim=16, mlp=24))
+    with torch.no_grad():
+        tower.tokens.weight[7] = 0
+    stored = pack(tower)
+    assert stored["tokens.weight"].dtype == torch.int8
+    assert stored["widen.weight"].dtype == torch.float16
+    back = unpack(stored)
+    assert set(back) == set(tower.state_dict())
+    tokens = tower.tokens.weight.detach()
+    step = tokens.abs().amax(1, keepdim=True) / 127
+    assert bool(
+        ((back["tokens.weight"] - tokens).abs() <= 0.51 * step + 0.001 * tokens.abs()).all()
+    )
+    torch.testing.assert_close(
+        back["widen.weight"], tower.widen.weight.detach().half().float(), atol=0, rtol=0
+    )

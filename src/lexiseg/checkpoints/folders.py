@@ -43,6 +43,9 @@ def describe_folder(folder: Path) -> Record | None:
         if (folder / "tokenizer.json").is_file():
             names.append("tokenizer.json")
         try:
+            other = _other(folder, config_name, names)
+            if other is not None:
+                return other
             parts = build(json.loads((folder / config_name).read_text("utf-8")))
             if parts is None:
                 continue
@@ -65,6 +68,31 @@ def describe_folder(folder: Path) -> Record | None:
                 f"folder again"
             ) from error
     return None
+
+
+# transformers' model_type -> the family that reads it, where the loader reads the rest itself.
+_OTHERS = {"grounding-dino": "grounding", "owlv2": "grounding"}
+
+
+def _other(folder: Path, config_name: str, names: list[str]) -> Record | None:
+    """The record of a folder as transformers saves a model of another family than CLIP."""
+    config = json.loads((folder / config_name).read_text("utf-8"))
+    family = _OTHERS.get(str(config.get("model_type")))
+    if family is None:
+        return None
+    return Record(
+        name=re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or family,
+        family=family,
+        kind="detector",
+        files=describe_files(folder, names),
+        licence="not known",
+        licence_url="not known",
+        preprocessing=CLIP_PIXELS,
+        activation="gelu",
+        embed_dim=int(config.get("d_model", config.get("projection_dim", 512))),
+        stride=int(config.get("vision_config", {}).get("patch_size", 8)),
+        notes=f"described by its own {config_name}",
+    )
 
 
 _Parts = tuple[str, str, int, int, Mapping[str, Any]]

@@ -15,7 +15,7 @@ __all__ = ["run"]
 
 _MODELS = ("tiny",)
 _NOTES = """models:
-  tiny    the bundled model: a text tower, then the picture side
+  tiny    the bundled model: a text tower, the picture side, the mask network
 
 DIR holds data sets in the plain layout, each with a split "train". The recipe's settings are
 fields of TinyRecipe: --set vision.rate=0.001. A run that was stopped goes on with --resume.

@@ -10,9 +10,9 @@ from typing import cast
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Encoder, Masker
+from lexiseg.protocols import Detector, Encoder, Masker
 
-__all__ = ["families", "load_encoder", "load_masker"]
+__all__ = ["families", "load_detector", "load_encoder", "load_masker"]
 
 
 def families() -> frozenset[str]:
@@ -46,6 +46,18 @@ def load_masker(
 ) -> Masker:
     """Return the masker of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
     return cast(Masker, _load("masker", name, device, dtype, pull, offline))
+
+
+def load_detector(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Detector:
+    """Return the detector of a checkpoint's name or folder; raises as ``load_encoder`` does."""
+    return cast(Detector, _load("detector", name, device, dtype, pull, offline))
 
 
 def _load(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError
-from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
+from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.protocols import SizePolicy
 from lexiseg.results import UnknownWord
 
-__all__ = ["TinyEncoder", "from_checkpoint"]
+__all__ = ["TinyEncoder", "fill", "from_checkpoint"]
 
 _KEPT = 20_000  # meanings kept, 30 MB, so that a server's memory does not grow with its words
 
@@ -154,8 +154,8 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
         VisionNet(VisionConfig(**config["vision"])),
         TextTower(TextConfig(**config["text"])),
     )
-    _fill(net, checkpoint["vision.safetensors"])
-    _fill(tower, checkpoint["text.safetensors"])
+    fill(net, checkpoint["vision.safetensors"])
+    fill(tower, checkpoint["text.safetensors"], unpack)
     return TinyEncoder(
         net,
         tower,
@@ -170,12 +170,19 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
     )
 
 
-def _fill(module: nn.Module, path: Path) -> None:
-    """Load fp16 weights into a float32 module: every name and shape must fit."""
+def _float(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.float() for k, v in stored.items()}
+
+
+def fill(
+    module: nn.Module,
+    path: Path,
+    read: Callable[[dict[str, Tensor]], dict[str, Tensor]] = _float,
+) -> None:
+    """Load stored weights into a float32 module: every name and shape must fit."""
     from safetensors.torch import load_file
 
-    stored = {k: v.float() for k, v in load_file(path).items()}
     try:
-        module.load_state_dict(stored, strict=True)
+        module.load_state_dict(read(load_file(path)), strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit the model: {error}") from error
