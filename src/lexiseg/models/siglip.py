@@ -6,8 +6,8 @@ may look at this cell alone: the softmax over one cell is 1, so the cell's value
 output projection and the MLP. That is MaskCLIP's readout (Zhou et al. 2022, arXiv 2112.01071) at
 the head; no published method reads SigLIP 2 out in this way, so there is no paper's number for it.
 
-SigLIP was trained with a sigmoid and a bias a pair of picture and text; the bias is the same for all
-words, so a softmax over words does not see it.
+SigLIP was trained with a sigmoid and a bias a pair of picture and text; the bias is the same for
+all words, so a softmax over words does not see it.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ class SiglipEncoder:
                 vectors = self._look(rgb).pooler_output.float()
             return F.normalize(vectors, dim=-1)
         features = self.dense(rgb)[0]
-        cells = F.adaptive_avg_pool2d(masks[:, None].float(), features.shape[:2])[:, 0]
+        height, width = features.shape[:2]
+        cells = F.adaptive_avg_pool2d(masks[:, None].float(), (height, width))[:, 0]
         inside = torch.einsum("nhw,hwd->nd", cells.to(features.device), features)
         return F.normalize(inside, dim=-1)
 
