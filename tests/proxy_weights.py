@@ -9,7 +9,9 @@ DINO = {"width": 128, "layers": 3, "hidden": 192, "side": 8}
 SAM = {"width": 64, "layers": 2, "hidden": 96, "heads": 2, "side": 64, "window": 14, "out": 16}
 
 
-def _linear(out: dict[str, Tensor], name: str, shape: tuple[int, ...], gain: float, g: object) -> None:
+def _linear(
+    out: dict[str, Tensor], name: str, shape: tuple[int, ...], gain: float, g: object
+) -> None:
     fan = torch.Size(shape[1:]).numel()
     out[f"{name}.weight"] = torch.randn(shape, generator=g) * gain / fan**0.5  # type: ignore[call-overload]
     out[f"{name}.bias"] = torch.randn(shape[0], generator=g) * 0.1  # type: ignore[call-overload]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lexiseg import _vocabularies
 from lexiseg._templates import EIGHTY, SEVEN
 from lexiseg.errors import PromptError
 
@@ -28,6 +29,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 
 _LONGEST = 200
 _BACKGROUND = "background"
+_NAMED = "@"  # before the name of a vocabulary
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,18 @@ class Vocabulary:
         """Read what a user wrote.
 
         words: a list, or one text with ";" between words. ``"sofa|couch"`` is one word with a
-        synonym, named by its first phrase; ``"person -helmet"`` excludes helmets.
+        synonym, named by its first phrase; ``"person -helmet"`` excludes helmets; ``"@voc21"``
+        alone is the vocabulary of that name, see ``named``.
         background: "default" (``default_background``), words of one's own, or None for none.
         Raises PromptError for no word, an empty or absurd one, one that is given twice, and a
         background without a word of its own.
         """
+        entries = _listed(words, "words")
+        if any(entry.lstrip().startswith(_NAMED) for entry in entries):
+            return cls._of_name(entries, background)
         asked: list[Word] = []
         excluded: dict[str, Word] = {}  # two words may exclude the same
-        for entry in _listed(words, "words"):
+        for entry in entries:
             wanted, *unwanted = re.split(r"(?:^|\s+)-(?=\S)", entry.strip())
             if wanted.strip() or not unwanted:
                 asked.append(_word(wanted, entry))
@@ -107,6 +113,41 @@ class Vocabulary:
                 'others, or None ("none") for a closed vocabulary'
             )
         return vocabulary
+
+    @classmethod
+    def named(cls, name: str) -> Vocabulary:
+        """Return the classes of a data set as its papers ask for them, synonyms included.
+
+        name: "voc20", "voc21", "context59", "context60", "coco-object", "coco-stuff164k",
+            "cityscapes", "ade20k": SCLIP's and NACLIP's names; with ".clearclip", ".proxyclip" or
+            ".trident" behind it those of another paper, where they differ. Sets with a background
+            have it as their first word, "background"; the others are closed.
+        Raises UnknownName. A background word that is a class as well (the "bed" of coco-object)
+        steps back; in the papers it stands twice, and the background takes all of its pixels.
+        """
+        classes, has_rest = _vocabularies.read(name.strip().casefold())
+        words = tuple(Word(phrases[0], phrases) for phrases in classes)
+        if not has_rest:
+            return cls(words, (), None)
+        rest = Word(_BACKGROUND, (_BACKGROUND,))
+        return cls((rest, *words[1:]), (), words[0].synonyms, 0)
+
+    @classmethod
+    def _of_name(cls, entries: Sequence[str], background: str | Sequence[str] | None) -> Vocabulary:
+        if len(entries) > 1:
+            raise PromptError(
+                f"the vocabulary {entries[0].strip()!r} stands among {len(entries)} words; give it "
+                "alone, or write the words out"
+            )
+        vocabulary = cls.named(entries[0].strip().removeprefix(_NAMED))
+        if background == "default" or background is None:
+            return vocabulary
+        if vocabulary.background is None:
+            raise PromptError(
+                f"the vocabulary {entries[0].strip()!r} is closed, so it takes no background; "
+                "leave the background out"
+            )
+        return replace(vocabulary, background=_background(background))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -110,6 +110,10 @@ class LastBlock(Protocol):
         """Cells: rows and columns."""
 
     @property
+    def index(self) -> int:
+        """Its place among the encoder's blocks, counted from 0: as many came before it."""
+
+    @property
     def kept(self) -> Mapping[int, Tensor]:
         """What earlier blocks returned, by their index."""
 

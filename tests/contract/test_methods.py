@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests import weights_here
 
 import lexiseg
 from lexiseg import checkpoints, errors, loading
@@ -17,7 +18,7 @@ from lexiseg.prompts import Vocabulary
 
 PHOTO = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))[0]
 METHODS = [method.name for method in loading.methods()]
-ENCODERS = ["colours", *checkpoints.names()]
+ENCODERS = ["colours", *weights_here.encoders()]
 
 
 @dataclasses.dataclass(frozen=True)

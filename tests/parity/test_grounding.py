@@ -109,7 +109,7 @@ def test_owl_gives_the_boxes_of_its_processor(
     pytest.importorskip("scipy", reason="transformers' processor of OWLv2 needs scipy")
     from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
-    from lexiseg.models.clip.tokenizer import tokenizer
+    from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 
     folder, model = owl
     rgb = imaging.read(photo).rgb[:200, :310]
@@ -120,7 +120,7 @@ def test_owl_gives_the_boxes_of_its_processor(
     # The paper's code fills up with grey; this version of the processor has a black default.
     monkeypatch.setattr(processor, "pad", partial(processor.pad, constant_value=0.5))
     pixels = processor(rgb, return_tensors="pt")["pixel_values"]
-    rows = [tokenizer(None).encode(w).ids for w in WORDS]
+    rows = tokenise(tokenizer(None), WORDS, 16)  # with start and end, as CLIPTokenizer
     ids = torch.zeros(len(rows), 16, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for i, row in enumerate(rows):

@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lexiseg.checkpoints import Preprocessing
-from lexiseg.device import pick
 from lexiseg.methods.proxy_clip import ProxyLook
 from lexiseg.methods.trident import TridentLook
+from tests import proxy_weights
+from tests.parity.golden.make_proxies import deep_weights
+from tests.parity.golden.make_windows import MEAN, STD, weights
+
+from lexiseg.checkpoints import Preprocessing
+from lexiseg.device import pick
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
@@ -28,9 +32,6 @@ from lexiseg.stages.feedback import RCS_BLOCKS, Feedback, resclip
 from lexiseg.stages.proxy import proxy_attention
 from lexiseg.stages.sliding import Look, Windows, logits, look
 from lexiseg.stages.winners import Rules, winners
-from tests import proxy_weights
-from tests.parity.golden.make_proxies import deep_weights
-from tests.parity.golden.make_windows import MEAN, STD, weights
 
 GOLDEN = Path(__file__).parent / "golden"
 

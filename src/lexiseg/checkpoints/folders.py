@@ -26,7 +26,8 @@ _OPENCLIP = (
 
 
 def describe_folder(folder: Path) -> Record | None:
-    """Return the record of a folder as transformers or OpenCLIP save a CLIP; None for others.
+    """Return the record of a folder as transformers or OpenCLIP save a CLIP, or transformers a
+    SigLIP; None for others.
 
     Sizes and the activation come from the folder's configuration; the licence is not known.
     Raises CheckpointError where that configuration is damaged or of a model that is not read.
@@ -48,10 +49,10 @@ def describe_folder(folder: Path) -> Record | None:
             parts = build(json.loads((folder / config_name).read_text("utf-8")))
             if parts is None:
                 continue
-            activation, embed_dim, stride, pixels = parts
+            family, activation, embed_dim, stride, pixels = parts
             return Record(
                 name=re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "clip",
-                family="clip",
+                family=family,
                 files=describe_files(folder, names),
                 licence="not known",
                 licence_url="not known",
@@ -82,6 +83,7 @@ def _other(folder: Path, config_name: str, names: list[str]) -> Record | None:
     return Record(
         name=re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or family,
         family=family,
+        kind="detector",
         files=describe_files(folder, names),
         licence="not known",
         licence_url="not known",
@@ -93,16 +95,23 @@ def _other(folder: Path, config_name: str, names: list[str]) -> Record | None:
     )
 
 
-_Parts = tuple[str, int, int, Mapping[str, Any]]
+_Parts = tuple[str, str, int, int, Mapping[str, Any]]
 
 
 def _transformers(config: Mapping[str, Any]) -> _Parts | None:
+    vision = config.get("vision_config", {})
+    if config.get("model_type") == "siglip":
+        # Defaults are those of transformers, which leaves values out that equal them.
+        activation = str(vision.get("hidden_act", "gelu_pytorch_tanh"))
+        activation = "gelu-tanh" if activation == "gelu_pytorch_tanh" else activation
+        width, patch = int(vision.get("hidden_size", 768)), int(vision.get("patch_size", 16))
+        halves = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+        return "siglip", activation, width, patch, halves
     if config.get("model_type") != "clip":
         return None
-    vision = config["vision_config"]
     activation = str(vision.get("hidden_act", "quick_gelu")).replace("_", "-")
-    # Defaults are those of transformers, which leaves values out that equal them.
-    return activation, int(config.get("projection_dim", 512)), int(vision.get("patch_size", 32)), {}
+    dim, patch = int(config.get("projection_dim", 512)), int(vision.get("patch_size", 32))
+    return "clip", activation, dim, patch, {}
 
 
 def _openclip(config: Mapping[str, Any]) -> _Parts:
@@ -110,7 +119,7 @@ def _openclip(config: Mapping[str, Any]) -> _Parts:
     vision = model["vision_cfg"]
     stride = int(vision.get("patch_size", 32)) if isinstance(vision["layers"], int) else 32
     activation = "quick-gelu" if model.get("quick_gelu", False) else "gelu"
-    return activation, int(model["embed_dim"]), stride, config.get("preprocess_cfg", {})
+    return "clip", activation, int(model["embed_dim"]), stride, config.get("preprocess_cfg", {})
 
 
 def _pixels(folder: Path, given: Mapping[str, Any]) -> Preprocessing:

@@ -12,7 +12,12 @@ from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
 from lexiseg.protocols import Detector, Encoder, Masker, Proxy
 
-__all__ = ["load_detector", "load_encoder", "load_masker", "load_proxy"]
+__all__ = ["families", "load_detector", "load_encoder", "load_masker", "load_proxy"]
+
+
+def families() -> frozenset[str]:
+    """Return the families of checkpoints that this version reads."""
+    return frozenset(module.name for module in iter_modules(__path__))
 
 
 def load_encoder(
@@ -77,7 +82,7 @@ def _load(
 ) -> object:
     checkpoint = resolve(name, pull=pull, offline=offline)
     family = checkpoint.record.family
-    if family not in {module.name for module in iter_modules(__path__)}:
+    if family not in families():
         raise CheckpointError(
             f"the checkpoint {checkpoint.record.name!r} is of the family {family!r}, which this "
             "version does not read; update lexiseg, or choose another checkpoint"

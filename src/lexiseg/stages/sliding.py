@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lexiseg.protocols import LastBlock, OpenEncoder
 from lexiseg.stages.attention import vanilla
+from lexiseg.stages.layers import combined, kept_for, layered
 from lexiseg.stages.resample import bilinear_matrix
 
 __all__ = ["Look", "Windows", "logits", "look", "paper_size", "spans"]
@@ -35,6 +36,8 @@ class Look:
     crop, stride: of the windows, in pixels of the scaled picture.
     positions, ragged: as in ``OpenEncoder.trunk``.
     flip: look at the mirrored picture too, and average.
+    layers: read these layers, counted from 1, and average them (``stages.layers``); () reads the
+        last one.
     """
 
     short_side: int
@@ -43,6 +46,7 @@ class Look:
     positions: str = "scale"
     ragged: str = "stretch"
     flip: bool = False
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +171,12 @@ def logits(seen: Windows, vectors: Tensor) -> Tensor:
 def _cells(
     encoder: OpenEncoder, how: Look, read: Callable[[LastBlock], Tensor], pixels: Tensor
 ) -> Tensor:
-    block = encoder.trunk(pixels, positions=how.positions, ragged=how.ragged)
+    block = encoder.trunk(
+        pixels, positions=how.positions, ragged=how.ragged, keep=kept_for(how.layers)
+    )
     with torch.inference_mode():
+        if how.layers:
+            return combined(layered(block, read, how.layers))
         return block.finish(read(block))
 
 

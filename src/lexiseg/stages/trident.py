@@ -51,9 +51,7 @@ def spliced(
     return total / count
 
 
-def gather(
-    values: Tensor, whole: WholeAttention, factor: float, *, keep_negative: bool
-) -> Tensor:
+def gather(values: Tensor, whole: WholeAttention, factor: float, *, keep_negative: bool) -> Tensor:
     """Each place's mean of where SAM looks from it, (h * w, W): weights @ values.
 
     values: (W, H, W'), brought to SAM's grid. A head's attention counts where the cosine of its

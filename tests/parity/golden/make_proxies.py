@@ -23,8 +23,8 @@ from tests import clip_weights, proxy_weights
 from tests.parity.golden.make_windows import (
     HERE,
     OWNERS,
-    Sample,
     WIDTH,
+    Sample,
     bare,
     commit,
     load,
@@ -32,13 +32,14 @@ from tests.parity.golden.make_windows import (
     picture,
     segmentor,
     stand_ins,
-    vectors_of,
     weights,
 )
 from torch import Tensor, nn
 
 DEEP = 10  # blocks, since ResCLIP takes the maps of blocks 5 to 8
-COMMAND = "python -m tests.parity.golden.make_proxies PROXYCLIP_DIR TRIDENT_DIR RESCLIP_DIR DINO_DIR"
+COMMAND = (
+    "python -m tests.parity.golden.make_proxies PROXYCLIP_DIR TRIDENT_DIR RESCLIP_DIR DINO_DIR"
+)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
@@ -134,8 +135,12 @@ def words_of(features: Tensor, seed: int) -> Tensor:
 def keep(name: str, folder: str, rgb: Any, vectors: Tensor, logits: Tensor, labels: Any) -> None:
     labels = np.asarray(labels, np.uint8)
     counts = np.bincount(labels.reshape(-1), minlength=len(OWNERS)) / labels.size
-    sure = (logits[0] * 40).softmax(0).amax(0).flatten().quantile(torch.tensor([0.0, 0.2, 0.5, 1.0]))
-    print(name, commit(folder), f"{(counts > 0).sum()} labels, the largest {counts.max():.0%}", sure)
+    sure = (
+        (logits[0] * 40).softmax(0).amax(0).flatten().quantile(torch.tensor([0.0, 0.2, 0.5, 1.0]))
+    )
+    print(
+        name, commit(folder), f"{(counts > 0).sum()} labels, the largest {counts.max():.0%}", sure
+    )
     np.savez_compressed(
         HERE / f"{name}.npz", commit=commit(folder), command=COMMAND, rgb=rgb,
         vectors=vectors.numpy(), owners=np.array(OWNERS), labels=labels,
@@ -227,8 +232,14 @@ def resclip(folder: str, rgb: Any) -> None:
         "delete_same_entity": True,
     }  # fmt: skip
     asked = dict(
-        return_all=True, use_rcs=True, use_sfr=True, patch_size=16, logit_scale=40,
-        dtype=torch.float32, align_corners=False, **settings,
+        return_all=True,
+        use_rcs=True,
+        use_sfr=True,
+        patch_size=16,
+        logit_scale=40,
+        dtype=torch.float32,
+        align_corners=False,
+        **settings,
     )
     window = pixels[:, :, :96, :112]
     first = torch.randn(8, clip_weights.EMBED, generator=torch.Generator().manual_seed(3))

@@ -36,7 +36,7 @@ class Segmenter:
         self.config = config
         if isinstance(encoder, OpenEncoder):
             return
-        for name in ("readout", "stride", "logit_scale", "area_threshold"):
+        for name in ("readout", "layers", "stride", "logit_scale", "area_threshold"):
             if getattr(config, name):
                 raise OptionError(f"{name} is for CLIP; leave it out with {encoder.name!r}")
         if config.refine == "pamr":
@@ -74,7 +74,10 @@ class Segmenter:
             from lexiseg.stages.sliding import Look, look
 
             stride = config.stride or max(1, window // 2)
-            how = Look(short_side, window, stride, config.positions, config.ragged, config.flip)
+            how = Look(
+                short_side, window, stride, config.positions, config.ragged, config.flip,
+                config.layers,
+            )  # fmt: skip
             return look(self.encoder, rgb, how, readout(config.readout or "naclip"))
         from lexiseg.stages.windows import encode
 

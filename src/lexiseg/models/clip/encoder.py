@@ -14,7 +14,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint, Preprocessing
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError, UnknownName
-from lexiseg.models.clip import _cache
+from lexiseg.models._words import KeptWords
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.sharing import shared_beginnings
@@ -57,8 +57,8 @@ class ClipEncoder:
         self._tokenizer = text_tokenizer
         self._compute = compute
         self._sha256 = dict(sha256 or {})
-        self._cached = cache and bool(self._sha256)
-        self._words: dict[tuple[str, ...], dict[str, Tensor]] = {}
+        dim = net.config.text.embed_dim
+        self._words = KeptWords(self._sha256 if cache else {}, compute.dtype_name, dim)
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self._mean = mean[:, None, None].to(compute.device)
         self._std = std[:, None, None].to(compute.device)
@@ -81,19 +81,8 @@ class ClipEncoder:
         As CLIP's authors do with several templates: each sentence's vector is normalised, then
         their mean is. A word is encoded once: then it is kept, and on disk as well.
         """
-        key = tuple(templates)
-        file = _cache.file_of(self._sha256, key, self.dtype_name) if self._cached else None
-        if key not in self._words:
-            self._words[key] = _cache.read(file) if file else {}
-        known = self._words[key]
-        new = [word for word in dict.fromkeys(words) if word not in known]
-        if new:
-            made = self._ensemble(new, key).cpu()
-            fresh = dict(zip(new, made.unbind(), strict=True))
-            known.update(fresh)
-            if file:
-                _cache.add(file, fresh)
-        return torch.stack([known[word] for word in words]).to(self._compute.device)
+        vectors = self._words.vectors(words, templates, lambda new: self._ensemble(new, templates))
+        return vectors.to(self._compute.device)
 
     @torch.inference_mode()
     def sentences(self, texts: Sequence[str]) -> Tensor:

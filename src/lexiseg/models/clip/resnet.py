@@ -33,6 +33,10 @@ class OpenPool:
     attention: Mapping[int, Tensor]
     net: AttentionPool
 
+    @property
+    def index(self) -> int:
+        return 0  # no attention comes before the pooling
+
     def project(self, values: Tensor) -> Tensor:
         out: Tensor = self.net.c_proj(values.transpose(1, 2).flatten(2))
         return out

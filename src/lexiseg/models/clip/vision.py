@@ -29,6 +29,10 @@ class OpenVitBlock:
     attention: Mapping[int, Tensor]
     net: VisionTransformer
 
+    @property
+    def index(self) -> int:
+        return len(self.net.blocks) - 1
+
     def project(self, values: Tensor) -> Tensor:
         return self.net.last.attn.project(values)
 

@@ -72,9 +72,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> DinoProxy:
             f"{checkpoint.record.name!r} is of the kind {kind!r}; read are vit (DINO), "
             f"{', '.join(_CLASSES)}"
         )
-    return DinoProxy(
-        run, patch, compute, name=checkpoint.record.name, sha256=checkpoint.sha256
-    )
+    return DinoProxy(run, patch, compute, name=checkpoint.record.name, sha256=checkpoint.sha256)
 
 
 def _patches_of(model: object) -> Callable[[Tensor], Tensor]:
@@ -109,4 +107,6 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} does not hold plain weights ({error}); pull it again") from error
+        raise CheckpointError(
+            f"{path} does not hold plain weights ({error}); pull it again"
+        ) from error

@@ -35,16 +35,15 @@ class Owl:
     """The picture is encoded once; every word costs one product with its patches."""
 
     def __init__(self, checkpoint: Checkpoint, compute: Compute) -> None:
-        from tokenizers import Tokenizer
+        from lexiseg.models.clip.tokenizer import tokenizer
 
         folder = checkpoint["config.json"].parent
         self.name = checkpoint.record.name
         self.sha256: Mapping[str, str] = checkpoint.sha256
         self._compute = compute
         self._model = published("Owlv2ForObjectDetection", folder, compute, extra="grounding")
-        self._tokenizer = Tokenizer.from_file(str(checkpoint["tokenizer.json"]))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        # CLIP's; the published repositories bring no tokenizer.json.
+        self._tokenizer = tokenizer(checkpoint.paths.get("tokenizer.json"))
 
     @property
     def device_name(self) -> str:
@@ -79,10 +78,9 @@ class Owl:
         return Detections(state.boxes[kept], best[kept], word[kept])
 
     def _words(self, words: Sequence[str]) -> Tensor:
-        rows = []
-        for word in words:
-            row = self._tokenizer.encode(word).ids
-            rows.append(row if len(row) <= _TOKENS else [*row[: _TOKENS - 1], row[-1]])
+        from lexiseg.models.clip.tokenizer import tokenise
+
+        rows = tokenise(self._tokenizer, words, _TOKENS)
         length = max(map(len, rows))
         ids = torch.zeros(len(rows), length, dtype=torch.long)
         mask = torch.zeros_like(ids)
