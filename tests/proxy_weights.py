@@ -1,4 +1,4 @@
-"""Small DINO and SAM encoders with drawn weights that do not degenerate, by their authors' names."""
+"""Small DINO and SAM encoders with drawn weights that do not degenerate, by official names."""
 
 from __future__ import annotations
 

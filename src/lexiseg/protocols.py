@@ -138,6 +138,10 @@ class LastBlock(Protocol):
 class OpenEncoder(Encoder, Protocol):
     """An encoder whose last attention can be read out in other ways than its own."""
 
+    @property
+    def mean_colour(self) -> tuple[float, float, float]:
+        """What becomes zeros when pixels are normalised: red, green, blue in [0, 1]."""
+
     def trunk(
         self,
         rgb: Tensor,

@@ -1,4 +1,4 @@
-"""ProxyCLIP, Trident and ResCLIP, from picture to label map, against outputs of their official code.
+"""ProxyCLIP, Trident and ResCLIP, from picture to label map, against their official code.
 
 The golden files were made by ``tests/parity/golden/make_proxies.py``, which names commits.
 """
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lexiseg.methods.proxy_clip import ProxyLook
-from lexiseg.methods.trident import TridentLook
 from tests import proxy_weights
 from tests.parity.golden.make_proxies import deep_weights
 from tests.parity.golden.make_windows import MEAN, STD, weights
 
 from lexiseg.checkpoints import Preprocessing
 from lexiseg.device import pick
+from lexiseg.methods.proxy_clip import ProxyLook
+from lexiseg.methods.trident import TridentLook
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip

@@ -10,9 +10,11 @@ from typing import cast
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Detector, Encoder, Masker, Proxy
+from lexiseg.protocols import Correlator, Detector, Encoder, Masker, Proxy
 
-__all__ = ["families", "load_detector", "load_encoder", "load_masker", "load_proxy"]
+__all__ = [
+    "families", "load_correlator", "load_detector", "load_encoder", "load_masker", "load_proxy",
+]  # fmt: skip
 
 
 def families() -> frozenset[str]:
@@ -70,6 +72,18 @@ def load_proxy(
 ) -> Proxy:
     """Return the proxy of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
     return cast(Proxy, _load("proxy", name, device, dtype, pull, offline))
+
+
+def load_correlator(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Correlator:
+    """Return the correlator of a checkpoint's name or file; raises as ``load_encoder`` does."""
+    return cast(Correlator, _load("correlator", name, device, dtype, pull, offline))
 
 
 def _load(

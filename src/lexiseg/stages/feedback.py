@@ -64,9 +64,9 @@ def _attended(block: LastBlock, rcs: Tensor, sfr: Tensor | None, feedback: Feedb
     weights = k @ k.mT * k.shape[-1] ** -0.5
     if sfr is not None:
         tau, part = feedback.sfr
-        # The code rounds this matrix to half precision, whatever the weights are.
-        shared = (sfr / sfr.amax((1, 2), keepdim=True)).half().float()[:, None]
-        weights = tau * ((1 - part) * weights + part * shared)
+        # The code computes this product in half precision, whatever the weights are.
+        shared = (part * (sfr / sfr.amax((1, 2), keepdim=True)).half()).float()[:, None]
+        weights = tau * ((1 - part) * weights + shared)
     weights = (weights + nearness(block.grid_hw, _STD).to(weights)).softmax(-1)
     tau, part = feedback.rcs
     weights = tau * ((1 - part) * weights + part * rcs)

@@ -1,4 +1,4 @@
-"""Run the official code of ProxyCLIP, Trident and ResCLIP on small seeded weights; keep what it says.
+"""Run the official code of ProxyCLIP, Trident and ResCLIP on small seeded weights; keep its output.
 
     python -m tests.parity.golden.make_proxies PROXYCLIP_DIR TRIDENT_DIR RESCLIP_DIR DINO_DIR
 
@@ -22,7 +22,9 @@ from PIL import Image
 from tests import clip_weights, proxy_weights
 from tests.parity.golden.make_windows import (
     HERE,
+    MEAN,
     OWNERS,
+    STD,
     WIDTH,
     Sample,
     bare,
@@ -40,7 +42,10 @@ DEEP = 10  # blocks, since ResCLIP takes the maps of blocks 5 to 8
 COMMAND = (
     "python -m tests.parity.golden.make_proxies PROXYCLIP_DIR TRIDENT_DIR RESCLIP_DIR DINO_DIR"
 )
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+# The values that the official code normalises with, not CLIP's own, which differ in the sixth
+# digit: affinities are cut off at 0, and a cut is no small change.
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLIP_MEAN, CLIP_STD = [v / 255 for v in MEAN], [v / 255 for v in STD]
 
 
 def deep_weights() -> dict[str, Tensor]:
@@ -149,12 +154,12 @@ def keep(name: str, folder: str, rgb: Any, vectors: Tensor, logits: Tensor, labe
 
 
 @torch.no_grad()
-def proxyclip(folder: str, dino: str, rgb: Any) -> None:
-    net = official_clip(folder, weights())
+def proxyclip(folder: str, dino: str, rgb: Any, state: dict[str, Tensor]) -> None:
+    net = official_clip(folder, state)
     kind = load(folder, "proxyclip_segmentor", "prompts", "myutils", "segment_anything")
     made = segmentor(
         kind.ProxyCLIPSegmentation, net, clip=net, vfm_model="dino", vfm=official_dino(dino, 8),
-        unnorm=Reversed(CLIP_MEAN, CLIP_STD), norm=Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        unnorm=Reversed(CLIP_MEAN, CLIP_STD), norm=Normalize(*IMAGENET),
         logit_scale=40, prob_thd=0.049, slide_stride=56, slide_crop=104, beta=1.2, gamma=12.0,
     )  # fmt: skip
     pixels = normalised(rgb, 112)
@@ -184,21 +189,22 @@ def official_sam(folder: str) -> Any:
 
 
 @torch.no_grad()
-def trident(folder: str, dino: str, rgb: Any) -> None:
+def trident(folder: str, dino: str, rgb: Any, state: dict[str, Tensor]) -> None:
     for key in [k for k in sys.modules if k.split(".")[0] in ("segment_anything", "myutils")]:
         del sys.modules[key]
     sys.modules["torchvision.ops"].masks_to_boxes = None  # type: ignore[attr-defined]
-    net = official_clip(folder, weights())
+    net = official_clip(folder, state)
     sys.path.insert(0, folder)
     kind = load(folder, "trident", "prompts", "pamr", "seg_utils")
     sam = official_sam(folder)
     predictor = importlib.import_module("segment_anything.predictor").SamPredictor(sam)
     made = segmentor(
         kind.Trident, net, clip=net, clip_stride=16, vfm_model="dino", vfm=official_dino(dino, 16),
-        unnorm=Reversed(CLIP_MEAN, CLIP_STD), norm=Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        unnorm=Reversed(CLIP_MEAN, CLIP_STD), norm=Normalize(*IMAGENET),
         dataset_type="", logit_scale=40, prob_thd=0.0, slide_stride=64, slide_crop=112, beta=1.2,
-        gamma=3.0, debug=False, sam=sam, sam_predictor=predictor, sam_heads=proxy_weights.SAM["heads"],
-        cos_fac=1.2, refine_neg_cos=True, sam_refine=False, pamr=None,
+        gamma=3.0, debug=False, sam=sam, sam_predictor=predictor,
+        sam_heads=proxy_weights.SAM["heads"], cos_fac=1.2, refine_neg_cos=True, sam_refine=False,
+        pamr=None,
     )  # fmt: skip
     pixels = normalised(rgb, 130)
     with tempfile.TemporaryDirectory() as scratch:
@@ -217,12 +223,12 @@ def trident(folder: str, dino: str, rgb: Any) -> None:
 
 
 @torch.no_grad()
-def resclip(folder: str, rgb: Any) -> None:
+def resclip(folder: str, rgb: Any, state: dict[str, Tensor]) -> None:
     nn.Module.to = lambda self, *_, **__: self  # type: ignore[method-assign,assignment]
     bare(folder, "clip")
     load(folder, "pamr")
     sys.path.insert(0, folder)
-    net = load(folder, "clip.model").build_model(dict(deep_weights())).float()
+    net = load(folder, "clip.model").build_model(dict(state)).float()
     net.visual.set_params("wo_resi", "resclip", 5.0)
     bare(folder, "clip")
     kind = load(folder, "resclip_segmentor", "prompts", "pamr").ResCLIPSegmentation
@@ -259,12 +265,13 @@ def resclip(folder: str, rgb: Any) -> None:
 
 
 def main() -> None:
+    shallow, deep = weights(), deep_weights()  # while there still is half precision
     more_stand_ins()
     proxy_dir, trident_dir, resclip_dir, dino_dir = sys.argv[1:]
     rgb = picture()
-    proxyclip(proxy_dir, dino_dir, rgb)
-    trident(trident_dir, dino_dir, rgb)
-    resclip(resclip_dir, rgb)
+    proxyclip(proxy_dir, dino_dir, rgb, shallow)
+    trident(trident_dir, dino_dir, rgb, shallow)
+    resclip(resclip_dir, rgb, deep)
 
 
 if __name__ == "__main__":

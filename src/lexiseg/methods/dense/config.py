@@ -14,7 +14,7 @@ __all__ = ["PRESETS", "Config"]
 
 _CHOICES = (
     ("way to refine", "refine", ("guided", "none", "pamr")),
-    ("readout", "readout", ("clearclip", "maskclip", "naclip", "sclip", "vanilla")),
+    ("readout", "readout", ("clearclip", "maskclip", "naclip", "resclip", "sclip", "vanilla")),
     ("way to resize positions", "positions", ("scale", "size")),
     ("way with ragged windows", "ragged", ("stretch", "pad")),
 )
@@ -43,8 +43,11 @@ class Config:
     paint_unknown: let words that the encoder does not know compete too. Otherwise they get no
         pixel, save in a closed vocabulary, where the user rules out everything else.
     min_share: instances smaller than this part of the picture are left out (not of the label map).
-    readout: of CLIP's last attention: "vanilla", "maskclip", "sclip", "clearclip", "naclip"; None:
-        "naclip". This and what follows is for CLIP alone.
+    readout: of CLIP's last attention: "vanilla", "maskclip", "sclip", "clearclip", "naclip",
+        "resclip"; None: "naclip". This and what follows is for CLIP alone.
+    rcs, sfr: of ResCLIP: how much the middle blocks' attention, and a first answer to the words,
+        count in the last attention: (temperature, part) each.
+    first_threshold: of ResCLIP: pixels of the first answer below it count as background.
     layers: read these layers of CLIP, counted from 1, and average them, as in (6, 12, 18, 24) of
         ViT-L/14; (): the last one.
     stride: pixels from window to window; None: half a window.
@@ -78,6 +81,9 @@ class Config:
     ragged: str = "stretch"
     logit_scale: float | None = None
     area_threshold: float = 0.0
+    rcs: tuple[float, float] = (2.0, 0.4)
+    sfr: tuple[float, float] = (1.8, 0.7)
+    first_threshold: float = 0.11
 
     def __post_init__(self) -> None:
         for name in ("short_side", "window"):
@@ -91,6 +97,13 @@ class Config:
         for word, value in {"threshold": self.threshold, **self.word_thresholds}.items():
             if not 0 <= value <= 1:
                 raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
+        for pair in ("rcs", "sfr"):
+            temperature, part = getattr(self, pair)
+            if temperature <= 0 or not 0 <= part <= 1:
+                raise OptionError(
+                    f"{pair} is {(temperature, part)}; give a temperature above 0, and a part from "
+                    "0 to 1"
+                )
         for what, field_name, choices in _CHOICES:
             value = getattr(self, field_name)
             if value not in choices and not (value is None and field_name == "readout"):

@@ -59,6 +59,7 @@ class ClipEncoder:
         self._sha256 = dict(sha256 or {})
         dim = net.config.text.embed_dim
         self._words = KeptWords(self._sha256 if cache else {}, compute.dtype_name, dim)
+        self.mean_colour = preprocessing.mean
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self._mean = mean[:, None, None].to(compute.device)
         self._std = std[:, None, None].to(compute.device)

@@ -1,4 +1,4 @@
-"""Self-supervised vision transformers as proxies: DINO in plain torch, later ones by transformers."""
+"""Self-supervised vision transformers as proxies: DINO in plain torch, others by transformers."""
 
 from __future__ import annotations
 

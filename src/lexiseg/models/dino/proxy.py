@@ -1,4 +1,4 @@
-"""DINO, DINOv2, DINOv3 and their like as proxies: features that say which places belong together."""
+"""DINO, DINOv2 and DINOv3 as proxies: features that say which places belong together."""
 
 from __future__ import annotations
 

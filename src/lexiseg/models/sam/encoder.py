@@ -140,7 +140,8 @@ class _Block(nn.Module):
         rows, columns = (h + below) // s, (w + right) // s
         parts = y.view(b, rows, s, columns, s, width).transpose(2, 3).reshape(-1, s, s, width)
         parts = self.attn(parts).view(b, rows, columns, s, s, width).transpose(2, 3)
-        return parts.reshape(b, h + below, w + right, width)[:, :h, :w]
+        whole: Tensor = parts.reshape(b, h + below, w + right, width)
+        return whole[:, :h, :w]
 
 
 class _ChannelNorm(nn.Module):
