@@ -116,8 +116,10 @@ def check_command(arguments: list[str]) -> None:
     if command in ("segment", "bench", "evaluate") and method != "METHOD":
         assert method in known
         fields.overrides(found["settings"] or [], loading.config_class(method))
-        preset = found["preset"]
-        assert preset is None or preset in loading.methods()[0].presets
+        preset, _, data_set = (found["preset"] or "").partition("@")
+        dense = next(method for method in loading.methods() if method.name == "dense")
+        assert not preset or preset in dense.presets
+        assert not data_set or data_set in dense.data_sets[preset]
         encoder = found["encoder"]
         assert encoder is None or "/" in encoder or encoder in checkpoint_names()
     if command == "train":

@@ -19,7 +19,8 @@ __all__ = [
 
 def families() -> frozenset[str]:
     """Return the families of checkpoints that this version reads."""
-    return frozenset(module.name for module in iter_modules(__path__))
+    found = (module.name for module in iter_modules(__path__))
+    return frozenset(name for name in found if not name.startswith("_"))
 
 
 def load_encoder(
