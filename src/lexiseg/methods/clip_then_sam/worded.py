@@ -254,7 +254,7 @@ def _word_scores(
 def _prompts(request: Request, clicks: Clicks, facts: dict[str, Any]) -> dict[str, Any]:
     """What the provenance says of prompts; points are rounded to a tenth of a pixel."""
     places = request.prompts.points_xy
-    points = [] if places is None else places[:, 0].double().numpy().round(1).tolist()
+    points = [] if places is None else (places[:, 0].double().numpy() - 0.5).round(1).tolist()
     asked = len(request) + len(clicks.names)
     return {"asked": asked, **facts, "points_xy": [*points, *map(list, clicks.points_xy)]}
 
