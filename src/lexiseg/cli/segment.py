@@ -176,7 +176,7 @@ def _segment(
 
     looked_at = None
     source: Any = picture
-    if task.args.verbose and task.words:
+    if task.words:
         source = segmenter.prepare(picture)
     given = {**task.background, **pointing.arguments(task.clicks)}
     seg = segmenter(source, task.words, **given) if task.words else segmenter(picture, **given)
@@ -195,5 +195,6 @@ def _segment(
         heatmaps=task.args.heatmap,
         cutouts=task.args.cutout,
         looked_at=looked_at,
+        everything=getattr(source, "everything", None),
     )
     return seg, result

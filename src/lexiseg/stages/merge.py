@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lexiseg._bits import label_boxes
 from lexiseg.masks import Masks
 
-__all__ = ["connected_parts", "mean_scores", "resolve", "without_duplicates"]
+__all__ = ["connected_parts", "cut", "mean_scores", "paint", "resolve", "without_duplicates"]
 
 
 def connected_parts(
@@ -91,6 +91,33 @@ def without_duplicates(
     return np.flatnonzero(alive)
 
 
+def paint(
+    labels: NDArray[np.int16] | NDArray[np.int32],
+    masks: Masks,
+    values: NDArray[np.integer],
+    rank: NDArray[np.floating],
+) -> None:
+    """Write the value of each mask, (N,), into its pixels of a label map, in place.
+
+    Where masks overlap, the highest ``rank`` (N,) has the pixel (ties: the earlier mask).
+    """
+    boxes = masks.boxes_xyxy.tolist()
+    for i in np.argsort(-rank, kind="stable")[::-1].tolist():
+        x0, y0, x1, y1 = boxes[i]
+        labels[y0:y1, x0:x1][masks.crop(i)] = values[i]
+
+
+def cut(masks: Masks, labels: NDArray[np.integer], values: NDArray[np.integer]) -> Masks:
+    """Return what each mask keeps: its pixels in which the label map has its value, (N,)."""
+    crops = (
+        masks.crop(i) & (labels[y0:y1, x0:x1] == value)
+        for i, ((x0, y0, x1, y1), value) in enumerate(
+            zip(masks.boxes_xyxy.tolist(), values.tolist(), strict=True)
+        )
+    )
+    return Masks.from_crops(masks.size_hw, masks.boxes_xyxy[:, :2], crops)
+
+
 def resolve(
     labels: NDArray[np.int16] | NDArray[np.int32],
     masks: Masks,
@@ -99,15 +126,8 @@ def resolve(
 ) -> Masks:
     """Paint masks into a label map, in place, and return what each has left.
 
-    Where masks of several words overlap, the highest ``rank`` (N,) has the pixel (ties: the
-    earlier mask). Masks of one word may go on overlapping. Work is linear in the masks' boxes.
+    Where masks of several words overlap, the highest ``rank`` has the pixel; masks of one word may
+    go on overlapping. Work is linear in the masks' boxes.
     """
-    boxes = masks.boxes_xyxy.tolist()
-    for i in np.argsort(-rank, kind="stable")[::-1].tolist():
-        x0, y0, x1, y1 = boxes[i]
-        labels[y0:y1, x0:x1][masks.crop(i)] = words[i]
-    crops = (
-        masks.crop(i) & (labels[y0:y1, x0:x1] == words[i])
-        for i, (x0, y0, x1, y1) in enumerate(boxes)
-    )
-    return Masks.from_crops(masks.size_hw, masks.boxes_xyxy[:, :2], crops)
+    paint(labels, masks, words, rank)
+    return cut(masks, labels, words)

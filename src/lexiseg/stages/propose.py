@@ -1,4 +1,4 @@
-"""Masks of everything: a grid of points, asked one by one, filtered on the mask model's own grid."""
+"""Masks of everything: a grid of points, filtered on the mask model's own grid."""
 
 from __future__ import annotations
 

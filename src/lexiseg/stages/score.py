@@ -17,12 +17,14 @@ from torch import Tensor
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import Encoder
+from lexiseg.stages.dense import WordVectors
 
 __all__ = [
     "border_weights",
     "coverage",
     "crop_vectors",
     "crops",
+    "owner_chances",
     "relative_scores",
     "surroundings",
     "top_masks",
@@ -151,6 +153,20 @@ def weighted_cosines(
     if around is not None and alpha:
         out = out - alpha * mean(around)
     return out
+
+
+def owner_chances(cosines: Tensor, words: WordVectors, scale: float) -> Tensor:
+    """Return the probability of each owner for each mask, (N, O) float32, summing to 1.
+
+    cosines: (N, Q), of masks and queries. As for the places of a dense map: a word has the logit of
+    its best synonym, the background the sum of its words' probabilities.
+    """
+    logits = scale * cosines.float()
+    out = logits.new_full((len(logits), words.count), -torch.inf)
+    out.scatter_reduce_(1, words.owners.to(logits.device).expand_as(logits), logits, "amax")
+    if words.background is not None:
+        out[:, words.background] = logits[:, words.owners == words.background].logsumexp(1)
+    return out.softmax(1)
 
 
 def relative_scores(cosines: Tensor, scale: float) -> Tensor:

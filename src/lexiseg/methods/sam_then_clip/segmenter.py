@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmenter", "load"]
 
-_GRID = 64  # cells of the score map's longer side
-
 
 class Segmenter:
     """Call it with a picture and words; see `__call__`."""
@@ -139,9 +137,7 @@ class Segmenter:
         silent = set()
         if vocabulary.background is not None:
             silent = {found.word for found in unknown}
-        vectors = word_vectors(
-            self.encoder, vocabulary, TEMPLATES[self.config.templates], silent
-        )
+        vectors = word_vectors(self.encoder, vocabulary, TEMPLATES[self.config.templates], silent)
         cosines = self._cosines(view, vectors)
         seconds = dict(view.seconds) | {"words": time.perf_counter() - started}
         return result(
@@ -213,6 +209,4 @@ def load(
     from lexiseg.models import load_encoder, load_masker
 
     how: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
-    return Segmenter(
-        load_encoder(config.encoder, **how), load_masker(config.masker, **how), config
-    )
+    return Segmenter(load_encoder(config.encoder, **how), load_masker(config.masker, **how), config)
