@@ -63,27 +63,40 @@ class FloodMasker:
         assert isinstance(state, FloodState)
         self.asked += len(prompts)
         self.prompts.append(prompts)
-        logits, quality, prompt = [], [], []
-        for i in range(len(prompts)):
-            for mask, good in self._answers(state, prompts, i)[:candidates]:
-                logits.append(np.where(mask, 4.0, -4.0))
-                quality.append(good)
-                prompt.append(i)
-        raw = RawMasks(
-            torch.tensor(np.array(logits), dtype=torch.float32).reshape(-1, *state.areas.shape),
-            torch.tensor(quality, dtype=torch.float32),
-            torch.tensor(prompt, dtype=torch.int64),
+        made: dict[object, list[tuple[NDArray[np.bool_], float]]] = {}
+        parts = []
+        for start in range(0, max(1, len(prompts)), 64):
+            logits, quality, prompt = [], [], []
+            for i in range(start, min(start + 64, len(prompts))):
+                for mask, good in self._answers(state, prompts, i, made)[:candidates]:
+                    logits.append(np.where(mask, np.float32(4), np.float32(-4)))
+                    quality.append(good)
+                    prompt.append(i)
+            raw = RawMasks(
+                torch.from_numpy(np.array(logits, np.float32)).reshape(-1, *state.areas.shape),
+                torch.tensor(quality, dtype=torch.float32),
+                torch.tensor(prompt, dtype=torch.int64),
+                state.frame,
+            )
+            parts.append(raw if keep is None else raw[keep(raw)])
+        return RawMasks(
+            torch.cat([raw.logits for raw in parts]),
+            torch.cat([raw.quality for raw in parts]),
+            torch.cat([raw.prompt for raw in parts]),
             state.frame,
         )
-        return raw if keep is None else raw[keep(raw)]
 
     def _answers(
-        self, state: FloodState, prompts: MaskPrompts, i: int
+        self,
+        state: FloodState,
+        prompts: MaskPrompts,
+        i: int,
+        made: dict[object, list[tuple[NDArray[np.bool_], float]]],
     ) -> list[tuple[NDArray[np.bool_], float]]:
         height, width = state.areas.shape
         inside: list[int] = []
         outside: list[int] = []
-        window = np.ones(state.areas.shape, np.bool_)
+        box: tuple[int, ...] = ()
         if prompts.points_xy is not None and prompts.point_labels is not None:
             for (x, y), label in zip(
                 prompts.points_xy[i].tolist(), prompts.point_labels[i].tolist(), strict=True
@@ -92,15 +105,28 @@ class FloodMasker:
                     row, column = min(int(y), height - 1), min(int(x), width - 1)
                     (inside if label else outside).append(int(state.areas[row, column]))
         if prompts.boxes_xyxy is not None:
-            x0, y0, x1, y1 = (round(v) for v in prompts.boxes_xyxy[i].tolist())
-            window[:] = False
-            window[y0:y1, x0:x1] = True
+            box = tuple(round(v) for v in prompts.boxes_xyxy[i].tolist())
+            x0, y0, x1, y1 = box
             if not inside:
                 inside.append(int(state.areas[(y0 + y1) // 2, (x0 + x1) // 2]))
-        whole = np.isin(state.areas, inside) & ~np.isin(state.areas, outside) & window
-        grown = cv2.dilate(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        part = np.zeros_like(whole)
-        if whole.any():
-            ys, xs = np.nonzero(whole)
-            part[: ys.min() + max(1, np.ptp(ys) // 2), : xs.min() + max(1, np.ptp(xs) // 2)] = True
-        return [(whole, 0.9), (part & whole, 0.8), (grown, 0.85)]
+        key = (tuple(inside), tuple(outside), box)
+        if key not in made:
+            made[key] = _candidates(state.areas, inside, outside, box)
+        return made[key]
+
+
+def _candidates(
+    areas: NDArray[np.int32], inside: list[int], outside: list[int], box: tuple[int, ...]
+) -> list[tuple[NDArray[np.bool_], float]]:
+    window = np.ones(areas.shape, np.bool_)
+    if box:
+        x0, y0, x1, y1 = box
+        window[:] = False
+        window[y0:y1, x0:x1] = True
+    whole = np.isin(areas, inside) & ~np.isin(areas, outside) & window
+    grown = cv2.dilate(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    part = np.zeros_like(whole)
+    if whole.any():
+        ys, xs = np.nonzero(whole)
+        part[: ys.min() + max(1, np.ptp(ys) // 2), : xs.min() + max(1, np.ptp(xs) // 2)] = True
+    return [(whole, 0.9), (part & whole, 0.8), (grown, 0.85)]

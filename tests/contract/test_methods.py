@@ -33,7 +33,11 @@ class Case:
     def load(self, **settings: Any) -> Any:
         # Small, where a method can be: what is promised here holds at any size.
         names = {field.name for field in dataclasses.fields(loading.config_class(self.method))}
-        small = {"short_side": 96} if "short_side" in names and "preset" not in settings else {}
+        small: dict[str, Any] = {"short_side": 96, "points_per_side": 6}
+        if "preset" in settings:
+            small = {"points_per_side": 12}
+        small["mapper_fields"] = {"short_side": 96}
+        small = {name: value for name, value in small.items() if name in names}
         return lexiseg.load(
             self.method, encoder=self.encoder, device="cpu", **{**small, **settings}
         )

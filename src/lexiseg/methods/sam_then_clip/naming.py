@@ -69,7 +69,10 @@ def result(
         rest = 0.0 if i == words.background else config.threshold
         limits[i] = config.word_thresholds.get(word, rest)
     weak = score < limits[owner]
-    label_map = np.append(np.where((owner < count) & ~weak, owner, -1), -1).astype(kind)[top]
+    # What no mask covers is background, where that is a word that was asked for.
+    nothing = -1 if vocabulary.background_index is None else vocabulary.background_index
+    value = np.append(np.where((owner < count) & ~weak, owner, -1), nothing)
+    label_map = value.astype(kind)[top]
 
     found = np.flatnonzero(strong & ~weak)
     iou = masks[found].iou(masks[found])
