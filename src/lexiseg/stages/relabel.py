@@ -16,6 +16,7 @@ from lexiseg.stages.regions import Regions
 __all__ = ["RELEASED", "apply_thresholds", "fill_released", "release", "sampled", "values_at"]
 
 RELEASED = -2
+_ROUNDING = 2e-3  # of probabilities in float16, and of their sum
 _ROWS = 256  # rows of the picture that are worked on at once
 
 
@@ -76,7 +77,7 @@ def fill_released(
         if closed:
             after = np.where(best < 0, before, after)
         else:
-            after = np.where(best > rest, after, -1)
+            after = np.where(best > np.maximum(rest, _ROUNDING), after, -1)
         band[rows, columns] = after
 
 
