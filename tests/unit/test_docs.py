@@ -117,7 +117,10 @@ def check_command(arguments: list[str]) -> None:
         assert method in known
         fields.overrides(found["settings"] or [], loading.config_class(method))
         preset = found["preset"]
-        assert preset is None or preset in loading.methods()[0].presets
+        (chosen,) = [one for one in loading.methods() if one.name == method] or [
+            one for one in loading.methods() if one.name == "dense"
+        ]
+        assert preset is None or preset in chosen.presets
         encoder = found["encoder"]
         assert encoder is None or "/" in encoder or encoder in checkpoint_names()
     if command == "train":

@@ -10,7 +10,15 @@ import pytest
 from lexiseg.errors import OptionError, PictureError, WordNotAsked
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
-from lexiseg.visualize import cutout, heatmap, looked_at, overlay, palette
+from lexiseg.visualize import (
+    all_masks,
+    cutout,
+    heatmap,
+    looked_at,
+    overlay,
+    palette,
+    segmented,
+)
 from lexiseg.visualize.looked_at import _margin
 
 WORDS = ("dog", "grass", "zebra")
@@ -217,11 +225,11 @@ def test_every_mask_is_tinted_and_only_what_matched_is_kept() -> None:
         masks=Masks.from_dense(dense), label_map=labels, word_scores=np.ones(2, np.float32),
         provenance=Provenance(method="sam-then-clip", encoder="tiny"), image=rgb,
     )  # fmt: skip
-    drawn = visualize.all_masks(seg, seg.masks)
+    drawn = all_masks(seg, seg.masks)
     assert (drawn[~dense[0]] == 100).all()
     inner, outer = drawn[6, 6], drawn[15, 15]
     assert (inner != outer).any()  # the small mask lies over the large one
     assert (drawn[dense[0] & ~dense[1]] == outer).all()
-    cut = visualize.segmented(seg, only=["b"])
+    cut = segmented(seg, only=["b"])
     np.testing.assert_array_equal(cut[..., 3] == 255, dense[1])
     assert not cut[~dense[1]].any()
