@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import cache
 from types import ModuleType
 from typing import Any
 
 from lexiseg.errors import OptionError, UnknownName
-from lexiseg.registry import Registry
+from lexiseg.registry import methods as _registry
 
 __all__ = ["MethodInfo", "config_class", "load", "methods"]
 
@@ -27,13 +26,6 @@ class MethodInfo:
     presets: tuple[str, ...]
     defaults: dict[str, Any]
     data_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@cache
-def _registry() -> Registry[ModuleType]:
-    found: Registry[ModuleType] = Registry("method")
-    found.discover("lexiseg.methods", group="lexiseg.methods")
-    return found
 
 
 def methods() -> tuple[MethodInfo, ...]:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from lexiseg.results import UnknownWord
+    from lexiseg.prompts import Vocabulary
+    from lexiseg.results import Segmentation, UnknownWord
 
 __all__ = [
     "Correlator",
+    "DenseMapper",
     "Detections",
     "Detector",
     "DetectorState",
@@ -213,6 +215,19 @@ class KnowsItsLimits(Protocol):
 
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
         """Return those of the words that are far from all that it was trained on."""
+
+
+@runtime_checkable
+class DenseMapper(Protocol):
+    """A method whose results keep their score map: others can build on what it saw."""
+
+    name: str
+
+    def prepare(self, image: Any, *, max_pixels: int | None = None) -> Any:
+        """Encode a picture: a value with `picture`, `seconds` and `windows_xyxy`."""
+
+    def __call__(self, image: Any, words: Vocabulary) -> Segmentation:
+        """Return label map and score map of a vocabulary on what `prepare` returned."""
 
 
 @dataclass(frozen=True)

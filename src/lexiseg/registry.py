@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Generic, TypeVar, cast
 
 from lexiseg.errors import OptionError, UnknownName
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "methods"]
 
 T = TypeVar("T")
 
@@ -68,3 +70,11 @@ class Registry(Generic[T]):
         if group is not None:
             for point in sorted(entry_points(group=group), key=lambda point: point.name):
                 self.register(point.name, point.value)
+
+
+@cache
+def methods() -> Registry[ModuleType]:
+    """Return the modules of all methods by name: how one method is built on another's answer."""
+    found: Registry[ModuleType] = Registry("method")
+    found.discover("lexiseg.methods", group="lexiseg.methods")
+    return found

@@ -26,6 +26,8 @@ class Provenance:
     """How a result came about, so that it can be had again.
 
     config: the fields of the method's Config. checkpoint_sha256: file or checkpoint name -> hash.
+    prompts: of methods that ask a mask model: how many were asked (`asked`), how many a blind grid
+    would ask (`grid`), and where (`points_xy`, in pixels of the picture).
     seconds: stage -> wall time in seconds. notes: remarks for the reader, such as "turned upright".
     """
 
@@ -37,6 +39,7 @@ class Provenance:
     device: str = "cpu"
     dtype: str = "float32"
     checkpoint_sha256: Mapping[str, str] = field(default_factory=dict)
+    prompts: Mapping[str, object] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -117,9 +117,11 @@ def check_command(arguments: list[str]) -> None:
         assert method in known
         fields.overrides(found["settings"] or [], loading.config_class(method))
         preset, _, data_set = (found["preset"] or "").partition("@")
-        dense = next(method for method in loading.methods() if method.name == "dense")
-        assert not preset or preset in dense.presets
-        assert not data_set or data_set in dense.data_sets[preset]
+        (chosen,) = [one for one in loading.methods() if one.name == method] or [
+            one for one in loading.methods() if one.name == "dense"
+        ]
+        assert not preset or preset in chosen.presets
+        assert not data_set or data_set in chosen.data_sets[preset]
         encoder = found["encoder"]
         assert encoder is None or "/" in encoder or encoder in checkpoint_names()
     if command == "train":

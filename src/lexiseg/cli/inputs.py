@@ -30,10 +30,13 @@ class Job:
     folder: Path
 
 
-def split(items: Sequence[str], asked: str | None) -> tuple[list[str], list[str]]:
+def split(
+    items: Sequence[str], asked: str | None, *, wordless: bool = False
+) -> tuple[list[str], list[str]]:
     """Return (pictures, words) of `PICTURE WORD...`, or of `PICTURE...` with `--words` asked.
 
-    Raises PromptError where a word looks like a picture, with the line that was meant.
+    wordless: there may be no words, as where points say what is meant. Raises PromptError where a
+    word looks like a picture, with the line that was meant.
     """
     if not items:
         raise PictureError("no picture is given: lexiseg segment PICTURE WORD...")
@@ -51,6 +54,8 @@ def split(items: Sequence[str], asked: str | None) -> tuple[list[str], list[str]
         raise PromptError(
             f"{files[0]!r} is a picture, not a word; for several pictures use --words: {line}"
         )
+    if not rest and wordless:
+        return [first], []
     if not rest:
         raise PromptError(f"no words to look for: lexiseg segment {shlex.quote(first)} WORD...")
     return [first], words(rest)

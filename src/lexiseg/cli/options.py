@@ -11,7 +11,9 @@ from lexiseg.cli.inputs import words
 from lexiseg.cli.parser import Parser
 from lexiseg.errors import OptionError, UnknownName
 
-__all__ = ["add_model_flags", "background", "load_segmenter", "thresholds"]
+__all__ = ["WITH_MASKS", "add_model_flags", "background", "load_segmenter", "thresholds"]
+
+WITH_MASKS = "clip-then-sam"  # the method where flags ask for masks and none is named
 
 
 def add_model_flags(parser: Parser, *, method: bool = True) -> None:
@@ -20,6 +22,10 @@ def add_model_flags(parser: Parser, *, method: bool = True) -> None:
     if method:
         group.add_argument("--method", metavar="NAME", help="see `lexiseg methods`")
     group.add_argument("--encoder", metavar="NAME", help="see `lexiseg models`; or a folder")
+    group.add_argument("--masker", metavar="NAME", help="a mask model, see `lexiseg models`")
+    group.add_argument(
+        "--masker-checkpoint", metavar="FILE", help="the mask model's own file, such as Meta's"
+    )
     group.add_argument("--preset", metavar="NAME", help="settings that belong together")
     group.add_argument(
         "--set",
@@ -41,8 +47,14 @@ def load_segmenter(args: argparse.Namespace, **fields: Any) -> Any:
     """
     from lexiseg import loading
 
-    names = ("encoder", "preset", "device", "dtype", "pull", "offline")
+    names = ("encoder", "masker", "preset", "device", "dtype", "pull", "offline")
     given = {name: getattr(args, name) for name in names if getattr(args, name)}
+    if args.masker_checkpoint is not None:
+        if args.masker is not None:
+            raise OptionError("--masker and --masker-checkpoint both name a mask model; give one")
+        given["masker"] = args.masker_checkpoint
+    if args.method is None and "masker" in given:
+        args.method = WITH_MASKS
     method = {} if args.method is None else {"name": args.method}
     if args.settings:
         settings = overrides(args.settings, loading.config_class(**method))

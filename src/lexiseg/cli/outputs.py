@@ -17,12 +17,15 @@ from lexiseg import imaging, visualize
 from lexiseg.cli.inputs import file_names
 from lexiseg.errors import OutputError
 from lexiseg.export import label_map_png, result_json
+from lexiseg.masks import Masks
 from lexiseg.results import Segmentation
 
 __all__ = ["check_folder", "write_results"]
 
 RESULT = "result.json"
-_OURS = re.compile(r"(overlay|labels|looked-at)\.png|(masks|cutouts|heatmaps)/[^/\\]+\.png")
+_OURS = re.compile(
+    r"(overlay|labels|looked-at|all_masks|segmented)\.png|(masks|cutouts|heatmaps)/[^/\\]+\.png"
+)
 
 
 def check_folder(folder: Path) -> None:
@@ -48,15 +51,18 @@ def write_results(
     heatmaps: bool = False,
     cutouts: bool = False,
     looked_at: NDArray[np.uint8] | None = None,
+    everything: Masks | None = None,
 ) -> dict[str, Any]:
     """Write the results of `words` into `folder`, and return what result.json holds.
+
+    everything: the masks of a method that draws them all, drawn too.
 
     The files are made beside the folder and moved in when all are there, result.json last; files
     of an earlier run that this one does not replace go away, anything else in the folder stays.
     """
     stage = folder.parent / f".{folder.name}.{os.getpid()}.partial"
     try:
-        files = _write(stage, picture, seg, words, heatmaps, cutouts, looked_at)
+        files = _write(stage, picture, seg, words, heatmaps, cutouts, looked_at, everything)
         result = result_json(seg, picture=picture, words=words, files=files)
         imaging.write_text(stage / RESULT, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
         written = _flat(files)
@@ -83,6 +89,7 @@ def _write(
     heatmaps: bool,
     cutouts: bool,
     looked_at: NDArray[np.uint8] | None,
+    everything: Masks | None,
 ) -> dict[str, str | dict[str, str]]:
     """Write all files but result.json into `stage`; return what each is, relative to it."""
     imaging.write(stage / "overlay.png", visualize.overlay(seg, picture, only=words))
@@ -91,6 +98,10 @@ def _write(
     if looked_at is not None:
         imaging.write(stage / "looked-at.png", looked_at)
         files["looked_at"] = "looked-at.png"
+    if everything is not None:
+        imaging.write(stage / "all_masks.png", visualize.all_masks(seg, everything, picture))
+        imaging.write(stage / "segmented.png", visualize.segmented(seg, picture, only=words))
+        files |= {"all_masks": "all_masks.png", "segmented": "segmented.png"}
     names = dict(zip(words, file_names(words), strict=True))
     found = {word: f"{names[word]}.png" for word in words if word in seg.found}
     files["masks"] = {word: f"masks/{name}" for word, name in found.items()}

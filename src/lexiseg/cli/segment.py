@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli import inputs, options
+from lexiseg.cli import inputs, options, pointing
 from lexiseg.cli.parser import Parser
 from lexiseg.cli.progress import Progress
 from lexiseg.errors import LexisegError, NothingFound, UnknownName
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
+    from lexiseg.prompts import Clicks
     from lexiseg.results import Segmentation
 
 __all__ = ["run"]
@@ -27,6 +28,7 @@ _NOTES = """examples:
   lexiseg segment --words "sky; sofa|couch; person -helmet" *.jpg --out results
   lexiseg segment photo.jpg dog --threshold 0.3 --cutout
   lexiseg segment photo.jpg @ade20k
+  lexiseg segment photo.jpg --point 320,200 --box 10,20,300,400
 
 A word may have synonyms ("sofa|couch") and exclude things ("person -helmet"); @voc20, @voc21,
 @context59, @context60, @coco-object, @coco-stuff164k, @cityscapes, @ade20k are all words of a data
@@ -47,6 +49,7 @@ class _Task:
     shown: tuple[str, ...]
     fields: dict[str, Any]
     background: dict[str, Any]
+    clicks: Clicks
     args: argparse.Namespace
 
     def read(self, job: inputs.Job) -> Picture:
@@ -64,7 +67,10 @@ def run(argv: list[str]) -> int:
 
     outputs.check_folder(task.args.out)
     single = task.read(task.jobs[0]) if len(task.jobs) == 1 else None
+    if single is not None:
+        task.clicks.check(single.size_hw)
     segmenter = options.load_segmenter(task.args, **task.fields)
+    pointing.check_method(segmenter, task.clicks)
 
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -110,7 +116,6 @@ def _parser() -> Parser:
     add("--words", metavar='"W; W"', help="the words, for several pictures")
     add(
         "--threshold",
-        "--min-confidence",
         metavar="SCORE",
         action="append",
         default=[],
@@ -127,6 +132,7 @@ def _parser() -> Parser:
         action="append",
         help="all words compete, only these are written; may be repeated",
     )
+    pointing.add_flags(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("--out", metavar="DIR", type=Path, default=Path("lexiseg-out"), help="(%(default)s)")
@@ -144,8 +150,11 @@ def _task(args: argparse.Namespace) -> _Task:
     """Check everything that the command line says; raises InputError."""
     from lexiseg.prompts import Vocabulary
 
-    names, words = inputs.split(args.items, args.words)
-    asked = Vocabulary.parse(words).names
+    clicks = pointing.clicks(args)
+    names, words = inputs.split(args.items, args.words, wordless=bool(clicks.names))
+    asked = Vocabulary.parse(words).names if words else clicks.names
+    if args.method is None and (clicks or args.masker or args.masker_checkpoint):
+        args.method = options.WITH_MASKS
     for word in args.only or ():
         if word not in asked:
             raise UnknownName.among("word of this call", word, asked)
@@ -153,8 +162,9 @@ def _task(args: argparse.Namespace) -> _Task:
         jobs=inputs.plan(inputs.pictures(names), args.out),
         words=words,
         shown=tuple(w for w in asked if args.only is None or w in args.only),
-        fields=options.thresholds(args.threshold, asked),
+        fields=pointing.fields(args, asked),
         background=options.background(args.background),
+        clicks=clicks,
         args=args,
     )
 
@@ -167,12 +177,18 @@ def _segment(
     from lexiseg.cli import outputs
 
     looked_at = None
+    source: Any = picture
+    if task.words:
+        source = segmenter.prepare(picture)
+    given = {**task.background, **pointing.arguments(task.clicks)}
+    seg = segmenter(source, task.words, **given) if task.words else segmenter(picture, **given)
     if task.args.verbose:
-        view = segmenter.prepare(picture)
-        seg = segmenter(view, task.words, **task.background)
-        looked_at = visualize.looked_at(seg, picture, boxes_xyxy=view.windows_xyxy)
-    else:
-        seg = segmenter(picture, task.words, **task.background)
+        looked_at = visualize.looked_at(
+            seg,
+            picture,
+            boxes_xyxy=source.windows_xyxy if task.words else None,
+            points_xy=seg.provenance.prompts.get("points_xy") or None,
+        )
     result = outputs.write_results(
         job.folder,
         picture,
@@ -181,5 +197,6 @@ def _segment(
         heatmaps=task.args.heatmap,
         cutouts=task.args.cutout,
         looked_at=looked_at,
+        everything=getattr(source, "everything", None),
     )
     return seg, result

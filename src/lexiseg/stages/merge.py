@@ -1,4 +1,4 @@
-"""What a label map says about each word: its connected parts, and how well it scores."""
+"""Label maps and masks brought together: connected parts, duplicates, overlaps, mean scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lexiseg._bits import label_boxes
 from lexiseg.masks import Masks
 
-__all__ = ["connected_parts", "mean_scores"]
+__all__ = ["connected_parts", "cut", "mean_scores", "paint", "resolve", "without_duplicates"]
 
 
 def connected_parts(
@@ -69,3 +69,65 @@ def mean_scores(
         sums += np.bincount(flat, weights=weight, minlength=words + 1)
         pixels += np.bincount(flat, minlength=words + 1)
     return (sums / np.maximum(pixels, 1))[1:].astype(np.float32)
+
+
+def without_duplicates(
+    iou: NDArray[np.floating],
+    words: NDArray[np.int64],
+    rank: NDArray[np.floating],
+    threshold: float,
+) -> NDArray[np.int64]:
+    """Return which of N masks are no duplicates, in ascending order.
+
+    iou: (N, N). From the highest ``rank`` (N,) to the lowest (ties: the earlier first), a mask is
+    kept unless it has an IoU of at least ``threshold`` with one kept before of the same word.
+    """
+    rivals = (iou >= threshold) & (words[:, None] == words[None])
+    alive = np.ones(len(words), np.bool_)
+    for i in np.argsort(-rank, kind="stable").tolist():
+        if alive[i]:
+            alive &= ~rivals[i]
+            alive[i] = True
+    return np.flatnonzero(alive)
+
+
+def paint(
+    labels: NDArray[np.int16] | NDArray[np.int32],
+    masks: Masks,
+    values: NDArray[np.integer],
+    rank: NDArray[np.floating],
+) -> None:
+    """Write the value of each mask, (N,), into its pixels of a label map, in place.
+
+    Where masks overlap, the highest ``rank`` (N,) has the pixel (ties: the earlier mask).
+    """
+    boxes = masks.boxes_xyxy.tolist()
+    for i in np.argsort(-rank, kind="stable")[::-1].tolist():
+        x0, y0, x1, y1 = boxes[i]
+        labels[y0:y1, x0:x1][masks.crop(i)] = values[i]
+
+
+def cut(masks: Masks, labels: NDArray[np.integer], values: NDArray[np.integer]) -> Masks:
+    """Return what each mask keeps: its pixels in which the label map has its value, (N,)."""
+    crops = (
+        masks.crop(i) & (labels[y0:y1, x0:x1] == value)
+        for i, ((x0, y0, x1, y1), value) in enumerate(
+            zip(masks.boxes_xyxy.tolist(), values.tolist(), strict=True)
+        )
+    )
+    return Masks.from_crops(masks.size_hw, masks.boxes_xyxy[:, :2], crops)
+
+
+def resolve(
+    labels: NDArray[np.int16] | NDArray[np.int32],
+    masks: Masks,
+    words: NDArray[np.int64],
+    rank: NDArray[np.floating],
+) -> Masks:
+    """Paint masks into a label map, in place, and return what each has left.
+
+    Where masks of several words overlap, the highest ``rank`` has the pixel; masks of one word may
+    go on overlapping. Work is linear in the masks' boxes.
+    """
+    paint(labels, masks, words, rank)
+    return cut(masks, labels, words)

@@ -1,0 +1,85 @@
+"""Settings of clip-then-sam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lexiseg.errors import OptionError, UnknownName
+from lexiseg.prompts import DEFAULT_BACKGROUND
+
+__all__ = ["PRESETS", "Config"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the method; every default lives here.
+
+    mapper: the method that makes the map of words, such as "dense".
+    encoder: the checkpoint that it looks through.
+    mapper_fields: further fields of its Config.
+    masker: a checkpoint that is a mask model, its folder or its file.
+    background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
+    threshold: pixels and instances whose word scores less, in [0, 1], get no word.
+    word_thresholds: the same for single words.
+    region_threshold: regions are made of pixels whose word scores at least this, in [0, 1].
+    min_region_size: smaller regions, in pixels of the picture, get no point.
+    points_per_region: how many points a region gets at most; further ones want room.
+    negative_points: how many points of other words' regions each prompt is told to leave out.
+    point: "pole", the middle of the largest circle in the region, or "peak", its best-scoring
+        inner pixel.
+    iou_threshold: masks with at least this IoU are one; the better one stays.
+    min_quality: masks that the mask model itself rates lower, in [0, 1], are left out.
+    min_agreement: masks that agree less with the map, in [0, 1], are left out.
+    coverage: where masks cover at least this part of a region, what they left over of it goes to
+        the word that scores next; otherwise it stays.
+    min_share: instances smaller than this part of the picture are left out (not of the label map).
+    """
+
+    mapper: str = "dense"
+    encoder: str = "tiny"
+    mapper_fields: Mapping[str, int | float | bool | str] = field(default_factory=dict)
+    masker: str = "tiny"
+    background: tuple[str, ...] = DEFAULT_BACKGROUND
+    threshold: float = 0.0
+    word_thresholds: Mapping[str, float] = field(default_factory=dict)
+    region_threshold: float = 0.3
+    min_region_size: int = 100
+    points_per_region: int = 3
+    negative_points: int = 0
+    point: str = "pole"
+    iou_threshold: float = 0.8
+    min_quality: float = 0.0
+    min_agreement: float = 0.5
+    coverage: float = 0.5
+    min_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.point not in ("peak", "pole"):
+            raise UnknownName.among("way to choose points", self.point, ("peak", "pole"))
+        parts = (
+            "threshold", "region_threshold", "iou_threshold", "min_quality", "min_agreement",
+            "coverage", "min_share",
+        )  # fmt: skip
+        for name in parts:
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; give 0 to 1")
+        for word, value in self.word_thresholds.items():
+            if not 0 <= value <= 1:
+                raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
+        if self.iou_threshold == 0:
+            raise OptionError("iou_threshold is 0, and every mask would be every other; give more")
+        if self.min_region_size < 1:
+            raise OptionError(f"min_region_size is {self.min_region_size}; give at least 1 pixel")
+        if not 1 <= self.points_per_region <= 64:
+            raise OptionError(f"points_per_region is {self.points_per_region}; give 1 to 64")
+        if not 0 <= self.negative_points <= 16:
+            raise OptionError(f"negative_points is {self.negative_points}; give 0 to 16")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"min_region_size": 200, "points_per_region": 1},
+    "balanced": {},
+    "quality": {"region_threshold": 0.5, "points_per_region": 5},
+}

@@ -1,0 +1,281 @@
+"""Words, refined by a mask model: regions, points, masks, and what becomes of the label map."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lexiseg.methods.clip_then_sam.config import Config
+    from lexiseg.methods.clip_then_sam.view import View
+    from lexiseg.prompts import Clicks, Vocabulary
+    from lexiseg.protocols import Masker, RawMasks
+    from lexiseg.results import ScoreMap, Segmentation
+    from lexiseg.stages.agree import Evidence
+    from lexiseg.stages.ask import Answers, Request
+    from lexiseg.stages.regions import Regions
+
+__all__ = ["answer_words"]
+
+_WORK = 1024  # pixels of the longer side at which regions are found; the map itself is coarser
+
+
+def answer_words(
+    masker: Masker,
+    view: View,
+    vocabulary: Vocabulary,
+    mapped: Segmentation,
+    clicks: Clicks,
+    config: Config,
+    facts: dict[str, Any],
+) -> Segmentation:
+    """Return what a map of words, its excluded words among them, becomes with masks.
+
+    Instances are the masks. In the label map a pixel under masks has the word of the best-scoring
+    one; under none it keeps the word that the map gave it, unless masks cover most of its region:
+    then it goes to the word that scores next there, or to nothing.
+    """
+    from lexiseg.masks import Masks
+    from lexiseg.results import Provenance, ScoreMap, Segmentation
+    from lexiseg.stages.agree import evidence
+    from lexiseg.stages.ask import ask, ask_clicks, joined, named
+    from lexiseg.stages.lift import lift
+    from lexiseg.stages.merge import resolve
+    from lexiseg.stages.regions import find_regions
+    from lexiseg.stages.relabel import apply_thresholds, fill_released, release
+
+    scores = mapped.score_map
+    if scores is None:
+        raise ValueError("a mapper keeps its score map, as its protocol says")
+    count, clock = len(vocabulary.words), [time.perf_counter()]
+    labels, chances = _working(mapped, scores, vocabulary)
+    shrunk = labels.size / mapped.label_map.size
+    regions = find_regions(
+        labels, chances, len(mapped.words),
+        threshold=config.region_threshold, least=max(1, round(config.min_region_size * shrunk)),
+    )  # fmt: skip
+    request = _request(regions, chances, clicks, view.picture.size_hw, config)
+    clock.append(time.perf_counter())
+
+    def look(raw: RawMasks) -> Evidence:
+        grid_hw = (raw.logits.shape[1], raw.logits.shape[2])
+        return evidence(scores.grid, labels, regions, raw.frame, grid_hw, raw.logits.device)
+
+    answers = ask(
+        masker, view.state, request, look,
+        min_agreement=config.min_agreement, min_quality=config.min_quality,
+    )  # fmt: skip
+    if clicks.names:
+        raw = ask_clicks(
+            masker, view.state, clicks.points_xy, clicks.boxes_xyxy, clicks.not_points_xy
+        )
+        forced = named(raw, look(raw), count)
+        answers = forced if answers is None else joined([answers, forced])
+    clock.append(time.perf_counter())
+    label_map = mapped.label_map.copy()
+    masks = Masks.empty(mapped.size_hw)
+    word, chance, quality = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32)
+    if answers is not None and len(answers):
+        answers = answers[_best(answers, clicks, config)]
+        handled = _covered(answers, look(answers.raw), regions) >= config.coverage
+        handled[_regions_at(regions, clicks.not_points_xy, mapped.size_hw)] = True
+        word, chance, quality = answers.word, answers.chance, answers.quality
+        masks = lift(answers.raw)
+        release(label_map, regions, handled)
+        # What a user asked for lies on top.
+        masks = resolve(label_map, masks, word, chance + answers.forced)
+        fill_released(label_map, scores, closed=vocabulary.background is None)
+    clock.append(time.perf_counter())
+    label_map[label_map >= count] = -1
+    limits = np.array([config.word_thresholds.get(n, config.threshold) for n in vocabulary.names])
+    if vocabulary.background_index is not None:
+        limits[vocabulary.background_index] = config.word_thresholds.get("background", 0.0)
+    least = max(1, round(config.min_share * label_map.size))
+    mine = word < count
+    mine[mine] = chance[mine] >= limits[word[mine]]
+    sure = masks[mine]
+    apply_thresholds(label_map, ScoreMap(scores.grid[:count], scores.size_hw), limits, sure)
+    kept = np.flatnonzero(mine & (masks.areas >= least))
+    kept = kept[np.lexsort((-chance[kept], word[kept]))]
+    clock.append(time.perf_counter())
+    stages = ("points", "masks", "lift", "merge")
+    seconds = dict(view.seconds) | {f"map: {k}": v for k, v in mapped.provenance.seconds.items()}
+    seconds |= {s: b - a for s, a, b in zip(stages, clock[:-1], clock[1:], strict=True)}
+    return Segmentation(
+        words=vocabulary.names,
+        labels=np.array([vocabulary.names[i] for i in word[kept]], np.str_),
+        scores=chance[kept],
+        quality=quality[kept],
+        masks=masks[kept],
+        label_map=label_map,
+        word_scores=_word_scores(label_map, scores, word[kept], chance[kept], count),
+        unknown=tuple(u for u in mapped.unknown if u.word in vocabulary.names),
+        score_map=ScoreMap(scores.grid[:count], scores.size_hw),
+        image=view.picture.rgb,
+        provenance=Provenance(
+            **{**facts, "prompts": _prompts(request, clicks, facts["prompts"])},
+            seconds=seconds,
+            notes=(*view.picture.notes, *_remark(regions, chances, labels, mapped.words, config)),
+        ),
+    )
+
+
+def _working(
+    mapped: Segmentation, scores: ScoreMap, vocabulary: Vocabulary
+) -> tuple[NDArray[np.integer], NDArray[np.float32]]:
+    """The map at working size: labels (h, w) without the background, and the winners' scores."""
+    import cv2
+
+    from lexiseg.stages.relabel import sampled
+
+    scale = min(1.0, _WORK / max(mapped.size_hw))
+    size_hw = (max(1, round(mapped.size_hw[0] * scale)), max(1, round(mapped.size_hw[1] * scale)))
+    labels = np.array(sampled(mapped.label_map, size_hw))
+    if vocabulary.background_index is not None:
+        labels[labels == vocabulary.background_index] = -1
+    chances = np.zeros(size_hw, np.float32)
+    for word in np.unique(labels[labels >= 0]).tolist():
+        grid = scores.grid[word].astype(np.float32)
+        full = cv2.resize(grid, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+        np.copyto(chances, full, where=labels == word)
+    return labels, chances
+
+
+def _request(
+    regions: Regions,
+    chances: NDArray[np.float32],
+    clicks: Clicks,
+    size_hw: tuple[int, int],
+    config: Config,
+) -> Request:
+    """Prompts in pixels of the picture. A user's "not this" counts for the region that it is in."""
+    from lexiseg.stages.ask import Request, point_prompts
+    from lexiseg.stages.regions import plan_points
+
+    plan = plan_points(
+        regions, chances,
+        points=config.points_per_region, negatives=config.negative_points,
+        peak=config.point == "peak",
+    )  # fmt: skip
+    scale = np.array(size_hw[::-1]) / np.array(chances.shape[::-1])
+    others, there = (plan.negatives_xy + 0.5) * scale, plan.negatives
+    if clicks.not_points_xy:
+        at = _regions_at(regions, clicks.not_points_xy, size_hw, every=True)
+        wrong = np.array(clicks.not_points_xy)[None] + 0.5
+        others = np.concatenate([others, np.repeat(wrong, len(plan), 0)], 1)
+        there = np.concatenate([there, plan.region[:, None] == at[None]], 1)
+    prompts = point_prompts((plan.points_xy + 0.5) * scale, others, there)
+    return Request(prompts, regions.word[plan.region], plan.region)
+
+
+def _regions_at(
+    regions: Regions,
+    points_xy: tuple[tuple[float, float], ...],
+    size_hw: tuple[int, int],
+    *,
+    every: bool = False,
+) -> NDArray[np.int64]:
+    """The regions that points of the picture lie in; with ``every``, -2 for one in none."""
+    h, w = regions.number.shape
+    out = [
+        int(regions.number[int(y * h / size_hw[0]), int(x * w / size_hw[1])]) for x, y in points_xy
+    ]
+    return np.array([r if r >= 0 else -2 for r in out if every or r >= 0], np.int64)
+
+
+def _best(answers: Answers, clicks: Clicks, config: Config) -> NDArray[np.int64]:
+    """Which answers stay: none that holds a "not this", none twice, the clicked ones first."""
+    from lexiseg.stages.agree import grid_iou, grid_values
+    from lexiseg.stages.merge import without_duplicates
+
+    rank = answers.chance * answers.quality + answers.forced
+    alive = np.ones(len(answers), np.bool_)
+    if clicks.not_points_xy:
+        alive &= ~grid_values(answers.raw, clicks.not_points_xy).any(1)
+    if clicks.points_xy:
+        # A click on a thing replaces what was found there of the same word.
+        held = grid_values(answers.raw, clicks.points_xy)
+        forced = np.flatnonzero(answers.forced & (answers.raw.prompt.cpu().numpy() >= 0))
+        for place, which in enumerate(forced[: len(clicks.points_xy)]):
+            same = (answers.word == answers.word[which]) & held[:, place]
+            alive &= answers.forced | ~same
+    kept = np.flatnonzero(alive)
+    iou = grid_iou(answers[kept].raw.logits)
+    kept = kept[without_duplicates(iou, answers.word[kept], rank[kept], config.iou_threshold)]
+    # The same mask for two words: the one that scores better.
+    iou = grid_iou(answers[kept].raw.logits)
+    score = answers.chance[kept] + answers.forced[kept]
+    return kept[without_duplicates(iou, np.zeros(len(kept), np.int64), score, config.iou_threshold)]
+
+
+def _covered(answers: Answers, see: Evidence, regions: Regions) -> NDArray[np.float64]:
+    """The part of each region that masks of its own word cover, (R,) in [0, 1]."""
+    inside = (answers.raw.logits > 0).cpu().numpy()
+    region = see.region.cpu().numpy()
+    drawn = np.zeros(region.shape, np.bool_)
+    for word in np.unique(answers.word).tolist():
+        mine = np.append(regions.word == word, False)[region]  # -1 reads the last one
+        drawn |= inside[answers.word == word].any(0) & mine
+    cells = np.bincount(region[region >= 0], minlength=len(regions))
+    hit = np.bincount(region[drawn], minlength=len(regions))
+    out: NDArray[np.float64] = hit / np.maximum(cells, 1)
+    return out
+
+
+def _word_scores(
+    label_map: NDArray[np.integer],
+    scores: ScoreMap,
+    word: NDArray[np.int64],
+    chance: NDArray[np.float32],
+    count: int,
+) -> NDArray[np.float32]:
+    """The best instance's score; for a word without instances, its mean score where it is."""
+    from lexiseg.stages.merge import mean_scores
+    from lexiseg.stages.relabel import sampled
+
+    cells = sampled(label_map, (scores.grid.shape[1], scores.grid.shape[2]))
+    own = np.take_along_axis(scores.grid, np.maximum(cells, 0)[None].astype(np.intp), 0)[0]
+    out = mean_scores(cells.astype(np.int32), own, count)
+    present = np.zeros(count, np.bool_)
+    for top in range(0, len(label_map), 1024):
+        values = np.unique(label_map[top : top + 1024])
+        present[values[values >= 0]] = True
+    missed = present & (out == 0)
+    out[missed] = scores.grid[:count][missed].max((1, 2))
+    best = np.zeros(count, np.float32)
+    np.maximum.at(best, word, chance)
+    out = np.where(best > 0, best, out)
+    return np.where(present, out, 0).astype(np.float32)
+
+
+def _prompts(request: Request, clicks: Clicks, facts: dict[str, Any]) -> dict[str, Any]:
+    """What the provenance says of prompts; points are rounded to a tenth of a pixel."""
+    places = request.prompts.points_xy
+    points = [] if places is None else (places[:, 0].double().numpy() - 0.5).round(1).tolist()
+    asked = len(request) + len(clicks.names)
+    return {"asked": asked, **facts, "points_xy": [*points, *map(list, clicks.points_xy)]}
+
+
+def _remark(
+    regions: Regions,
+    chances: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    words: tuple[str, ...],
+    config: Config,
+) -> tuple[str, ...]:
+    if len(regions):
+        return ()
+    line = (
+        f"no region of {config.min_region_size} pixels or more scores at least "
+        f"{config.region_threshold:g}, so no mask was asked for"
+    )
+    if (labels >= 0).any():
+        place = int(np.where(labels >= 0, chances, -1).argmax())
+        best = words[int(labels.flat[place])]
+        line += (
+            f"; the best score is {chances.flat[place]:.2f}, of {best!r}: lower --min-confidence"
+        )
+    return (line,)

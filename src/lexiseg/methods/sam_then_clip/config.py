@@ -1,0 +1,99 @@
+"""Settings of sam-then-clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lexiseg.errors import OptionError, UnknownName
+from lexiseg.prompts import DEFAULT_BACKGROUND, TEMPLATES
+
+__all__ = ["PRESETS", "Config"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the method; every default lives here.
+
+    encoder: a checkpoint that is an encoder of words and pictures.
+    masker: a checkpoint that is a mask model, its folder or its file.
+    scoring: "crops" looks at each mask's own crop, "features" pools dense features in the mask.
+    points_per_side: masks are asked for on a grid of so many points a side.
+    min_quality, min_stability: what masks must reach, in [0, 1], by the mask model's own opinion,
+        and by how little they grow or shrink with its threshold.
+    background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
+    templates: "plain", "photo", "imagenet-7", "imagenet-80".
+    threshold: masks whose word scores less, in [0, 1], are left out.
+    word_thresholds: the same for single words.
+    relative_threshold: masks whose share of their word, by a softmax over masks, is less than this
+        part of the best mask's are left out.
+    top_k: the best masks of each word that stay; None: all.
+    iou_threshold: masks of a word with at least this IoU are one.
+    crop_side: pixels of a crop's side; None: the encoder's window, 224 at most.
+    batch: crops that are encoded together.
+    short_side: for features: pixels that the picture's short side is scaled to; None: as the
+        encoder wants.
+    layers: for features of CLIP: how deep the layers lie whose features are averaged, 1 the last.
+    alpha: for features: the part of the mean cosine around a mask that is taken off.
+    border: for features: cells from a mask's border inwards that count less; 0: none.
+    min_share: instances smaller than this part of the picture are left out (not of the label map).
+    """
+
+    encoder: str = "tiny"
+    masker: str = "tiny"
+    scoring: str = "features"
+    points_per_side: int = 32
+    min_quality: float = 0.88
+    min_stability: float = 0.95
+    background: tuple[str, ...] = DEFAULT_BACKGROUND
+    templates: str = "plain"
+    threshold: float = 0.0
+    word_thresholds: Mapping[str, float] = field(default_factory=dict)
+    relative_threshold: float = 0.1
+    top_k: int | None = None
+    iou_threshold: float = 0.8
+    crop_side: int | None = None
+    batch: int = 32
+    short_side: int | None = None
+    layers: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    alpha: float = 0.3
+    border: float = 2.0
+    min_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.scoring not in ("crops", "features"):
+            raise UnknownName.among("way to score", self.scoring, ("crops", "features"))
+        if self.templates not in TEMPLATES:
+            raise UnknownName.among("set of templates", self.templates, TEMPLATES)
+        names = (
+            "min_quality", "min_stability", "threshold", "relative_threshold", "iou_threshold",
+            "alpha", "min_share",
+        )  # fmt: skip
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; give 0 to 1")
+        for word, value in self.word_thresholds.items():
+            if not 0 <= value <= 1:
+                raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
+        if self.iou_threshold == 0:
+            raise OptionError("iou_threshold is 0, and every mask would be every other; give more")
+        for name, low, high in (
+            ("points_per_side", 1, 256), ("top_k", 1, 10**6), ("crop_side", 16, 2048),
+            ("batch", 1, 4096), ("short_side", 32, 8192), ("border", 0, 64),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise OptionError(f"{name} is {value}; give {low} to {high}")
+        if not self.layers or not all(0 < part <= 1 for part in self.layers):
+            raise OptionError(f"layers are {self.layers}; give depths above 0, 1 for the last")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"points_per_side": 16, "layers": (0.5, 1.0)},
+    "balanced": {},
+    "quality": {"points_per_side": 48, "min_quality": 0.9, "alpha": 0.4},
+    # The two published ways as published: masked crops, and pooled features.
+    "crops": {"scoring": "crops"},
+    "features": {"scoring": "features"},
+}

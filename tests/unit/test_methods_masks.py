@@ -1,0 +1,197 @@
+"""clip-then-sam and sam-then-clip with models that see colours: results worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.conftest import COLOURS
+from tests.flood import FloodMasker
+
+from lexiseg.errors import OptionError, PromptError, UnknownName
+from lexiseg.methods import clip_then_sam, dense, sam_then_clip
+from lexiseg.protocols import DenseMapper
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture
+def garden() -> Pixels:
+    """(64, 96, 3): green, with two red squares, a blue one, and a yellow spot on the first red."""
+    out = np.empty((64, 96, 3), np.uint8)
+    out[:] = COLOURS["green"]
+    out[9:31, 9:31] = out[41:63, 65:87] = COLOURS["red"]
+    out[10:30, 50:70] = COLOURS["blue"]
+    out[16:24, 16:24] = COLOURS["yellow"]
+    return out
+
+
+def guided(colours: Any, **settings: Any) -> tuple[clip_then_sam.Segmenter, FloodMasker]:
+    masker = FloodMasker()
+    mapper = dense.Segmenter(colours, dense.Config(encoder="colours", refine="none"))
+    config = replace(clip_then_sam.Config(min_region_size=20), **settings)
+    return clip_then_sam.Segmenter(mapper, masker, config), masker
+
+
+def everything(colours: Any, **settings: Any) -> sam_then_clip.Segmenter:
+    config = replace(sam_then_clip.Config(points_per_side=8, crop_side=32), **settings)
+    return sam_then_clip.Segmenter(colours, FloodMasker(), config)
+
+
+def area(picture: Pixels, colour: str) -> NDArray[np.bool_]:
+    return (picture == COLOURS[colour]).all(2)
+
+
+def test_masks_are_exact_where_the_map_is_coarse(colours: Any, garden: Pixels) -> None:
+    seg, masker = guided(colours)
+    assert isinstance(seg.mapper, DenseMapper)
+    out = seg(garden, ["red", "blue"])
+    rough = seg.mapper(garden, ["red", "blue"])
+    assert (rough.semantic() != out.semantic()).any()
+    np.testing.assert_array_equal(out.semantic() == 0, area(garden, "red"))
+    np.testing.assert_array_equal(out.semantic() == 1, area(garden, "blue"))
+    assert out.labels.tolist() == ["red", "red", "blue"]  # two red things are two entries
+    np.testing.assert_allclose(out.quality, 0.9)
+    assert (out.scores > 0.7).all()
+    assert out.provenance.prompts["asked"] == masker.asked < out.provenance.prompts["grid"] == 4096
+    assert len(out.provenance.prompts["points_xy"]) == masker.asked
+    assert out.provenance.masker == "flood"
+    assert "masker flood.safetensors" in out.provenance.checkpoint_sha256
+
+
+def test_another_mapper_is_found_by_name(colours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lexiseg
+
+    monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
+    monkeypatch.setattr("lexiseg.models.load_masker", lambda *_, **__: FloodMasker())
+    seg = lexiseg.load("clip-then-sam", mapper_fields={"short_side": 96}, background=("grey",))
+    assert seg.mapper.config.short_side == 96
+    assert seg.mapper.config.background == ("grey",)
+    for mapper in ("clip-then-sam", "sam-then-clip"):
+        with pytest.raises(OptionError, match="asks a mask model itself"):
+            lexiseg.load("clip-then-sam", mapper=mapper)
+    with pytest.raises(UnknownName, match="dense"):
+        lexiseg.load("clip-then-sam", mapper="dens")
+    with pytest.raises(UnknownName, match="short_side"):
+        lexiseg.load("clip-then-sam", mapper_fields={"short_sid": 96})
+
+
+@pytest.mark.parametrize("method", ["guided", "everything"])
+def test_excluded_words_keep_their_pixels_and_are_no_instances(
+    colours: Any, garden: Pixels, method: str
+) -> None:
+    seg = guided(colours)[0] if method == "guided" else everything(colours)
+    out = seg(garden, ["red -yellow", "blue -green"])
+    assert out.words == ("red", "blue")
+    np.testing.assert_array_equal(out.semantic() == 0, area(garden, "red"))
+    assert (out.semantic()[area(garden, "yellow")] == -1).all()
+    assert set(out.labels.tolist()) == {"red", "blue"}
+
+
+def test_negative_points_lie_on_other_words(colours: Any, garden: Pixels) -> None:
+    seg, masker = guided(colours, negative_points=2)
+    seg(garden, ["red", "blue", "yellow"])
+    prompts = masker.prompts[0]
+    assert prompts.points_xy.shape[1] == 3
+    for places, labels in zip(
+        prompts.points_xy.tolist(), prompts.point_labels.tolist(), strict=True
+    ):
+        assert labels == [1, 0, 0]
+        seen = [tuple(garden[int(y), int(x)]) for x, y in places]
+        assert seen[0] not in seen[1:]
+
+
+def test_no_region_is_told_with_the_best_score(colours: Any, garden: Pixels) -> None:
+    seg, masker = guided(colours, min_region_size=5000)
+    out = seg(garden, ["red", "blue"])
+    assert masker.asked == len(out) == 0
+    (note,) = out.provenance.notes
+    assert "no region of 5000 pixels" in note
+    assert "the best score is" in note
+    assert "--min-confidence" in note
+    assert out.share("red") > 0.05  # the map itself stays
+
+
+def test_clicks_alone_are_named_by_their_order(colours: Any, garden: Pixels) -> None:
+    seg, _ = guided(colours)
+    out = seg(garden, points=[(12, 12), (60, 20)], boxes=[(60, 30, 90, 60)], not_points=[(1, 1)])
+    assert out.words == ("point 1", "point 2", "box 1")
+    assert out.labels.tolist() == list(out.words)
+    assert out["point 1"].areas.tolist() == [22 * 22 - 64]
+    np.testing.assert_array_equal(out["box 1"].union()[41:60, 65:87], True)
+    assert colours.seen == []  # no map of words was made
+    view = seg.prepare(garden, words=False)
+    again = seg(view, points=[(12, 12)])
+    assert again.semantic()[12, 12] == 0
+    assert (seg(view, ["red"]).semantic() == 0).any()  # now the map is made
+
+
+def test_clicks_refine_what_words_found(colours: Any, garden: Pixels) -> None:
+    seg, _ = guided(colours, min_region_size=400)  # the second red square alone gets a point
+    plain = seg(garden, ["red", "blue"])
+    out = seg(garden, ["red", "blue"], points=[(11, 11)])
+    assert len(out["red"]) >= len(plain["red"])
+    np.testing.assert_array_equal(out.semantic() == 0, area(garden, "red"))
+    out = seg(garden, ["red", "blue"], not_points=[(75, 50)])
+    assert not out["red"].union()[50, 75]
+    assert out.semantic()[50, 75] != 0
+
+
+def test_clicks_outside_are_refused_in_one_line(colours: Any, garden: Pixels) -> None:
+    seg, _ = guided(colours)
+    for wrong in (
+        {"points": [(96, 3)]}, {"points": [(-1, 3)]}, {"not_points": [(3, 64)]},
+        {"boxes": [(5, 5, 97, 20)]}, {"boxes": [(9, 9, 9, 20)]},
+    ):  # fmt: skip
+        with pytest.raises(PromptError, match="96 pixels wide and 64 high"):
+            seg(garden, ["red"], **wrong)
+    for wrong in ({"points": [(1, 2, 3)]}, {"boxes": [(1, 2)]}, {"points": [("a", "b")]}):
+        with pytest.raises(PromptError, match="numbers"):
+            seg(garden, **wrong)
+    with pytest.raises(PromptError, match="nothing to look for"):
+        seg(garden)
+
+
+@pytest.mark.parametrize("scoring", ["crops", "features"])
+def test_everything_is_drawn_then_named(colours: Any, garden: Pixels, scoring: str) -> None:
+    seg = everything(colours, scoring=scoring, alpha=0.0)
+    view = seg.prepare(garden)
+    assert sorted(view.everything.areas.tolist())[:2] == [64, 400]
+    out = seg(view, ["red", "blue", "yellow"])
+    for k, word in enumerate(out.words):
+        np.testing.assert_array_equal(out.semantic() == k, area(garden, word))
+    assert out.labels.tolist() == ["red", "red", "blue", "yellow"]
+    best = everything(colours, scoring=scoring, alpha=0.0, top_k=1)(garden, ["red", "blue"])
+    assert best.labels.tolist() == ["red", "blue"]
+    assert seg(garden, ["white"]).found == ()
+
+
+def test_what_surrounds_a_mask_counts_against_it(colours: Any, garden: Pixels) -> None:
+    loud = everything(colours, alpha=0.0)(garden, ["red"]).word_scores[0]
+    quiet = everything(colours, alpha=1.0)(garden, ["red"]).word_scores[0]
+    assert 0 < quiet < loud
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    for wrong in (
+        {"region_threshold": 2.0}, {"iou_threshold": 0.0}, {"points_per_region": 0},
+        {"point": "middle"}, {"min_region_size": 0}, {"word_thresholds": {"a": 3.0}},
+    ):  # fmt: skip
+        with pytest.raises(OptionError):
+            replace(clip_then_sam.Config(), **wrong)
+    for wrong in (
+        {"scoring": "loud"}, {"top_k": 0}, {"layers": (0.0,)}, {"templates": "none such"},
+        {"alpha": 2.0}, {"word_thresholds": {"a": 3.0}},
+    ):  # fmt: skip
+        with pytest.raises(OptionError):
+            replace(sam_then_clip.Config(), **wrong)
+
+
+def test_a_view_of_another_segmenter_is_refused(colours: Any, garden: Pixels) -> None:
+    for seg in (guided(colours)[0], everything(colours)):
+        view = replace(seg.prepare(garden), makers=("somebody", "else"))
+        with pytest.raises(OptionError, match="same segmenter"):
+            seg(view, ["red"])
