@@ -39,16 +39,16 @@ def dino_state(patch: int, seed: int = 5) -> dict[str, Tensor]:
     return out
 
 
-def sam_state(seed: int = 6) -> dict[str, Tensor]:
+def sam_state(seed: int = 6, side: int = SAM["side"]) -> dict[str, Tensor]:
     """The picture encoder's weights by Meta's names: one block with windows, one global."""
     g, width, out = torch.Generator().manual_seed(seed), SAM["width"], {}
-    out["pos_embed"] = torch.randn(1, SAM["side"], SAM["side"], width, generator=g) * 0.3
+    out["pos_embed"] = torch.randn(1, side, side, width, generator=g) * 0.3
     _linear(out, "patch_embed.proj", (width, 3, 16, 16), 2.0, g)
-    for i, side in enumerate((SAM["window"], SAM["side"])):
+    for i, reach in enumerate((SAM["window"], side)):
         name = f"blocks.{i}"
         _norm(out, f"{name}.norm1", width, g)
         for axis in "hw":
-            table = torch.randn(2 * side - 1, width // SAM["heads"], generator=g) * 0.3
+            table = torch.randn(2 * reach - 1, width // SAM["heads"], generator=g) * 0.3
             out[f"{name}.attn.rel_pos_{axis}"] = table
         _linear(out, f"{name}.attn.qkv", (3 * width, width), 1.8, g)
         _linear(out, f"{name}.attn.proj", (width, width), 1.0, g)

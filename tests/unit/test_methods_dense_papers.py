@@ -44,6 +44,14 @@ EXPECTED = {
     "naclip@coco-stuff164k": (336, 224, 112, 40.0, 0.0, 0.0, "pamr"),
     "naclip@cityscapes": (560, 224, 112, 40.0, 0.0, 0.0, "pamr"),
     "naclip@ade20k": (336, 224, 112, 40.0, 0.0, 0.0, "pamr"),
+    "resclip@voc21": (336, 8192, 8192, 40.0, 0.1, 0.0, "none"),
+    "resclip@voc20": (336, 8192, 8192, 40.0, 0.0, 0.0, "none"),
+    "resclip@context60": (336, 224, 112, 40.0, 0.1, 0.0, "none"),
+    "resclip@context59": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
+    "resclip@coco-object": (336, 224, 112, 40.0, 0.1, 0.0, "none"),
+    "resclip@coco-stuff164k": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
+    "resclip@cityscapes": (560, 224, 112, 40.0, 0.0, 0.0, "none"),
+    "resclip@ade20k": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
     "clearclip@voc21": (448, 448, 224, 50.0, 0.5, 0.0, "none"),
     "clearclip@voc20": (448, 448, 224, 50.0, 0.0, 0.0, "none"),
     "clearclip@context60": (448, 448, 224, 50.0, 0.15, 0.0, "none"),
@@ -73,6 +81,24 @@ def test_settings_are_those_of_the_papers(preset: str) -> None:
     assert found.readout == preset.partition("@")[0]
     assert len(found.sentences) == 80
     assert found.pamr_steps == 10
+
+
+def test_resclip_feeds_back_as_its_paper_says() -> None:
+    fed = {
+        name: (c.rcs, c.sfr, c.first_threshold)
+        for name in ROWS.values()
+        for c in [settings(f"resclip@{name}")]
+    }
+    assert fed == {
+        "voc21": ((2.0, 0.3), (2.2, 0.7), 0.5),
+        "voc20": ((2.0, 0.6), (2.1, 0.6), 0.1),
+        "context60": ((2.0, 0.3), (1.8, 0.7), 0.3),
+        "context59": ((2.0, 0.4), (1.8, 0.7), 0.25),
+        "coco-object": ((2.0, 0.4), (1.8, 0.7), 0.11),
+        "coco-stuff164k": ((2.0, 0.4), (1.8, 0.7), 0.11),
+        "cityscapes": ((2.0, 0.2), (2.1, 0.6), 0.1),
+        "ade20k": ((2.0, 0.3), (2.1, 0.7), 0.25),
+    }
 
 
 def wanted(cell: str, default: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lexiseg.device import Compute, seeded
 from lexiseg.errors import CheckpointError
 from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.encoder import TinyEncoder
+from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower, pack, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.protocols import Encoder, KnowsItsLimits
@@ -146,8 +147,9 @@ def test_words_are_projected_to_unit_length_and_the_scale_is_bounded() -> None:
 
 
 def test_the_shipped_sizes_fit_into_the_wheel() -> None:
-    parameters = sum(p.numel() for p in [*VisionNet().parameters(), *TextTower().parameters()])
-    assert 2 * parameters < 20e6  # bytes in fp16; 25 MB hold the masker too
+    halves = sum(p.numel() for net in (VisionNet(), MaskNet()) for p in net.parameters())
+    text = sum(value.nbytes for value in pack(TextTower()).values())
+    assert 2 * halves + text < 22e6  # bytes; the tokeniser is under one megabyte
 
 
 # The text tower
@@ -303,13 +305,18 @@ def test_dense_and_words_meet_in_the_method(random_tiny: TinyEncoder) -> None:
 # From files
 
 
+MASKER = MaskNet(
+    MaskNetConfig(decoded_dim=8, shared_dim=12, groups=2, key_dim=4, dim=8, mlp=12, fine_dim=6)
+)
+
+
 def bundle(folder: Path, encoder: TinyEncoder, **changes: Any) -> Path:
     from lexiseg.training.tiny.bundle import write_bundle
 
     folder.mkdir(parents=True, exist_ok=True)
     encoder._tokenizer.save(str(folder / "given.json"))
     return write_bundle(
-        folder / "bundle", encoder._net, encoder._tower, folder / "given.json",
+        folder / "bundle", encoder._net, encoder._tower, MASKER, folder / "given.json",
         known_words=["dog", "cat"], trained_words=["dog", "cat", "zebra"],
         unknown_below=0.3, tagged_below=0.9, recipe={"steps": 3},
     )  # fmt: skip
@@ -324,7 +331,8 @@ def test_a_bundle_gives_the_encoder_back(random_tiny: TinyEncoder, tmp_path: Pat
     assert made.tagged_words == ("zebra",)
     assert (made.unknown_below, made.tagged_below) == (0.3, 0.9)
     assert set(made.sha256) == {
-        "vision.safetensors", "text.safetensors", "tokenizer.json", "config.json",
+        "vision.safetensors", "text.safetensors", "masker.safetensors", "tokenizer.json",
+        "config.json",
     }  # fmt: skip
     words = ["dog", "a red car"]
     torch.testing.assert_close(made.text(words), random_tiny.text(words), atol=5e-3, rtol=0)

@@ -20,10 +20,13 @@ from lexiseg.datasets import open_set
 from lexiseg.device import seeded
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.backbone import FROZEN_BLOCKS, MobileNetV2
+from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.training.state import save_whole
 from lexiseg.training.tiny.losses import WordBank, head_loss, points_at, word_loss
+from lexiseg.training.tiny.masker import MaskerRecipe
+from lexiseg.training.tiny.objects import ObjectSampling
 from lexiseg.training.tiny.pictures import (
     Batch,
     PictureSet,
@@ -719,6 +722,16 @@ def test_the_whole_recipe_from_folders_to_a_bundle(
         vision=replace(RECIPE, steps=3, teacher=0.0),
         text_sizes=TEXT,
         vision_sizes=replace(SIZES, text_dim=20),
+        masker=MaskerRecipe(steps=2, sampling=ObjectSampling(batch=2, sizes_hw=((64, 96),))),
+        masker_sizes=MaskNetConfig(
+            decoded_dim=SIZES.fine_dim,
+            shared_dim=12,
+            groups=2,
+            key_dim=4,
+            dim=8,
+            mlp=12,
+            fine_dim=6,
+        ),
     )
     said: list[str] = []
     stopped = train_tiny(root.parent, "net.tflite", tmp_path / "out", given, stop_after=2)

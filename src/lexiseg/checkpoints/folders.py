@@ -71,7 +71,15 @@ def describe_folder(folder: Path) -> Record | None:
 
 
 # transformers' model_type -> the family that reads it, where the loader reads the rest itself.
-_OTHERS = {"grounding-dino": "grounding", "owlv2": "grounding"}
+_OTHERS = {
+    "grounding-dino": "grounding",
+    "owlv2": "grounding",
+    "vit": "dino",
+    "dinov2": "dino",
+    "dinov2_with_registers": "dino",
+    "dinov3_vit": "dino",
+    "sam": "sam",
+}
 
 
 def _other(folder: Path, config_name: str, names: list[str]) -> Record | None:
@@ -89,8 +97,10 @@ def _other(folder: Path, config_name: str, names: list[str]) -> Record | None:
         licence_url="not known",
         preprocessing=CLIP_PIXELS,
         activation="gelu",
-        embed_dim=int(config.get("d_model", config.get("projection_dim", 512))),
-        stride=int(config.get("vision_config", {}).get("patch_size", 8)),
+        embed_dim=int(
+            config.get("d_model", config.get("projection_dim", config.get("hidden_size", 256)))
+        ),
+        stride=int(config.get("vision_config", config).get("patch_size", 8)),
         notes=f"described by its own {config_name}",
     )
 

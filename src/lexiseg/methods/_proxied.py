@@ -21,11 +21,11 @@ ALIGNED = 56  # pixels: whole cells of 8 and of 14
 class ProxySettings:
     """Settings of a method that reads CLIP out along a proxy's affinities.
 
-    encoder: a CLIP. proxy: what says which places belong together (``lexiseg models list --kind
-        proxy``).
+    encoder: a CLIP.
+    proxy: the checkpoint that says which places belong together.
     beta, gamma: affinities are (cosine - beta * mean) * gamma, and count above 0.
-    short_side: pixels that the picture's short side is scaled to. window, stride: of the windows
-        that it is looked at through, in pixels.
+    short_side: pixels that the picture's short side is scaled to.
+    window, stride: of the windows that it is looked at through, in pixels.
     scales: the picture is looked at at these multiples of ``short_side``; scores are averaged.
     flip: also look at the mirrored picture.
     templates: "plain", "photo", CLIP's "imagenet-7" and "imagenet-80", or sentences of one's own
@@ -45,7 +45,7 @@ class ProxySettings:
     """
 
     encoder: str = "clip-vit-b16.openai"
-    proxy: str = "dino-vitb8"
+    proxy: str = "dino-vit-b8"
     beta: float = 1.2
     gamma: float = 3.0
     short_side: int = 336

@@ -34,7 +34,7 @@ class Config(ProxySettings):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"proxy": "dino-vitb16", "stride": 224},
+    "fast": {"proxy": "dino-vit-b16", "stride": 224},
     "balanced": {},
     "quality": {"scales": (1.0, 1.5)},
     "paper": {"refine": "none"},

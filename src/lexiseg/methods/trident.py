@@ -26,6 +26,10 @@ __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "TridentLoo
 SUMMARY = "CLIP's windows spliced along DINO's affinities, shared along SAM's attention (Trident)"
 
 
+_CELL = 16  # pixels of CLIP's and DINO's cells
+_WINDOW = 112  # whole cells of those, and of ``ALIGNED``
+
+
 @dataclass(frozen=True)
 class Config(ProxySettings):
     __doc__ = f"""{ProxySettings.__doc__}
@@ -35,12 +39,20 @@ class Config(ProxySettings):
     halves: SAM looks at the left and the right half by themselves, for wide pictures.
     """
 
-    proxy: str = "dino-vitb16"
+    proxy: str = "dino-vit-b16"
     stride: int = 224
     sam: str = "sam-vit-b"
     cos_factor: float = 1.2
     keep_negative: bool = True
     halves: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window % _WINDOW or self.stride % _CELL:
+            raise OptionError(
+                f"window {self.window} and stride {self.stride}: splicing needs whole cells; give "
+                f"a window in multiples of {_WINDOW} pixels, and a stride in multiples of {_CELL}"
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -148,9 +160,10 @@ def _enlarged(rgb: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
 def _aligned(size_hw: tuple[int, int], patch: int, window: int) -> tuple[int, int]:
     """Sides in whole cells: the long one rounded up, the other scaled with it and rounded up.
 
-    Not under a window's size. A picture whose sides are whole cells already stays as it is.
+    Not under a window's size: the code leaves a picture alone whose sides are whole cells, and
+    then fails on windows that are smaller. A larger picture of whole cells stays as it is.
     """
-    if all(side % patch == 0 for side in size_hw):
+    if all(side % patch == 0 and side >= window for side in size_hw):
         return size_hw
     longest = max(size_hw)
     target = -(-longest // patch) * patch

@@ -105,5 +105,8 @@ def _load(
     module = import_module(f"{__name__}.{family}")
     build = getattr(module, f"build_{kind}", None)
     if build is None:
-        raise OptionError(f"{checkpoint.record.name!r} is no {kind}; choose another checkpoint")
+        article = "an" if kind == "encoder" else "a"
+        raise OptionError(
+            f"{checkpoint.record.name!r} is not {article} {kind}; choose another checkpoint"
+        )
     return build(checkpoint, pick(device, dtype))

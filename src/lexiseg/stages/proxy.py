@@ -26,7 +26,10 @@ def proxy_attention(cells: Tensor, beta: float, gamma: float, *, joint: bool = F
     alike = unit @ unit.mT
     mean = alike.mean() if joint else alike.mean((1, 2), keepdim=True)
     alike = (alike - mean * beta) * gamma
-    return alike.masked_fill(alike < 0, -torch.inf).softmax(-1)
+    below = alike < 0
+    # Where all places look alike, as on a blank wall, none is above: then all of them count.
+    below &= ~below.all(-1, keepdim=True)
+    return alike.masked_fill(below, -torch.inf).softmax(-1)
 
 
 def proxied(

@@ -92,7 +92,7 @@ class DinoNet(nn.Module):
             filled = {name: value.float() for name, value in state.items()}
             net.load_state_dict(filled, strict=True, assign=True)
         except (KeyError, ValueError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0]
+            first = " ".join(str(error).split())[:300]
             raise CheckpointError(
                 f"the weights are not those of a DINO vision transformer ({first}); "
                 "copy or pull them again"

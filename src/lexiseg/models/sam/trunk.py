@@ -17,7 +17,7 @@ from lexiseg.errors import CheckpointError
 from lexiseg.models.sam.encoder import LastAttention, PictureEncoder, encoder_config
 from lexiseg.models.sam.weights import encoder_state, read_weights
 
-__all__ = ["SamTrunk", "from_checkpoint", "scaled_pixels"]
+__all__ = ["SamTrunk", "from_checkpoint", "scaled_pixels", "trunk_of"]
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 

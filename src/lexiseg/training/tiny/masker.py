@@ -30,7 +30,7 @@ from lexiseg.training.tiny.objects import (
     object_batch,
 )
 
-__all__ = ["MaskerRecipe", "train_masker"]
+__all__ = ["MaskerRecipe", "mask_loss", "train_masker"]
 
 # How much of the training each set gets; sets that are not named get 0.03.
 _SHARES = {

@@ -19,7 +19,15 @@ from lexiseg.datasets.coco import fill_polygons
 from lexiseg.errors import InputError
 from lexiseg.training.tiny.pictures import crop_window, cut, is_dev
 
-__all__ = ["ObjectBatch", "ObjectSampling", "ObjectSet", "load_objects", "object_batch"]
+__all__ = [
+    "ObjectBatch",
+    "ObjectSampling",
+    "ObjectSet",
+    "correction",
+    "load_objects",
+    "load_regions",
+    "object_batch",
+]
 
 _NOTHING = 0
 
