@@ -32,7 +32,7 @@ def test_a_folder_each_is_enough(
     folders: dict[str, str], method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = [f"encoder={folders['clip']}", f"proxy={folders['dino']}", "short_side=112",
-                "window=112", "stride=56", "templates=plain"]  # fmt: skip
+                "window=112", "stride=48", "templates=plain"]  # fmt: skip
     if method == "trident":
         settings += [f"sam={folders['sam']}"]
     arguments = [item for setting in settings for item in ("--set", setting)]

@@ -5,7 +5,7 @@ Every batch is a function of (seed, step) alone, as in ``pictures``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ __all__ = [
     "ObjectSampling",
     "ObjectSet",
     "correction",
+    "load_instances",
     "load_objects",
     "load_regions",
     "object_batch",
@@ -116,6 +117,24 @@ def load_regions(root: Path, split: str = "train") -> ObjectSet:
     if not photos:
         raise InputError(f"{root / split} has no photos with masks/<id>.<annotator>.png")
     return ObjectSet(root.name, photos, maps, False)
+
+
+def load_instances(
+    split: Path,
+) -> list[tuple[Path, Callable[[tuple[int, int]], list[NDArray[np.bool_]]]]]:
+    """Every photo of a split with a COCO file, and what paints its instances, (H, W) bool each."""
+
+    def painter(
+        shapes: list[list[list[float]]],
+    ) -> Callable[[tuple[int, int]], list[NDArray[np.bool_]]]:
+        return lambda size_hw: [fill_polygons(shape, size_hw) for shape in shapes]
+
+    places = {path.stem: path for path in sorted((split / "images").iterdir())}
+    return [
+        (places[name], painter(shapes))
+        for name, shapes in sorted(_instances(split).items())
+        if name in places
+    ]
 
 
 def object_batch(
