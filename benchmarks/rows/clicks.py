@@ -2,13 +2,14 @@
 
 Objects: the instances of COCO files that cover at least 0.5 % of their photo, and the one object of
 every eighth frame of folders of videos (`<video>/images`, `<video>/masks`). The click is the pole
-of inaccessibility of the object's largest part; GrabCut is seeded by a disc of 3 % of the short side.
+of inaccessibility of the object's largest part; GrabCut is seeded by a disc of 3 % of the short
+side.
 """
 
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,11 @@ _EVERY = 8  # frames
 _SAMPLES = 1000
 
 
-def arguments(parser: ArgumentParser) -> None:
-    """Add the row's own options."""
-    parser.add_argument("--masker", default="tiny", help="the masker (default: tiny)")
-
-
 def run(options: Namespace) -> dict[str, Any]:
     """Measure every set under the data folders that has objects."""
     from lexiseg.models import load_masker
 
-    masker = load_masker(getattr(options, "masker", "tiny"), device=options.device)
+    masker = load_masker("tiny", device=options.device)
     sets: dict[str, list[dict[str, float]]] = {}
     for root in options.data:
         for folder in [root, *sorted(p for p in root.iterdir() if p.is_dir())]:

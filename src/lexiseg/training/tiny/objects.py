@@ -155,7 +155,9 @@ def object_batch(
         photo, numbers = chosen.photos[i], chosen.maps[i]
         y, x, ch, cw = crop_window(photo.shape[:2], (h, w), how.short_sides, rng)
         flip = bool(rng.random() < 0.5)
-        small = cv2.resize(numbers[y : y + ch, x : x + cw], (w, h), interpolation=cv2.INTER_NEAREST)
+        small = cv2.resize(
+            numbers[y : y + ch, x : x + cw], (w, h), interpolation=cv2.INTER_NEAREST_EXACT
+        )
         upright = np.asarray(small[:, ::-1] if flip else small, np.uint8)
         things = _things(upright, chosen.parts, how, rng)
         if not things:
