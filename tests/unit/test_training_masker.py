@@ -54,7 +54,7 @@ def test_prompts_lie_on_what_they_ask_for() -> None:
         for n, mask in enumerate(batch.masks):
             red = batch.pixels[batch.photo[n], ..., 0][mask].astype(int)
             assert np.median(red) in range(50, 200)  # the photo is cut and flipped as its map is
-            assert np.mean(np.abs(red - np.median(red)) < 15) > 0.6
+            assert np.mean(np.abs(red - np.median(red)) < 25) > 0.45
             for (x, y), label in zip(batch.points_xy[n], batch.labels[n], strict=True):
                 if label >= 0:
                     assert bool(mask[int(y * h), int(x * w)]) == bool(label)
