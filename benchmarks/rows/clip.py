@@ -69,6 +69,7 @@ def run(options: Namespace) -> dict[str, Any]:
         ours.pop("bf16")
     found = {
         "bf16": native,
+        "threads": torch.get_num_threads(),
         "maps": {
             label: _maps(ours, reference, photo(size_wh), short_side)
             for label, size_wh, short_side in PHOTOS
@@ -125,7 +126,7 @@ def table(result: dict[str, Any]) -> str:
     )
     lines.append([f"{what}: peak memory of the process", f"{large['peak_mb']} MB", "", *blank])
     note = (
-        f"Medians of {ROUNDS} rounds, in which all take turns. CPU: seconds of all cores, which "
+        f"Medians of {ROUNDS} rounds, in which all take turns, threads: {result['threads']}. CPU: seconds of all cores, which "
         "other processes on the machine disturb less. Faster: than transformers; of maps of more "
         "words, their time as a part of that of few. Agreement: pixels with the same label; of "
         "words, the largest difference of a value. The papers' way was timed on "
