@@ -19,13 +19,14 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     segmenter = clip.segmenter(encoder, job["short_side"])
     view = segmenter.prepare(rgb)
     encoder.vectors = clip.centres(view.windows[0].cells, job["words"])
-    started = time.perf_counter()
+    started, work = time.perf_counter(), time.process_time()
     out = segmenter(view, clip.names(job["words"]), background=None)
     # Linux gives kilobytes, macOS bytes.
     unit = 1e6 if sys.platform == "darwin" else 1e3
     return {
         "encode_s": round(view.seconds["encode"], 2),
         "label_s": round(time.perf_counter() - started, 2),
+        "label_cpu_s": round(time.process_time() - work, 2),
         "labels": len(set(out.label_map.reshape(-1).tolist())),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
     }

@@ -10,7 +10,6 @@ from pixels to instances; both ways take turns.
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import time
 from argparse import Namespace
@@ -70,6 +69,7 @@ def run(options: Namespace) -> dict[str, Any]:
         ours.pop("bf16")
     found = {
         "bf16": native,
+        "threads": torch.get_num_threads(),
         "maps": {
             label: _maps(ours, reference, photo(size_wh), short_side)
             for label, size_wh, short_side in PHOTOS
@@ -91,38 +91,53 @@ def table(result: dict[str, Any]) -> str:
     """Return a line a measurement."""
     lines = []
     for label, one in result["maps"].items():
-        slow = one["reference_s"]
-        lines.append([f"{label}, {FEW} words: transformers, windows one by one", _s(slow), "", ""])
+        what, slow, work = f"{label}, {FEW} words", one["reference_s"], one["reference_cpu_s"]
+        lines.append([f"{what}: transformers, windows one by one", _s(slow), _s(work), "", "", ""])
         for dtype in ("fp32", "bf16") if result["bf16"] else ("fp32",):
-            few, many = one[dtype]["few_s"], one[dtype]["many_s"]
-            agree = percent(one[dtype]["agreement"], 3)
-            lines.append([f"{label}, {FEW} words: {dtype}", _s(few), f"{slow / few:.1f}x", agree])
-            lines.append([f"{label}, {MANY} words: {dtype}", _s(many), f"{many / few:.2f} of", ""])
+            ours = one[dtype]
+            few, few_work = ours["few_s"], ours["few_cpu_s"]
+            lines.append([
+                f"{what}: {dtype}", _s(few), _s(few_work), f"{slow / few:.1f}x",
+                f"{work / few_work:.1f}x", percent(ours["agreement"], 3),
+            ])  # fmt: skip
+            many, many_work = ours["many_s"], ours["many_cpu_s"]
+            lines.append([
+                f"{label}, {MANY} words: {dtype}", _s(many), _s(many_work),
+                f"{many / few:.2f} of", f"{many_work / few_work:.2f} of", "",
+            ])  # fmt: skip
     words = result["words"]
     what = f"{MANY} words, 80 templates"
-    lines.append([f"{what}: transformers, 77 tokens", _s(words["reference_s"]), "", ""])
+    slow, work = words["reference_s"], words["reference_cpu_s"]
+    lines.append([f"{what}: transformers, 77 tokens", _s(slow), _s(work), "", "", ""])
     for dtype in ("fp32", "bf16") if result["bf16"] else ("fp32",):
         one = words[dtype]
-        times = f"{words['reference_s'] / one['first_s']:.1f}x"
-        lines.append([f"{what}: {dtype}", _s(one["first_s"]), times, f"{one['difference']:.1e}"])
-        lines.append([f"{what}: {dtype}, the second time", _s(one["second_s"]), "", ""])
+        lines.append([
+            f"{what}: {dtype}", _s(one["first_s"]), _s(one["first_cpu_s"]),
+            f"{slow / one['first_s']:.1f}x", f"{work / one['first_cpu_s']:.1f}x",
+            f"{one['difference']:.1e}",
+        ])  # fmt: skip
+        lines.append([f"{what}: {dtype}, the second time", _s(one["second_s"]), "", "", "", ""])
     large = result["large"]
     what = f"{large['size_wh'][0]}x{large['size_wh'][1]}, {large['words']} words"
-    lines.append([f"{what}: encoding", _s(large["encode_s"]), "", ""])
-    lines.append([f"{what}: words to instances", _s(large["label_s"]), "", ""])
-    lines.append([f"{what}: peak memory of the process", f"{large['peak_mb']} MB", "", ""])
+    blank = ["", "", ""]
+    lines.append([f"{what}: encoding", _s(large["encode_s"]), "", *blank])
+    lines.append(
+        [f"{what}: words to instances", _s(large["label_s"]), _s(large["label_cpu_s"]), *blank]
+    )
+    lines.append([f"{what}: peak memory of the process", f"{large['peak_mb']} MB", "", *blank])
     note = (
-        f"Medians of {ROUNDS} rounds. Faster: than transformers; of maps of more words, their time "
-        "as a part of that of few. Agreement: pixels with the same label; of words, the largest "
-        f"difference of a value. The papers' way was timed on {SAMPLE} of the {MANY} words, each "
-        "of which costs it the same, and multiplied."
+        f"Medians of {ROUNDS} rounds, in which all take turns, threads: {result['threads']}. CPU: seconds of all cores, which "
+        "other processes on the machine disturb less. Faster: than transformers; of maps of more "
+        "words, their time as a part of that of few. Agreement: pixels with the same label; of "
+        "words, the largest difference of a value. The papers' way was timed on "
+        f"{SAMPLE} of the {MANY} words, each of which costs it the same, and multiplied."
     )
     if not result["bf16"]:
         note += (
             " bf16 was not measured: this machine's processor has no instructions for it (AMX, "
             "AVX-512 BF16), without which it is slower than fp32."
         )
-    return f"{markdown(['what', 'time', 'faster', 'agreement'], lines)}\n\n{note}"
+    return f"{markdown(['what', 'time', 'CPU', 'faster', 'by CPU', 'agreement'], lines)}\n\n{note}"
 
 
 def encoder(sizes: Sizes, device: str | None, dtype: str) -> Drawn:
@@ -213,30 +228,40 @@ def _maps(
         jobs[f"{dtype} few"] = lambda m=model: dense(m, FEW)  # type: ignore[misc]
         jobs[f"{dtype} many"] = lambda m=model: dense(m, MANY)  # type: ignore[misc]
     seconds, labels = _in_turns(jobs)
-    out: dict[str, Any] = {"reference_s": seconds["reference"]}
+    out: dict[str, Any] = _named("reference", seconds["reference"])
     for dtype in ours:
         agreement = float((labels[f"{dtype} few"] == labels["reference"]).mean())
         out[dtype] = {
-            "few_s": seconds[f"{dtype} few"],
-            "many_s": seconds[f"{dtype} many"],
+            **_named("few", seconds[f"{dtype} few"]),
+            **_named("many", seconds[f"{dtype} many"]),
             "agreement": agreement,
         }
     return out
 
 
+def _clock() -> NDArray[np.float64]:
+    """Seconds of the wall, and of all cores."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _named(name: str, seconds: NDArray[np.float64]) -> dict[str, Any]:
+    wall, work = seconds.round(3).tolist()
+    return {f"{name}_s": wall, f"{name}_cpu_s": work}
+
+
 def _in_turns(
     jobs: dict[str, Callable[[], Labels]],
-) -> tuple[dict[str, float], dict[str, Labels]]:
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, Labels]]:
     """Return the median seconds of each job, and what it made; the first round warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    seconds: dict[str, list[NDArray[np.float64]]] = {name: [] for name in jobs}
     made = {}
     for turn in range(ROUNDS + 1):
         for name, work in jobs.items():
-            started = time.perf_counter()
+            started = _clock()
             made[name] = work()
             if turn:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: round(statistics.median(one), 3) for name, one in seconds.items()}, made
+                seconds[name].append(_clock() - started)
+    return {name: np.median(one, axis=0) for name, one in seconds.items()}, made
 
 
 @torch.no_grad()
@@ -274,28 +299,29 @@ def _words(ours: dict[str, Drawn], reference: Any) -> dict[str, Any]:
     sample = [i * len(words) // SAMPLE for i in range(SAMPLE)]
     _papers_way(reference, "warm", templates)
 
-    def slow(part: Sequence[int]) -> tuple[float, list[Tensor]]:
-        started = time.perf_counter()
+    def slow(part: Sequence[int]) -> tuple[NDArray[np.float64], list[Tensor]]:
+        started = _clock()
         made = [_papers_way(reference, words[i], templates) for i in part]
-        return time.perf_counter() - started, made
+        return _clock() - started, made
 
     before, first_half = slow(sample[: SAMPLE // 2])
     out: dict[str, Any] = {}
     vectors = {}
     for dtype, model in ours.items():
         model.sentences(["a photo of nothing"])
-        started = time.perf_counter()
+        started = _clock()
         vectors[dtype] = model.text(words, templates).cpu()
-        first = time.perf_counter()
+        first = _clock() - started
         model.text(words, templates)
-        second = time.perf_counter() - first
-        out[dtype] = {"first_s": round(first - started, 3), "second_s": round(second, 5)}
+        out[dtype] = {
+            **_named("first", first),
+            "second_s": round(float((_clock() - started - first)[0]), 5),
+        }
     after, second_half = slow(sample[SAMPLE // 2 :])
     wanted = torch.stack(first_half + second_half)
     for dtype, made in vectors.items():
         out[dtype]["difference"] = float((made[sample] - wanted).abs().max())
-    out["reference_s"] = round((before + after) * len(words) / SAMPLE, 3)
-    return out
+    return {**out, **_named("reference", (before + after) * (len(words) / SAMPLE))}
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ NODES = 8  # Chebyshev nodes a piece
 _LEBESGUE = 2.4  # of eight nodes: how far values at nodes can push the interpolant
 WORST = 1 + _LEBESGUE**2  # the part of its largest value that any function is missed by, at most
 _SIDE = 48  # pixels of a tile, at least, as far as one axis goes
+_PIECE = 40  # pixels of a piece, at most: the smaller, the fewer words can win on it
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Tile:
 class Axis:
     """One side of ``size`` pixels.
 
-    places: (N,) the knots, in pixels, rising; the first and the last pixel are knots.
+    places: (N,) the knots, in pixels, rising; the first and the last pixel are knots, and so are
+    places in between where bends are far apart.
     """
 
     places: NDArray[np.float64]
@@ -56,6 +58,10 @@ class Axis:
             places = (at + 0.5) * size / work - 0.5
             found.append(places[(places > 0) & (places < size - 1)])
         knots = np.unique(np.concatenate(found).round(6))
+        parts = np.ceil(np.diff(knots) / _PIECE).astype(int)
+        pieces = zip(knots[:-1], knots[1:], parts, strict=True)
+        cut = [np.linspace(low, high, n, endpoint=False) for low, high, n in pieces]
+        knots = np.concatenate([*cut, knots[-1:]])
         return cls(np.arange(size, dtype=float) if 2 <= size <= len(knots) else knots, size, device)
 
     def at_knots(self, matrix: Tensor) -> Tensor:
