@@ -248,6 +248,8 @@ def test_generated_facts_are_current():
 def test_numbers_are_generated():
     # 95 % names the intervals; every other share must come from a file of results.
     for page, text in HELD.items():
+        if page.name == "results.md":
+            continue  # generated whole, which test_benchmarks holds to the result files
         rest = FENCE.sub("", GENERATED.sub("", text))
         found = set(re.findall(r"\d+(?:\.\d+)? ?%", rest)) - {"95 %"}
         assert found == set(), page.name

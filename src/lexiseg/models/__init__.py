@@ -105,8 +105,6 @@ def _load(
     module = import_module(f"{__name__}.{family}")
     build = getattr(module, f"build_{kind}", None)
     if build is None:
-        article = "an" if kind == "encoder" else "a"
-        raise OptionError(
-            f"{checkpoint.record.name!r} is not {article} {kind}; choose another checkpoint"
-        )
+        reason = "is not an encoder" if kind == "encoder" else f"is not a {kind}"
+        raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
     return build(checkpoint, pick(device, dtype))
