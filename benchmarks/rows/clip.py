@@ -126,10 +126,11 @@ def table(result: dict[str, Any]) -> str:
     )
     lines.append([f"{what}: peak memory of the process", f"{large['peak_mb']} MB", "", *blank])
     note = (
-        f"Medians of {ROUNDS} rounds, in which all take turns, threads: {result['threads']}. CPU: seconds of all cores, which "
-        "other processes on the machine disturb less. Faster: than transformers; of maps of more "
-        "words, their time as a part of that of few. Agreement: pixels with the same label; of "
-        "words, the largest difference of a value. The papers' way was timed on "
+        f"Threads: {result['threads']}. Medians of {ROUNDS} rounds, in which all take turns. CPU: "
+        "seconds of all cores, which other processes on the machine disturb less. Faster: than "
+        "transformers; of maps of more words, their time as a part of that of few. Agreement: "
+        "pixels with the same label; of words, the largest difference of a value. The papers' way "
+        "was timed on "
         f"{SAMPLE} of the {MANY} words, each of which costs it the same, and multiplied."
     )
     if not result["bf16"]:
