@@ -126,6 +126,6 @@ def test_the_drawn_weights_attend_to_something(encoder: ClipEncoder) -> None:
     block = encoder.trunk(rgb, attention=(0, 1, 2))
     logits = [block.q @ block.k.mT, block.q @ block.q.mT, block.k @ block.k.mT]
     maps = [(one * block.q.shape[-1] ** -0.5).softmax(-1) for one in logits]
-    for weights in [*block.attention.values(), *maps]:
-        entropy = -(weights * weights.clamp_min(1e-12).log()).sum(-1).mean()
-        assert float(entropy) < 0.8 * np.log(weights.shape[-1])
+    for rows in [*block.attention.values(), *maps]:
+        entropy = -(rows * rows.clamp_min(1e-12).log()).sum(-1).mean()
+        assert float(entropy) < 0.8 * np.log(rows.shape[-1])
