@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import Any
 
 from benchmarks.drawn import B16, Sizes
+from benchmarks.machine import peak_mb
 from benchmarks.rows import clip
 
 
@@ -21,14 +21,12 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     encoder.vectors = clip.centres(view.windows[0].cells, job["words"])
     started, work = time.perf_counter(), time.process_time()
     out = segmenter(view, clip.names(job["words"]), background=None)
-    # Linux gives kilobytes, macOS bytes.
-    unit = 1e6 if sys.platform == "darwin" else 1e3
     return {
         "encode_s": round(view.seconds["encode"], 2),
         "label_s": round(time.perf_counter() - started, 2),
         "label_cpu_s": round(time.process_time() - work, 2),
         "labels": len(set(out.label_map.reshape(-1).tolist())),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
+        "peak_mb": peak_mb(),
     }
 
 
