@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +25,8 @@ from lexiseg.stages.regions import Regions
 
 __all__ = ["Votes", "Weights", "guide_of", "left_over", "relabel", "weighed"]
 
-_LEAST = 1e-4  # a probability that the map does not tell from 0
+_LEAST = 1e-3  # a word's probability; a smaller one says no more
+_NOTHING = 1e-2  # the same of nothing, which is never that unlikely
 _TOUCHED = 0.05  # of a mask's probability: where it has a say
 _SURE = 20.0  # nats: what a user asked for
 _BEST_QUALITY = 0.98
@@ -45,14 +47,19 @@ class Votes:
     """What the map says of masks, added up over all candidates as they come, kept or not.
 
     Words that the map gives no place to have no say. chances: (K', h, w), theirs, in the order of
-    ``words`` (K',), then what no word has if ``rest``.
+    ``words`` (K',), then what no word has if ``rest``. background: the word that is none.
     """
 
-    def __init__(self, seen: Evidence, words: NDArray[np.integer], *, rest: bool) -> None:
+    def __init__(
+        self, seen: Evidence, words: NDArray[np.integer], *, rest: bool, background: int | None
+    ) -> None:
         self.words = torch.from_numpy(words.astype(np.int64)).to(seen.chances.device)
         parts = [seen.chances[self.words]]
         if rest:
             parts.append((1 - seen.chances.sum(0, keepdim=True)).clamp_min(0) * seen.inside)
+        least = [_NOTHING if word == background else _LEAST for word in words.tolist()]
+        least += [_NOTHING] * rest
+        self.least = torch.tensor(least, device=seen.chances.device)[:, None, None]
         self.seen = seen
         self.chances = torch.cat(parts)
         self._sums = torch.zeros_like(self.chances)
@@ -60,12 +67,12 @@ class Votes:
         self.cover = torch.zeros_like(self.chances[0])
 
     def add(self, raw: RawMasks) -> None:
-        """Count M masks: each place of one gets its mean of the map, the more the purer it is."""
+        """Count M masks: each place of one gets its mean of the map, the more the better it is."""
         if not len(raw):
             return
         flat = (raw.logits.float().sigmoid() * self.seen.inside).flatten(1)
         means = flat @ self.chances.flatten(1).T / flat.sum(1).clamp_min(1)[:, None]
-        weight = means.amax(1) ** 2
+        weight = means.amax(1) ** 2 * raw.quality.float()
         self._sums += ((means * weight[:, None]).T @ flat).view_as(self._sums)
         self._weight += (weight @ flat).view_as(self._weight)
         self.cover = torch.maximum(self.cover, flat.amax(0).view_as(self.cover))
@@ -87,7 +94,7 @@ def weighed(
     left_over: (h, w) int64, the word whose region a mask has answered for, -1 for none.
     """
     alike = weights.pooling * votes.cover
-    own, pooled = votes.chances.clamp_min(_LEAST).log(), votes.pooled.clamp_min(_LEAST / 10).log()
+    own, pooled = (v.clamp_min(votes.least).log() for v in (votes.chances, votes.pooled))
     out = own + alike * (pooled - own)
     quality = answers.raw.quality.float().clamp(0, _BEST_QUALITY)
     forced = torch.from_numpy(answers.forced).to(quality.device)
@@ -123,8 +130,8 @@ def relabel(
     )  # cells of padding say nothing
     found = label_map(chances[:, :height, :width], guide).owner
     names = words.astype(labels.dtype)
-    near = touched[:height, :width].cpu().numpy().astype(np.uint8)
-    near = np.asarray(cv2.dilate(near, np.ones((3, 3), np.uint8))) > 0
+    spots = touched[:height, :width].cpu().numpy().astype(np.uint8)
+    near = np.asarray(cv2.dilate(spots, np.ones((3, 3), np.uint8))) > 0
     rows, columns = (
         np.minimum(((np.arange(pixels) + 0.5) * work / pixels / guide.cell).astype(np.intp), cells)
         for pixels, work, cells in zip(
@@ -140,7 +147,14 @@ def relabel(
 def guide_of(
     rgb: NDArray[np.uint8], frame: Frame, grid_hw: tuple[int, int], radius: int, epsilon: float
 ) -> Guide:
-    """The guide for maps on a mask model's grid."""
+    """The guide for maps on a mask model's grid; cells no larger than a pixel need none."""
+    part = [
+        pixels / cells * padded / given
+        for pixels, cells, padded, given in zip(
+            frame.size_hw, grid_hw, frame.padded_hw, frame.input_hw, strict=True
+        )
+    ]
+    radius = radius if max(part) > 1 else 0
     cell = frame.padded_hw[0] // grid_hw[0]
     exact = all(p == cell * g for p, g in zip(frame.padded_hw, grid_hw, strict=True))
     if exact:
@@ -155,8 +169,13 @@ def guide_of(
 def left_over(
     seen: Evidence, regions: Regions, covered: NDArray[np.bool_], dropped: Collection[int] = ()
 ) -> Tensor:
-    """The word of each place whose region is covered, (R,), or dropped; -1 elsewhere, (h, w)."""
+    """The word of each place whose region is covered, (R,), or dropped; -1 elsewhere, (h, w).
+
+    The places next to a region that are in none count as its own.
+    """
     lost = covered.copy()
     lost[list(dropped)] = True
     words = torch.from_numpy(np.append(np.where(lost, regions.word, -1), -1))
-    return words.to(seen.region.device)[seen.region]
+    found = words.to(seen.region.device)[seen.region]
+    fringe = F.max_pool2d(found[None].float(), 3, 1, 1)[0].long()
+    return torch.where(seen.region < 0, fringe, found)

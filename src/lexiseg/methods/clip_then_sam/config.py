@@ -58,7 +58,7 @@ class Config:
     min_agreement: float = 0.5
     coverage: float = 0.5
     pooling: float = 0.3
-    trust: float = 1.0
+    trust: float = 2.0
     refine_radius: int = 2
     refine_epsilon: float = 1e-4
     min_share: float = 0.0

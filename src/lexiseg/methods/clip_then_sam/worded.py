@@ -79,7 +79,8 @@ def answer_words(
 
     def hear(seen: Evidence, raw: RawMasks) -> None:
         nonlocal votes
-        votes = votes or Votes(seen, rivals, rest=rest)
+        ground = vocabulary.background_index
+        votes = votes or Votes(seen, rivals, rest=rest, background=ground)
         votes.add(raw)
 
     answers = ask(
