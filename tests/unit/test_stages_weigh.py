@@ -97,7 +97,7 @@ def test_masks_speak_inside_and_against_what_they_left(seen: Evidence) -> None:
                 said = []
                 for n in range(3):
                     if answers.word[n] == word:
-                        nats = -1.5 * math.log2(1 - min(float(raw.quality[n + 1]), 0.98))
+                        nats = 1.5 * math.log2(1 - min(float(raw.quality[n + 1]), 0.98)) ** 2
                         nats = 20.0 if n == 2 else nats
                         said.append(nats * math.tanh(float(raw.logits[n + 1, y, x]) / 2))
                 if max(said) > 0 or lost[y, x] == word:

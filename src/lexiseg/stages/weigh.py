@@ -36,7 +36,8 @@ _ROWS = 256  # of the picture, written at once
 @dataclass(frozen=True)
 class Weights:
     """pooling: the part of the evidence that places share with the masks that they lie in, [0, 1].
-    trust: nats for which a mask of quality 0.5 speaks; of quality q, -log2(1 - q) times as many.
+    trust: nats for which a mask of quality 0.5 speaks; of quality q, log2(1 - q)**2 times as many:
+        poor masks whisper, sure ones decide.
     """
 
     pooling: float
@@ -98,7 +99,7 @@ def weighed(
     out = own + alike * (pooled - own)
     quality = answers.raw.quality.float().clamp(0, _BEST_QUALITY)
     forced = torch.from_numpy(answers.forced).to(quality.device)
-    nats = torch.where(forced, _SURE, -weights.trust * torch.log2(1 - quality))
+    nats = torch.where(forced, _SURE, weights.trust * torch.log2(1 - quality).square())
     speaks = nats[:, None, None] * torch.tanh(answers.raw.logits.float() / 2)
     said = torch.from_numpy(answers.word).to(quality.device)
     for row, word in enumerate(votes.words.tolist()):

@@ -55,11 +55,11 @@ class Config:
     point: str = "pole"
     iou_threshold: float = 0.8
     min_quality: float = 0.0
-    min_agreement: float = 0.5
+    min_agreement: float = 0.7
     coverage: float = 0.5
     pooling: float = 0.3
     trust: float = 2.0
-    refine_radius: int = 2
+    refine_radius: int = 3
     refine_epsilon: float = 1e-4
     min_share: float = 0.0
 
