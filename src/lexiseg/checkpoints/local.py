@@ -13,6 +13,7 @@ from lexiseg.checkpoints.folders import describe_folder
 from lexiseg.checkpoints.manifest import MANIFEST, read_manifest
 from lexiseg.checkpoints.places import Checkpoint, folder_of, pinned, verify_all
 from lexiseg.checkpoints.records import Record
+from lexiseg.checkpoints.single import describe_file
 from lexiseg.errors import CheckpointError, WeightsMissing
 
 __all__ = ["is_path", "open_local"]
@@ -47,6 +48,9 @@ def open_local(path: Path) -> Checkpoint:
     described = describe_folder(path) if path.is_dir() else None
     if described is not None:
         return Checkpoint.at(described, path)
+    single = describe_file(path)
+    if single is not None:
+        return Checkpoint(single, {path.name: path})
     raise CheckpointError(
         f"{path} is not known weights: it has no {MANIFEST}, no configuration of transformers or "
         f"OpenCLIP beside its weights, and its files are those of no checkpoint in `lexiseg "

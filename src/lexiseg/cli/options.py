@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lexiseg.cli.fields import overrides
@@ -52,7 +53,8 @@ def load_segmenter(args: argparse.Namespace, **fields: Any) -> Any:
     if args.masker_checkpoint is not None:
         if args.masker is not None:
             raise OptionError("--masker and --masker-checkpoint both name a mask model; give one")
-        given["masker"] = args.masker_checkpoint
+        # A name without a folder is a file here too, never a name of the table.
+        given["masker"] = str(Path(args.masker_checkpoint).expanduser().absolute())
     if args.method is None and "masker" in given:
         args.method = WITH_MASKS
     method = {} if args.method is None else {"name": args.method}

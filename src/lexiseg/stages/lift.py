@@ -6,15 +6,32 @@ A mask touches few rows and columns of the picture, so each crop is two small pr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import Frame, RawMasks
 from lexiseg.stages.resample import bilinear_matrix
 
-__all__ = ["axes", "lift"]
+__all__ = ["Lifted", "axes", "lift", "lift_one"]
+
+_BAND = 1 << 22  # pixels whose values are held at once
+
+
+@dataclass(frozen=True, eq=False)
+class Lifted:
+    """A mask at the picture's size. corner_xy: of its crop, which may be looser than the mask.
+
+    counts: how many pixels of the picture pass each of the further thresholds.
+    """
+
+    corner_xy: tuple[int, int]
+    crop: NDArray[np.bool_]
+    counts: tuple[int, ...]
 
 
 def axes(grid_hw: tuple[int, int], frame: Frame) -> tuple[Tensor, Tensor]:
@@ -33,17 +50,38 @@ def axes(grid_hw: tuple[int, int], frame: Frame) -> tuple[Tensor, Tensor]:
 
 def lift(raw: RawMasks, threshold: float = 0.0) -> Masks:
     """Return the masks at the picture's size: where the enlarged logits pass ``threshold``."""
-    vertical, level = (m.to(raw.logits.device) for m in axes(raw.logits.shape[1:], raw.frame))  # type: ignore[arg-type]
-    corners, crops = [], []
-    for logits in raw.logits.float():
-        inside = logits > threshold
-        rows = _reached(vertical, inside.any(1))
-        columns = _reached(level, inside.any(0))
-        ys, xs = _used(vertical[rows]), _used(level[columns])
-        values = vertical[rows, ys] @ logits[ys, xs] @ level[columns, xs].T
-        corners.append((columns.start, rows.start))
+    device = raw.logits.device
+    vertical, level = (m.to(device) for m in axes(raw.logits.shape[1:], raw.frame))  # type: ignore[arg-type]
+    found = [lift_one(logits, vertical, level, threshold) for logits in raw.logits.float()]
+    corners = np.array([one.corner_xy for one in found], np.int64).reshape(-1, 2)
+    return Masks.from_crops(raw.frame.size_hw, corners, [one.crop for one in found])
+
+
+def lift_one(
+    logits: Tensor,
+    vertical: Tensor,
+    level: Tensor,
+    threshold: float = 0.0,
+    counted: tuple[float, ...] = (),
+) -> Lifted:
+    """Lift one mask, (h, w) float32, with the matrices of ``axes``.
+
+    counted: further thresholds; of each, how many pixels of the picture pass it.
+    """
+    inside = logits > min((threshold, *counted))
+    rows, columns = _reached(vertical, inside.any(1)), _reached(level, inside.any(0))
+    ys, xs = _used(vertical[rows]), _used(level[columns])
+    across = logits[ys, xs] @ level[columns, xs].T
+    width = columns.stop - columns.start
+    step = max(1, _BAND // max(1, width))
+    crops, counts = [], torch.zeros(len(counted), dtype=torch.int64, device=logits.device)
+    for start in range(rows.start, rows.stop, step):
+        values = vertical[start : min(start + step, rows.stop), ys] @ across
         crops.append((values > threshold).cpu().numpy())
-    return Masks.from_crops(raw.frame.size_hw, np.array(corners, np.int64).reshape(-1, 2), crops)
+        for i, other in enumerate(counted):
+            counts[i] += (values > other).sum()
+    crop = np.concatenate(crops) if crops else np.zeros((0, width), np.bool_)
+    return Lifted((columns.start, rows.start), crop, tuple(counts.tolist()))
 
 
 def _reached(matrix: Tensor, cells: Tensor) -> slice:
