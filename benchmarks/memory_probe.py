@@ -29,7 +29,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     done = time.perf_counter()
     return {
         "masks": len(out),
-        "masks_mb": round(out.masks.nbytes / 1e6, 1),
+        "masks_mb": round(sum(bits.nbytes for bits in out.masks.packed) / 1e6, 1),
         "encode_s": round(encoded - started, 2),
         "masks_s": round(done - encoded, 2),
         "peak_mb": peak_mb(),
