@@ -110,6 +110,8 @@ class Record:
         bundled, local, or at the addresses of the files. A repository without a commit is taken
         as it is when it is pulled for the first time, and stays at that commit on this machine.
     gated: whether the hub asks its users to accept terms first.
+    extract_layers: of a CLIPSeg: the blocks of CLIP, counted from 0, that its decoder reads, where
+        its configuration does not say it.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Record:
     revision: str = ""
     gated: bool = False
     notes: str = ""
+    extract_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check(
@@ -163,7 +166,10 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values; `from_json` takes them back."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.extract_layers:
+            del values["extract_layers"]
+        return values
 
     @classmethod
     def from_json(cls, values: object) -> Record:
@@ -172,6 +178,14 @@ class Record:
         files = given.get("files")
         _check(isinstance(files, list | tuple), "files", files, "a list")
         given["files"] = tuple(_build(WeightFile, "file", file) for file in given["files"])
+        layers = given.get("extract_layers", ())
+        _check(
+            isinstance(layers, list | tuple) and all(isinstance(i, int) for i in layers),
+            "extract_layers",
+            layers,
+            "a list of whole numbers",
+        )
+        given["extract_layers"] = tuple(layers)
         shape = dict(_mapping("preprocessing", given.get("preprocessing")))
         for field in ("mean", "std"):
             if isinstance(shape.get(field), list):

@@ -15,7 +15,7 @@ from lexiseg.checkpoints import known
 from lexiseg.checkpoints._hub import ask_about, fetch
 from lexiseg.checkpoints._lock import alone_in
 from lexiseg.checkpoints._verify import sha256_of, verify, verify_once
-from lexiseg.checkpoints.folders import describe_folder
+from lexiseg.checkpoints.folders import describe_decoder, describe_folder
 from lexiseg.checkpoints.manifest import (
     MANIFEST,
     describe_files,
@@ -248,9 +248,9 @@ def _local(path: Path) -> Checkpoint:
             located = _recognise(known.get(name), path, digest)
         if located is not None:
             return located
-    described = describe_folder(path) if path.is_dir() else None
+    described = describe_folder(path) if path.is_dir() else describe_decoder(path)
     if described is not None:
-        return _found(described, path)
+        return _found(described, path if path.is_dir() else path.parent)
     raise CheckpointError(
         f"{path} is not known weights: it has no {MANIFEST}, no configuration of transformers or "
         f"OpenCLIP beside its weights, and its files are those of no checkpoint in `lexiseg "

@@ -8,7 +8,7 @@ digests. Their first pull keeps what the server says of them and what came (``Re
 
 from __future__ import annotations
 
-from lexiseg.checkpoints.folders import CLIP_PIXELS
+from lexiseg.checkpoints.folders import CLIP_PIXELS, IMAGENET_PIXELS
 from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
 
 __all__ = ["HUB"]
@@ -119,4 +119,25 @@ def _metaclip() -> list[Record]:
     ]
 
 
-HUB: dict[str, Record] = {record.name: record for record in [*_openai(), *_laion(), *_metaclip()]}
+def _clipseg() -> list[Record]:
+    return [
+        Record(
+            name=name,
+            family="clipseg",
+            files=(WeightFile.unseen("model.safetensors"), WeightFile.unseen("config.json")),
+            licence="Apache-2.0 by the hub's card; the authors' MIT excludes weights",
+            licence_url=f"https://huggingface.co/CIDAS/{name}",
+            preprocessing=IMAGENET_PIXELS,
+            activation="quick-gelu",
+            embed_dim=512,
+            stride=16,
+            repo=f"CIDAS/{name}",
+            notes="CLIP ViT-B/16 and a decoder; the blocks that it reads stand in config.json",
+        )
+        for name in ("clipseg-rd16", "clipseg-rd64", "clipseg-rd64-refined")
+    ]
+
+
+HUB: dict[str, Record] = {
+    record.name: record for record in [*_openai(), *_laion(), *_metaclip(), *_clipseg()]
+}

@@ -5,14 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import cast
+from typing import Any, cast
 
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Encoder, Masker
+from lexiseg.protocols import Encoder, Masker, PromptedModel
 
-__all__ = ["load_encoder", "load_masker"]
+__all__ = ["load_encoder", "load_masker", "load_prompted"]
+
+
+_KINDS = {
+    "encoder": "encoder",
+    "masker": "masker",
+    "prompted": "model that draws maps for prompts",
+}
 
 
 def load_encoder(
@@ -43,6 +50,26 @@ def load_masker(
     return cast(Masker, _load("masker", name, device, dtype, pull, offline))
 
 
+def load_prompted(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> PromptedModel:
+    """Return the model that draws maps for prompts; raises as ``load_encoder`` does.
+
+    The CLIP under a decoder that comes without one is loaded by the name in its configuration.
+    """
+
+    def backbone(encoder: str) -> object:
+        return load_encoder(encoder, device=device, dtype=dtype, pull=pull, offline=offline)
+
+    made = _load("prompted", name, device, dtype, pull, offline, backbone)
+    return cast(PromptedModel, made)
+
+
 def _load(
     kind: str,
     name: str | Path,
@@ -50,6 +77,7 @@ def _load(
     dtype: str | None,
     pull: bool,
     offline: bool | None,
+    *more: Any,
 ) -> object:
     checkpoint = resolve(name, pull=pull, offline=offline)
     family = checkpoint.record.family
@@ -61,5 +89,7 @@ def _load(
     module = import_module(f"{__name__}.{family}")
     build = getattr(module, f"build_{kind}", None)
     if build is None:
-        raise OptionError(f"{checkpoint.record.name!r} is no {kind}; choose another checkpoint")
-    return build(checkpoint, pick(device, dtype))
+        raise OptionError(
+            f"{checkpoint.record.name!r} is no {_KINDS[kind]}; choose another checkpoint"
+        )
+    return build(checkpoint, pick(device, dtype), *more)
