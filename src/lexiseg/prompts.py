@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lexiseg._templates import EIGHTY, SEVEN
 from lexiseg.errors import PromptError
 
-__all__ = ["DEFAULT_BACKGROUND", "TEMPLATES", "Clicks", "Query", "Vocabulary", "Word"]
+__all__ = [
+    "DEFAULT_BACKGROUND", "TEMPLATES", "Clicks", "Example", "Like", "Query", "Vocabulary", "Word",
+]  # fmt: skip
 
 # What is nearly always around the thing that is asked for. A list of one's own replaces it.
 DEFAULT_BACKGROUND = (
@@ -30,12 +37,108 @@ _LONGEST = 200
 _BACKGROUND = "background"
 
 
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A picture that shows what is meant: all of it, a box of it, or what a mask marks.
+
+    image: a path, a PIL image, an (H, W, 3) uint8 RGB array. box_xywh: left, top, width, height in
+    pixels of the upright picture. mask: (H, W), true where the thing is.
+    """
+
+    image: Any
+    box_xywh: tuple[float, float, float, float] | None = None
+    mask: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if self.box_xywh is not None and self.mask is not None:
+            raise PromptError("an example has a box and a mask; give one of the two")
+
+    def inside(self, size_hw: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """Return what is meant of a picture of this size, (H, W) bool; None: all of it."""
+        if self.mask is not None:
+            mask = np.asarray(self.mask)
+            if mask.shape != size_hw:
+                raise PromptError(
+                    f"the example's mask is {mask.shape} and its picture {size_hw} (height, "
+                    "width); give a mask of the picture's size"
+                )
+            return mask.astype(np.bool_)
+        if self.box_xywh is None:
+            return None
+        x, y, width, height = (int(v) for v in self.box_xywh)
+        if not (width > 0 and height > 0 and x >= 0 and y >= 0) or (
+            x + width > size_hw[1] or y + height > size_hw[0]
+        ):
+            raise PromptError(
+                f"the example's box x,y,w,h {x},{y},{width},{height} does not lie in its picture, "
+                f"{size_hw[1]} pixels wide and {size_hw[0]} high, or is empty"
+            )
+        mask = np.zeros(size_hw, np.bool_)
+        mask[y : y + height, x : x + width] = True
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class Like:
+    """A prompt: things that look like the examples, or like examples and words together.
+
+    name: in results; None takes the words', else the file's. words: "sofa|couch". weight: of the
+    words in the mix, in [0, 1]; None: what the method takes.
+    """
+
+    examples: tuple[Example, ...]
+    name: str | None = None
+    words: str | None = None
+    weight: float | None = None
+
+    @classmethod
+    def of(
+        cls, *images: Any, box: Sequence[float] | None = None, mask: Any = None,
+        name: str | None = None, words: str | None = None, weight: float | None = None,
+    ) -> Like:  # fmt: skip
+        """Return the prompt of pictures; ``box`` (x, y, w, h) or ``mask`` go with a single one."""
+        if (box is not None or mask is not None) and len(images) != 1:
+            raise PromptError("a box or a mask goes with one picture; use Example for several")
+        made = tuple(
+            image if isinstance(image, Example) else Example(image, _box(box), mask)
+            for image in images
+        )
+        return cls(made, name, words, weight)
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise PromptError("a prompt of examples has no picture; give at least one")
+        if self.weight is not None and not 0 <= self.weight <= 1:
+            raise PromptError(f"the words' weight is {self.weight}; give 0 to 1")
+
+    @property
+    def title(self) -> str:
+        """The name in results."""
+        if self.name or self.words:
+            return self.name or _word(str(self.words), str(self.words)).name
+        image = self.examples[0].image
+        return f"like {Path(image).name}" if isinstance(image, str | Path) else "like this"
+
+
+def _box(given: Sequence[float] | None) -> tuple[float, float, float, float] | None:
+    if given is None:
+        return None
+    x, y, width, height = _numbers(given, 4, "box")
+    return x, y, width, height
+
+
 @dataclass(frozen=True)
 class Word:
-    """One word of a vocabulary: the name in results, and every phrase that stands for it."""
+    """One word of a vocabulary: the name in results, and every phrase that stands for it.
+
+    examples: pictures that stand for it too; a word may be examples alone, without a phrase.
+    weight: of the phrases where there are both, None: what the method takes.
+    """
 
     name: str
     synonyms: tuple[str, ...]
+    examples: tuple[Example, ...] = ()
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,14 +166,15 @@ class Vocabulary:
     @classmethod
     def parse(
         cls,
-        words: str | Sequence[str],
+        words: str | Like | Sequence[str | Like],
         *,
         background: str | Sequence[str] | None = "default",
         default_background: Sequence[str] = DEFAULT_BACKGROUND,
     ) -> Vocabulary:
         """Read what a user wrote.
 
-        words: a list, or one text with ";" between words. ``"sofa|couch"`` is one word with a
+        words: a list of texts and ``Like`` prompts, or one text with ";" between words.
+        ``"sofa|couch"`` is one word with a
         synonym, named by its first phrase; ``"person -helmet"`` excludes helmets.
         background: "default" (``default_background``), words of one's own, or None for none.
         Raises PromptError for no word, an empty or absurd one, one that is given twice, and a
@@ -78,7 +182,12 @@ class Vocabulary:
         """
         asked: list[Word] = []
         excluded: dict[str, Word] = {}  # two words may exclude the same
-        for entry in _listed(words, "words"):
+        for entry in _prompts(words):
+            if isinstance(entry, Like):
+                phrases = () if entry.words is None else _word(entry.words, entry.words).synonyms
+                name = " ".join(entry.title.split())
+                asked.append(Word(_word(name, name).name, phrases, entry.examples, entry.weight))
+                continue
             wanted, *unwanted = re.split(r"(?:^|\s+)-(?=\S)", entry.strip())
             if wanted.strip() or not unwanted:
                 asked.append(_word(wanted, entry))
@@ -210,6 +319,17 @@ def _numbers(given: Sequence[float], count: int, what: str) -> tuple[float, ...]
     return out
 
 
+def _prompts(words: str | Like | Sequence[str | Like]) -> list[str | Like]:
+    """A user's list; of a list with pictures in it, the texts are checked by themselves."""
+    if isinstance(words, Like):
+        return [words]
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        return [*_listed(words, "words")]
+    given = list(words)
+    texts = iter(_listed([w for w in given if not isinstance(w, Like)], "words"))
+    return [w if isinstance(w, Like) else next(texts) for w in given]
+
+
 def _listed(words: str | Sequence[str], what: str) -> list[str]:
     """A user's list, or one text with ";" between words; a ";" behind the last is no word."""
     if isinstance(words, str):
@@ -242,7 +362,7 @@ def _refuse_repeats(words: Sequence[Word]) -> None:
     """A phrase of two words would score for both alike: which one wins would be chance."""
     owner: dict[str, Word] = {}
     for word in words:
-        for phrase in word.synonyms:
+        for phrase in dict.fromkeys([word.name, *word.synonyms]):
             other = owner.setdefault(phrase.casefold(), word)
             if other is word:
                 continue

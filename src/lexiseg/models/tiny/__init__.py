@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.protocols import Encoder
+from lexiseg.errors import OptionError
+from lexiseg.protocols import Encoder, PromptedModel
 
-__all__ = ["build_encoder"]
+__all__ = ["HEAD", "build_encoder", "build_prompted"]
+
+HEAD = "film.safetensors"
 
 
 def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
@@ -14,3 +19,18 @@ def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
     from lexiseg.models.tiny.encoder import from_checkpoint
 
     return from_checkpoint(checkpoint, compute)
+
+
+def build_prompted(
+    checkpoint: Checkpoint, compute: Compute, backbone: Callable[[str], object]
+) -> PromptedModel:
+    """Build the encoder with its head for prompts. Raises OptionError where it has none."""
+    from lexiseg.models.tiny.encoder import from_checkpoint
+    from lexiseg.models.tiny.prompted import TinyPrompted, load_head
+
+    if HEAD not in checkpoint.paths:
+        raise OptionError(
+            f"{checkpoint.record.name!r} has no head for prompts ({HEAD}); train one by "
+            "`lexiseg train clipseg --backbone`, or choose another checkpoint"
+        )
+    return TinyPrompted(from_checkpoint(checkpoint, compute), load_head(checkpoint[HEAD]))
