@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.conftest import ColourPrompted
 from tests.flood import FloodMasker
 
 import lexiseg
@@ -57,6 +58,8 @@ def case(
     monkeypatch.setattr("lexiseg.models.load_masker", lambda *_, **__: FloodMasker())
     if encoder == "colours":
         monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
+        prompted = ColourPrompted(colours)
+        monkeypatch.setattr("lexiseg.models.load_prompted", lambda *_, **__: prompted)
         return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
     try:
         here = checkpoints.is_here(checkpoints.get(encoder))

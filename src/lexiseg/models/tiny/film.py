@@ -30,7 +30,7 @@ class FilmConfig:
 
 
 class FilmHead(nn.Module):
-    """Decoded places (B, h, w, F), cosines (B, P, h, w), prompts (B, P, C) -> logits (B, P, h, w)."""
+    """Decoded (B, h, w, F), cosines (B, P, h, w), prompts (B, P, C) -> logits (B, P, h, w)."""
 
     def __init__(self, config: FilmConfig | None = None) -> None:
         super().__init__()
