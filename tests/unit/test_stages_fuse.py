@@ -39,9 +39,7 @@ def test_attention_against_loops() -> None:
                     if j != i
                 ]
                 weights.append(math.exp(float(logits[i, y, x]) + 10 * sum(cosines) / 3))
-            wanted = sum(
-                w * float(logits[i, y, x]) for i, w in enumerate(weights)
-            ) / sum(weights)
+            wanted = sum(w * float(logits[i, y, x]) for i, w in enumerate(weights)) / sum(weights)
             assert float(got[y, x]) == pytest.approx(wanted, abs=1e-4)
 
 
