@@ -46,6 +46,21 @@ def commit() -> dict[str, Any]:
     return {"id": head, "changed": bool(output(["git", "status", "--porcelain", "--", "src"]))}
 
 
+def peak_mb() -> int:
+    """Return the most memory that this process ever held, in megabytes of 10^6 bytes.
+
+    What `resource` says of a child on Linux is at least what its parent held when it began.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return round(int(lines["VmHWM"].split()[0]) * 1024 / 1e6)
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024  # macOS gives bytes
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
 def output(command: Sequence[str]) -> str:
     """Run a command in the project's folder; return what it prints.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import time
 from typing import Any
+
+from benchmarks.machine import peak_mb
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
@@ -25,13 +26,11 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
         segmenter(rgb, job["words"])
         warm.append(time.perf_counter() - started)
-    # Linux gives kilobytes, macOS bytes.
-    unit = 1e6 if sys.platform == "darwin" else 1e3
     return {
         "first_s": round(first, 3),
         "warm_s": round(statistics.median(warm), 4),
         "runs": job["runs"],
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
+        "peak_mb": peak_mb(),
     }
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from docs.make import curve, facts, runs
 from docs.make.commands import COMMANDS
 
+import lexiseg
+
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"(<!-- made: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -18,8 +20,8 @@ Maker = Callable[[], str]
 # Text that follows from the code and the files of the model.
 FACTS: Mapping[str, Maker] = {
     "methods": facts.methods,
-    "fields-dense": partial(facts.fields, "dense"),
-    "presets-dense": partial(facts.presets, "dense"),
+    **{f"fields-{one.name}": partial(facts.fields, one.name) for one in lexiseg.methods()},
+    **{f"presets-{one.name}": partial(facts.presets, one.name) for one in lexiseg.methods()},
     "background": facts.background,
     "errors": facts.error_classes,
     "public": facts.public,

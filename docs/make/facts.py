@@ -149,6 +149,8 @@ def _header(path: Path) -> dict[str, dict[str, list[int]]]:
 def _part(file: str, name: str) -> str:
     if file == "text":
         return "text tower"
+    if file == "masker":
+        return "masker"
     head = name.partition(".")[0]
     return {"backbone": "backbone (MobileNetV2)", "context": "context (two transformer layers)",
             "words": "projection of words"}.get(head, "decoder")  # fmt: skip

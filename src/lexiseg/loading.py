@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from types import ModuleType
 from typing import Any
 
@@ -16,12 +16,16 @@ _DEFAULT = "dense"
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """One method: its name, a line about it, its presets, and the defaults of its Config."""
+    """One method: its name, a line about it, its presets, and the defaults of its Config.
+
+    data_sets: preset -> the data sets for which it has settings of their own: "sclip@voc21".
+    """
 
     name: str
     summary: str
     presets: tuple[str, ...]
     defaults: dict[str, Any]
+    data_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def methods() -> tuple[MethodInfo, ...]:
@@ -34,7 +38,8 @@ def _info(name: str, module: ModuleType) -> MethodInfo:
         f.name: f.default_factory() if f.default_factory is not MISSING else f.default
         for f in fields(module.Config)
     }
-    return MethodInfo(name, module.SUMMARY, tuple(module.PRESETS), defaults)
+    sets = {preset: tuple(of) for preset, of in getattr(module, "DATA_SETS", {}).items()}
+    return MethodInfo(name, module.SUMMARY, tuple(module.PRESETS), defaults, sets)
 
 
 def _split(name: str) -> tuple[str, dict[str, Any]]:
@@ -54,6 +59,20 @@ def config_class(name: str = _DEFAULT) -> type:
     return found
 
 
+def _preset(method: str, preset: str) -> dict[str, Any]:
+    """The fields that "sclip" or "sclip@voc21" sets."""
+    module = _registry().get(method)
+    name, at, data_set = preset.partition("@")
+    if name not in module.PRESETS:
+        raise UnknownName.among(f"preset of {method}", name, module.PRESETS)
+    if not at:
+        return dict(module.PRESETS[name])
+    sets = getattr(module, "DATA_SETS", {}).get(name, {})
+    if data_set not in sets:
+        raise UnknownName.among(f"data set of the preset {name!r}", data_set, sets)
+    return {**module.PRESETS[name], **sets[data_set]}
+
+
 def load(
     name: str = _DEFAULT,
     *,
@@ -68,7 +87,8 @@ def load(
 
     name: a method ("dense"), or an encoder's checkpoint ("tiny") as a shorthand for
         ``load("dense", encoder="tiny")``.
-    preset: settings that belong together; see ``methods()``.
+    preset: settings that belong together; see ``methods()``. Those of a paper may have others for
+        each data set: "sclip@voc21".
     device, dtype: where and in what format to compute; None chooses the best that is there.
     pull: download weights that are missing. Without it nothing is ever downloaded.
     overrides: fields of the method's Config.
@@ -86,9 +106,7 @@ def load(
                 f"load({name!r}) means {key} {fixed[key]!r}, but {key} {overrides[key]!r} is given "
                 f"too; write load({method!r}, {key}={overrides[key]!r})"
             )
-    if preset is not None and preset not in module.PRESETS:
-        raise UnknownName.among(f"preset of {method}", preset, module.PRESETS)
-    chosen = module.PRESETS[preset] if preset is not None else {}
+    chosen = {} if preset is None else _preset(method, preset)
     try:
         config = replace(module.Config(), **{**chosen, **fixed, **overrides})
     except TypeError as error:

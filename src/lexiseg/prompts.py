@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lexiseg import _vocabularies
+from lexiseg._examples import Example, Like
 from lexiseg._templates import EIGHTY, SEVEN
 from lexiseg.errors import PromptError
 
@@ -35,96 +32,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 
 _LONGEST = 200
 _BACKGROUND = "background"
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A picture that shows what is meant: all of it, a box of it, or what a mask marks.
-
-    image: a path, a PIL image, an (H, W, 3) uint8 RGB array. box_xywh: left, top, width, height in
-    pixels of the upright picture. mask: (H, W), true where the thing is.
-    """
-
-    image: Any
-    box_xywh: tuple[float, float, float, float] | None = None
-    mask: NDArray[np.bool_] | None = None
-
-    def __post_init__(self) -> None:
-        if self.box_xywh is not None and self.mask is not None:
-            raise PromptError("an example has a box and a mask; give one of the two")
-
-    def inside(self, size_hw: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """Return what is meant of a picture of this size, (H, W) bool; None: all of it."""
-        if self.mask is not None:
-            mask = np.asarray(self.mask)
-            if mask.shape != size_hw:
-                raise PromptError(
-                    f"the example's mask is {mask.shape} and its picture {size_hw} (height, "
-                    "width); give a mask of the picture's size"
-                )
-            return mask.astype(np.bool_)
-        if self.box_xywh is None:
-            return None
-        x, y, width, height = (int(v) for v in self.box_xywh)
-        if not (width > 0 and height > 0 and x >= 0 and y >= 0) or (
-            x + width > size_hw[1] or y + height > size_hw[0]
-        ):
-            raise PromptError(
-                f"the example's box x,y,w,h {x},{y},{width},{height} does not lie in its picture, "
-                f"{size_hw[1]} pixels wide and {size_hw[0]} high, or is empty"
-            )
-        mask = np.zeros(size_hw, np.bool_)
-        mask[y : y + height, x : x + width] = True
-        return mask
-
-
-@dataclass(frozen=True, eq=False)
-class Like:
-    """A prompt: things that look like the examples, or like examples and words together.
-
-    name: in results; None takes the words', else the file's. words: "sofa|couch". weight: of the
-    words in the mix, in [0, 1]; None: what the method takes.
-    """
-
-    examples: tuple[Example, ...]
-    name: str | None = None
-    words: str | None = None
-    weight: float | None = None
-
-    @classmethod
-    def of(
-        cls, *images: Any, box: Sequence[float] | None = None, mask: Any = None,
-        name: str | None = None, words: str | None = None, weight: float | None = None,
-    ) -> Like:  # fmt: skip
-        """Return the prompt of pictures; ``box`` (x, y, w, h) or ``mask`` go with a single one."""
-        if (box is not None or mask is not None) and len(images) != 1:
-            raise PromptError("a box or a mask goes with one picture; use Example for several")
-        made = tuple(
-            image if isinstance(image, Example) else Example(image, _box(box), mask)
-            for image in images
-        )
-        return cls(made, name, words, weight)
-
-    def __post_init__(self) -> None:
-        if not self.examples:
-            raise PromptError("a prompt of examples has no picture; give at least one")
-        if self.weight is not None and not 0 <= self.weight <= 1:
-            raise PromptError(f"the words' weight is {self.weight}; give 0 to 1")
-
-    @property
-    def title(self) -> str:
-        """The name in results."""
-        if self.name or self.words:
-            return self.name or _word(str(self.words), str(self.words)).name
-        image = self.examples[0].image
-        return f"like {Path(image).name}" if isinstance(image, str | Path) else "like this"
-
-
-def _box(given: Sequence[float] | None) -> tuple[float, float, float, float] | None:
-    if given is None:
-        return None
-    x, y, width, height = _numbers(given, 4, "box")
-    return x, y, width, height
+_NAMED = "@"  # before the name of a vocabulary
 
 
 @dataclass(frozen=True)
@@ -174,15 +82,20 @@ class Vocabulary:
         """Read what a user wrote.
 
         words: a list of texts and ``Like`` prompts, or one text with ";" between words.
-        ``"sofa|couch"`` is one word with a
-        synonym, named by its first phrase; ``"person -helmet"`` excludes helmets.
+        ``"sofa|couch"`` is one word with a synonym, named by its first phrase;
+        ``"person -helmet"`` excludes helmets; ``"@voc21"`` alone is the vocabulary of that name,
+        see ``named``.
         background: "default" (``default_background``), words of one's own, or None for none.
         Raises PromptError for no word, an empty or absurd one, one that is given twice, and a
         background without a word of its own.
         """
+        entries = _prompts(words)
+        texts = [entry for entry in entries if isinstance(entry, str)]
+        if any(text.lstrip().startswith(_NAMED) for text in texts):
+            return cls._of_name(entries, background)
         asked: list[Word] = []
         excluded: dict[str, Word] = {}  # two words may exclude the same
-        for entry in _prompts(words):
+        for entry in entries:
             if isinstance(entry, Like):
                 phrases = () if entry.words is None else _word(entry.words, entry.words).synonyms
                 name = " ".join(entry.title.split())
@@ -216,6 +129,44 @@ class Vocabulary:
                 'others, or None ("none") for a closed vocabulary'
             )
         return vocabulary
+
+    @classmethod
+    def named(cls, name: str) -> Vocabulary:
+        """Return the classes of a data set as its papers ask for them, synonyms included.
+
+        name: "voc20", "voc21", "context59", "context60", "coco-object", "coco-stuff164k",
+            "cityscapes", "ade20k": SCLIP's and NACLIP's names; with ".clearclip", ".proxyclip" or
+            ".trident" behind it those of another paper, where they differ. Sets with a background
+            have it as their first word, "background"; the others are closed.
+        Raises UnknownName. A background word that is a class as well (the "bed" of coco-object)
+        steps back; in the papers it stands twice, and the background takes all of its pixels.
+        """
+        classes, has_rest = _vocabularies.read(name.strip().casefold())
+        words = tuple(Word(phrases[0], phrases) for phrases in classes)
+        if not has_rest:
+            return cls(words, (), None)
+        rest = Word(_BACKGROUND, (_BACKGROUND,))
+        return cls((rest, *words[1:]), (), words[0].synonyms, 0)
+
+    @classmethod
+    def _of_name(
+        cls, entries: Sequence[str | Like], background: str | Sequence[str] | None
+    ) -> Vocabulary:
+        named = next(e for e in entries if isinstance(e, str) and e.lstrip().startswith(_NAMED))
+        if len(entries) > 1:
+            raise PromptError(
+                f"the vocabulary {named.strip()!r} stands among {len(entries)} words; give it "
+                "alone, or write the words out"
+            )
+        vocabulary = cls.named(named.strip().removeprefix(_NAMED))
+        if background == "default" or background is None:
+            return vocabulary
+        if vocabulary.background is None:
+            raise PromptError(
+                f"the vocabulary {named.strip()!r} is closed, so it takes no background; "
+                "leave the background out"
+            )
+        return replace(vocabulary, background=_background(background))
 
     @property
     def names(self) -> tuple[str, ...]:

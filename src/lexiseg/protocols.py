@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from lexiseg._prompted import PromptedModel, Seen
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
     from lexiseg.results import Segmentation, UnknownWord
 
 __all__ = [
+    "Correlator",
     "DenseMapper",
+    "Detections",
+    "Detector",
+    "DetectorState",
     "Encoder",
     "Frame",
     "KnowsItsLimits",
@@ -25,9 +31,11 @@ __all__ = [
     "Masker",
     "OpenEncoder",
     "PromptedModel",
+    "Proxy",
     "RawMasks",
     "Seen",
     "SizePolicy",
+    "WholeAttention",
 ]
 
 
@@ -108,6 +116,10 @@ class LastBlock(Protocol):
         """Cells: rows and columns."""
 
     @property
+    def index(self) -> int:
+        """Its place among the encoder's blocks, counted from 0: as many came before it."""
+
+    @property
     def kept(self) -> Mapping[int, Tensor]:
         """What earlier blocks returned, by their index."""
 
@@ -121,16 +133,20 @@ class LastBlock(Protocol):
     def complete(self, attended: Tensor) -> Tensor:
         """The rest of the block, where it has one: residual connections and MLP, (B, T, W)."""
 
-    def finish(self, tokens: Tensor) -> Tensor:
+    def finish(self, tokens: Tensor, grid_hw: tuple[int, int] | None = None) -> Tensor:
         """Take tokens, (B, T, W) or without the first one, to the words' space, unit length.
 
-        Returns (B, h, w, D) float32.
+        grid_hw: of the tokens, where they lie on another grid. Returns (B, h, w, D) float32.
         """
 
 
 @runtime_checkable
 class OpenEncoder(Encoder, Protocol):
     """An encoder whose last attention can be read out in other ways than its own."""
+
+    @property
+    def mean_colour(self) -> tuple[float, float, float]:
+        """What becomes zeros when pixels are normalised: red, green, blue in [0, 1]."""
 
     def trunk(
         self,
@@ -148,6 +164,53 @@ class OpenEncoder(Encoder, Protocol):
         "stretch" leaves the remainder out, "pad" adds as much of the mean colour to both sides.
         keep, attention: blocks, counted from 0, of which to keep what they return, and their maps.
         """
+
+
+@runtime_checkable
+class Proxy(Protocol):
+    """Features of a picture that know no words, but which places belong together."""
+
+    name: str
+    patch: int  # pixels a cell
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of the weights in use."""
+
+    def cells(self, rgb: Tensor) -> Tensor:
+        """Return features (B, h, w, C) float32 of pictures (B, H, W, 3), values from 0 to 255.
+
+        Sides are multiples of ``patch``.
+        """
+
+
+class WholeAttention(Protocol):
+    """The last attention of a model that saw a whole picture, on its own grid."""
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Cells that lie on the picture: rows and columns, N in all."""
+
+    @property
+    def v(self) -> Tensor:
+        """Values, (heads, N, d) float32."""
+
+    def attention(self, head: int) -> Tensor:
+        """One head's map, (N, N) float32; rows sum to at most 1: padding took the rest."""
+
+
+@runtime_checkable
+class Correlator(Protocol):
+    """Looks at a whole picture once and says which places look at which."""
+
+    name: str
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of the weights in use."""
+
+    def whole_attention(self, rgb: NDArray[np.uint8]) -> WholeAttention:
+        """Look at a picture, (H, W, 3) uint8 RGB."""
 
 
 @runtime_checkable
@@ -169,55 +232,6 @@ class DenseMapper(Protocol):
 
     def __call__(self, image: Any, words: Vocabulary) -> Segmentation:
         """Return label map and score map of a vocabulary on what `prepare` returned."""
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A picture encoded by a ``PromptedModel``: any number of prompts cost no second encoding.
-
-    value: the model's own. work_hw: the size that the picture was scaled to. cell: pixels of that
-    size a cell of the maps; the last cells may reach over the border.
-    """
-
-    value: Any
-    work_hw: tuple[int, int]
-    cell: int
-
-
-@runtime_checkable
-class PromptedModel(Protocol):
-    """Draws a map of logits for each vector of what is asked for: of words, or of pictures.
-
-    Vectors of both kinds lie in one space, so that they can be mixed.
-    """
-
-    name: str
-    templates: Sequence[str]  # sentences around a word that it was trained with
-    example: Sequence[str]  # how example pictures were prepared: of "crop", "blur", "darken"
-
-    @property
-    def device_name(self) -> str:
-        """Where it computes: "cpu", "cuda:0"."""
-
-    @property
-    def dtype_name(self) -> str:
-        """The number format that it computes in."""
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        """File name -> SHA-256 of the weights in use."""
-
-    def see(self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True) -> Seen:
-        """Encode a picture, (H, W, 3) uint8; ``side``: pixels it is scaled to, None as trained."""
-
-    def words(self, sentences: Sequence[str]) -> Tensor:
-        """Return the vectors of sentences, (N, C)."""
-
-    def examples(self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]) -> Tensor:
-        """Return the vectors of prepared pictures with the masks of what is meant, (N, C)."""
-
-    def maps(self, seen: Seen, vectors: Tensor) -> Tensor:
-        """Return a map of logits for each vector, (N, h, w) float32; above 0: rather yes."""
 
 
 @dataclass(frozen=True)
@@ -309,7 +323,7 @@ class Masker(Protocol):
 
     def decode(
         self,
-        state: MaskState,
+        state: Any,  # what this masker's own ``encode`` returned: a MaskState
         prompts: MaskPrompts,
         *,
         candidates: int = 3,
@@ -321,3 +335,54 @@ class Masker(Protocol):
         keep: called with each batch; returns which masks survive, (N,) bool. What does not is
         dropped at once, so that memory does not grow with prompts.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """N boxes that a detector found for words.
+
+    boxes_xyxy: (N, 4) float32, in pixels of the picture, inside it. scores: (N,) in [0, 1].
+    words: (N,) int64, the asked word that each box shows. masks: (N, ...) where the detector draws
+    them itself, on the same rows.
+    """
+
+    boxes_xyxy: Tensor
+    scores: Tensor
+    words: Tensor
+    masks: RawMasks | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+
+class DetectorState(Protocol):
+    """A picture made ready for any number of words."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """The picture's size."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds the things that words name, as boxes."""
+
+    name: str
+
+    @property
+    def device_name(self) -> str:
+        """Where it computes: "cpu", "cuda:0"."""
+
+    @property
+    def dtype_name(self) -> str:
+        """The number format that it computes in."""
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of the weights in use."""
+
+    def encode(self, rgb: NDArray[np.uint8]) -> Any:
+        """Make a picture, (H, W, 3) uint8 RGB of any size, ready: a DetectorState."""
+
+    def detect(self, state: Any, words: Sequence[str], *, threshold: float) -> Detections:
+        """Return what scores at least ``threshold``, each box with its best word."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests import weights_here
 from tests.conftest import ColourPrompted
 from tests.flood import FloodMasker
 
@@ -19,7 +21,11 @@ from lexiseg.prompts import Vocabulary
 
 PHOTO = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))[0]
 METHODS = [method.name for method in loading.methods()]
-ENCODERS = ["colours", *checkpoints.names()]
+ENCODERS = ["colours", *weights_here.encoders()]
+# Methods that open a CLIP, and look through further models beside it: with small drawn ones.
+OPENING = [m.name for m in loading.methods() if str(m.defaults.get("encoder")).startswith("clip-")]
+PAIRS = [(m, e) for m in METHODS if m not in OPENING for e in ENCODERS]
+PAIRS += [(m, "drawn") for m in OPENING]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Case:
         small: dict[str, Any] = {"short_side": 96, "points_per_side": 6}
         if "preset" in settings:
             small = {"points_per_side": 12}
+        if self.encoder == "drawn":
+            small |= {"window": 112, "stride": 48, "templates": "plain"}
         small["mapper_fields"] = {"short_side": 96}
         small = {name: value for name, value in small.items() if name in names}
         return lexiseg.load(
@@ -44,7 +52,7 @@ class Case:
         )
 
 
-@pytest.fixture(params=[(m, e) for m in METHODS for e in ENCODERS], ids="-".join)
+@pytest.fixture(params=PAIRS, ids="-".join)
 def case(
     request: pytest.FixtureRequest,
     colours: Any,
@@ -56,6 +64,11 @@ def case(
     method, encoder = request.param
     # What a method promises must not hang on a mask model: those have a contract of their own.
     monkeypatch.setattr("lexiseg.models.load_masker", lambda *_, **__: FloodMasker())
+    if encoder == "drawn":
+        drawn = small_models()
+        for name, model in drawn.items():
+            monkeypatch.setattr(f"lexiseg.models.{name}", lambda *_, model=model, **__: model)
+        return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
     if encoder == "colours":
         monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
         prompted = ColourPrompted(colours)
@@ -72,6 +85,20 @@ def case(
     return Case(
         method, encoder, rgb[::step, ::step][:, :-20].copy(), ("person", "grass", "cat", "sky")
     )
+
+
+@cache
+def small_models() -> dict[str, Any]:
+    """Loaders' names -> what they return in place of published models."""
+    from tests import proxy_weights
+    from tests.parity.golden.make_windows import weights
+    from tests.parity.test_proxies_official import clip, dino
+
+    from lexiseg.device import pick
+    from lexiseg.models.sam.trunk import SamTrunk, trunk_of
+
+    sam = SamTrunk(trunk_of(proxy_weights.sam_state(side=16)), pick("cpu", "fp32"), name="drawn")
+    return {"load_encoder": clip(weights()), "load_proxy": dino(16), "load_correlator": sam}
 
 
 def same(a: NDArray[np.integer], b: NDArray[np.integer]) -> bool:
@@ -292,7 +319,7 @@ def test_presets_run(case: Case, preset: tuple[str, str]) -> None:
     except errors.OptionError as error:
         # A paper's settings are refused, in one line, by an encoder that they are not for.
         assert "is for CLIP" in str(error)  # noqa: PT017
-        assert preset[1] in ("clearclip", "maskclip", "naclip", "sclip")
+        assert preset[1] in ("clearclip", "maskclip", "naclip", "resclip", "sclip")
         return
     out = seg(case.picture, case.words, background=None)
     assert out.semantic().shape == case.picture.shape[:2]

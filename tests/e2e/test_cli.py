@@ -456,6 +456,32 @@ def test_models_takes_an_action(capsys: Any) -> None:
     assert "did you mean 'tiny'" in capsys.readouterr().err
 
 
+def test_models_are_listed_by_kind(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lexiseg.models.families", lambda: frozenset({"clip", "tiny", "sam"}))
+    assert run("models", "list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    heads = [line for line in lines if line and not line.startswith((" ", "?", "*"))]
+    kinds = ["encoder", "proxy", "masker", "method", "detector", "inpainter"]
+    assert [head.partition(":")[0] for head in heads] == kinds
+    by_name = {line.split()[0]: line for line in lines if line.startswith("  ")}
+    assert " yes " in by_name["tiny"]
+    assert "MB" in by_name["tiny"]
+    assert "no, gated" in by_name["sam3"]
+    assert by_name["sam3"].split()[1] == by_name["clipseg-rd64"].split()[1] == "*"
+    assert "*" not in by_name["sam-vit-b"] + by_name["clip-vit-b16.openai"]
+    assert "does not read it yet" in lines[-1]
+
+    assert run("models", "list", "--kind", "maskers", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {model["kind"] for model in listed} == {"masker"}
+    assert {model["name"] for model in listed if model["readable"]} >= {"sam-vit-b"}
+    assert not any(model["readable"] for model in listed if model["family"] == "sam3")
+    assert run("models", "list", "--kind", "maskr") == 2
+    assert "did you mean 'masker'" in capsys.readouterr().err
+    assert run("models", "path", "tiny", "--kind", "masker") == 2
+
+
 def test_info_says_what_is_here(capsys: Any) -> None:
     assert run("info", "--json") == 0
     facts = json.loads(capsys.readouterr().out)

@@ -111,6 +111,7 @@ def test_presets_hold_the_papers_settings() -> None:
         ({"positions": "sizes"}, "did you mean 'size'"),
         ({"ragged": "padding"}, "did you mean 'pad'"),
         ({"stride": 0}, "stride is 0"),
+        ({"layers": (0, 2)}, "count from 1"),
         ({"logit_scale": -1.0}, "logit_scale is -1"),
         ({"pamr_steps": 0}, "pamr_steps 0"),
         ({"area_threshold": 1.0}, "area_threshold 1"),
@@ -135,6 +136,27 @@ def test_the_command(folder: str, photo: NDArray[np.uint8], tmp_path: Path, caps
         main(["segment", str(tmp_path / "p.png"), "sky", "--encoder", "clip-vit-b16.openai"]) == 4
     )
     assert "lexiseg models pull clip-vit-b16.openai" in capsys.readouterr().err
+
+
+def test_the_words_and_settings_of_a_data_set(
+    folder: str, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "p.png")
+    line = [
+        "segment", str(tmp_path / "p.png"), "@voc21", "--preset", "sclip@voc21",
+        "--encoder", folder, "--set", "short_side=64", "--set", "window=64",
+        "--set", "templates=plain", "--set", "threshold=0", "--out", str(tmp_path / "out"),
+        "--device", "cpu", "--quiet",
+    ]  # fmt: skip
+    assert main(line) == 0
+    result = json.loads((tmp_path / "out" / "p" / "result.json").read_text())
+    config = result["provenance"]["config"]
+    assert (config["logit_scale"], config["area_threshold"]) == (65.0, 0.1)
+    seg = lexiseg.load("dense", encoder=folder, preset="sclip@voc21", **SMALL)
+    out = seg(photo, "@voc21")
+    assert out.words[0] == "background"
+    assert len(out.words) == 21
+    assert (lexiseg.load("dense", encoder=folder, **SMALL)(photo, "@ade20k").semantic() >= 0).all()
 
 
 def test_the_command_for_models(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

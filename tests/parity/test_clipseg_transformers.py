@@ -186,7 +186,7 @@ def test_a_decoder_file_of_the_authors(pair: tuple[Any, ClipSeg], tmp_path: Path
     state["reduce.weight"], state["reduce.bias"] = torch.zeros(64, 768), torch.zeros(64)
     torch.save(state, tmp_path / "rd64-uni.pth")
     found = resolve(tmp_path / "rd64-uni.pth")
-    assert found.record.extract_layers == (3, 7, 9)
+    assert found.record.layers == (3, 7, 9)
     loaded = []
 
     def backbone(name: str) -> Any:
@@ -198,7 +198,7 @@ def test_a_decoder_file_of_the_authors(pair: tuple[Any, ClipSeg], tmp_path: Path
     assert loaded == ["clip-vit-b16.openai"]
     from dataclasses import replace
 
-    record = replace(found.record, extract_layers=LAYERS)
+    record = replace(found.record, layers=LAYERS)
     model = from_checkpoint(replace(found, record=record), pick("cpu", "fp32"), backbone)
     # Heads are not in the file, and neither is which CLIP: both are the published ones.
     x, vectors = pictures(1, 224, 224), ours.words(TEXTS[:1])

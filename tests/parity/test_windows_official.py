@@ -118,3 +118,14 @@ def test_the_other_way_to_resize_positions_would_be_noticed(encoder: ClipEncoder
     other = Look(120, 88, 56, positions="size", ragged="pad")
     maps = full(look(encoder, want.rgb, other, readout("clearclip")), want.words)
     assert np.abs(maps[:, ::6, ::6].numpy() - want.logits).max() > 1e-3
+
+
+def test_the_drawn_weights_attend_to_something(encoder: ClipEncoder) -> None:
+    """Uniform attention would let wrong code pass: every layer's entropy is clearly below it."""
+    rgb = torch.from_numpy(golden("sclip").rgb)[None]
+    block = encoder.trunk(rgb, attention=(0, 1, 2))
+    logits = [block.q @ block.k.mT, block.q @ block.q.mT, block.k @ block.k.mT]
+    maps = [(one * block.q.shape[-1] ** -0.5).softmax(-1) for one in logits]
+    for rows in [*block.attention.values(), *maps]:
+        entropy = -(rows * rows.clamp_min(1e-12).log()).sum(-1).mean()
+        assert float(entropy) < 0.8 * np.log(rows.shape[-1])

@@ -116,8 +116,12 @@ def check_command(arguments: list[str]) -> None:
     if command in ("segment", "bench", "evaluate") and method != "METHOD":
         assert method in known
         fields.overrides(found["settings"] or [], loading.config_class(method))
-        preset = found["preset"]
-        assert preset is None or preset in loading.methods()[0].presets
+        preset, _, data_set = (found["preset"] or "").partition("@")
+        (chosen,) = [one for one in loading.methods() if one.name == method] or [
+            one for one in loading.methods() if one.name == "dense"
+        ]
+        assert not preset or preset in chosen.presets
+        assert not data_set or data_set in chosen.data_sets[preset]
         encoder = found["encoder"]
         assert encoder is None or "/" in encoder or encoder in checkpoint_names()
     if command == "train":
@@ -244,6 +248,8 @@ def test_generated_facts_are_current():
 def test_numbers_are_generated():
     # 95 % names the intervals; every other share must come from a file of results.
     for page, text in HELD.items():
+        if page.name == "results.md":
+            continue  # generated whole, which test_benchmarks holds to the result files
         rest = FENCE.sub("", GENERATED.sub("", text))
         found = set(re.findall(r"\d+(?:\.\d+)? ?%", rest)) - {"95 %"}
         assert found == set(), page.name

@@ -17,7 +17,8 @@ from lexiseg.device import Compute, seeded
 from lexiseg.errors import CheckpointError
 from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.encoder import TinyEncoder
-from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
+from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
+from lexiseg.models.tiny.text import TextConfig, TextTower, pack, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.protocols import Encoder, KnowsItsLimits
 
@@ -146,8 +147,9 @@ def test_words_are_projected_to_unit_length_and_the_scale_is_bounded() -> None:
 
 
 def test_the_shipped_sizes_fit_into_the_wheel() -> None:
-    parameters = sum(p.numel() for p in [*VisionNet().parameters(), *TextTower().parameters()])
-    assert 2 * parameters < 20e6  # bytes in fp16; 25 MB hold the masker too
+    halves = sum(p.numel() for net in (VisionNet(), MaskNet()) for p in net.parameters())
+    text = sum(value.nbytes for value in pack(TextTower()).values())
+    assert 2 * halves + text < 22e6  # bytes; the tokeniser is under one megabyte
 
 
 # The text tower
@@ -227,6 +229,21 @@ def test_words_have_unit_length_and_average_their_templates(random_tiny: TinyEnc
         torch.testing.assert_close(vector, expected)
 
 
+@pytest.mark.parametrize(("cosine", "share"), [(0.5, 0), (0.7, 1.5), (0.9, 3), (1.0, 0)])
+def test_a_word_leans_on_its_nearest_known_one(
+    random_tiny: TinyEncoder, cosine: float, share: float
+) -> None:
+    encoder = TinyEncoder(
+        random_tiny._net, random_tiny._tower, random_tiny._tokenizer, ["cat", "dog"],
+        Compute(torch.device("cpu"), torch.float32),
+    )  # fmt: skip
+    cat, dog, other = torch.eye(len(random_tiny.meanings(["cat"])[0]))[:3]
+    word = cosine * dog + (1 - cosine**2) ** 0.5 * other
+    encoder._meanings.update(cat=cat, dog=dog, hound=word)
+    expected = random_tiny._net.project(F.normalize(word + share * dog, dim=-1)[None])
+    torch.testing.assert_close(encoder.text(["hound"]), expected)
+
+
 def test_a_word_means_the_same_whatever_is_asked_with_it(random_tiny: TinyEncoder) -> None:
     alone = random_tiny.text(["zebra"])
     long = random_tiny.text(["a very long phrase about zebras", "zebra"])
@@ -303,13 +320,18 @@ def test_dense_and_words_meet_in_the_method(random_tiny: TinyEncoder) -> None:
 # From files
 
 
+MASKER = MaskNet(
+    MaskNetConfig(decoded_dim=8, shared_dim=12, groups=2, key_dim=4, dim=8, mlp=12, fine_dim=6)
+)
+
+
 def bundle(folder: Path, encoder: TinyEncoder, **changes: Any) -> Path:
     from lexiseg.training.tiny.bundle import write_bundle
 
     folder.mkdir(parents=True, exist_ok=True)
     encoder._tokenizer.save(str(folder / "given.json"))
     return write_bundle(
-        folder / "bundle", encoder._net, encoder._tower, folder / "given.json",
+        folder / "bundle", encoder._net, encoder._tower, MASKER, folder / "given.json",
         known_words=["dog", "cat"], trained_words=["dog", "cat", "zebra"],
         unknown_below=0.3, tagged_below=0.9, recipe={"steps": 3},
     )  # fmt: skip
@@ -324,7 +346,8 @@ def test_a_bundle_gives_the_encoder_back(random_tiny: TinyEncoder, tmp_path: Pat
     assert made.tagged_words == ("zebra",)
     assert (made.unknown_below, made.tagged_below) == (0.3, 0.9)
     assert set(made.sha256) == {
-        "vision.safetensors", "text.safetensors", "tokenizer.json", "config.json",
+        "vision.safetensors", "text.safetensors", "masker.safetensors", "tokenizer.json",
+        "config.json",
     }  # fmt: skip
     words = ["dog", "a red car"]
     torch.testing.assert_close(made.text(words), random_tiny.text(words), atol=5e-3, rtol=0)
@@ -360,3 +383,23 @@ def test_a_changed_file_is_refused(random_tiny: TinyEncoder, tmp_path: Path) -> 
         file.write(" ")
     with pytest.raises(CheckpointError):
         lexiseg.load("dense", encoder=str(folder))
+
+
+def test_tokens_in_8_bits_come_back_within_half_a_step() -> None:
+    with seeded(0):
+        tower = TextTower(TextConfig(vocab_size=60, token_dim=12, dim=16, mlp=24))
+    with torch.no_grad():
+        tower.tokens.weight[7] = 0
+    stored = pack(tower)
+    assert stored["tokens.weight"].dtype == torch.int8
+    assert stored["widen.weight"].dtype == torch.float16
+    back = unpack(stored)
+    assert set(back) == set(tower.state_dict())
+    tokens = tower.tokens.weight.detach()
+    step = tokens.abs().amax(1, keepdim=True) / 127
+    assert bool(
+        ((back["tokens.weight"] - tokens).abs() <= 0.51 * step + 0.001 * tokens.abs()).all()
+    )
+    torch.testing.assert_close(
+        back["widen.weight"], tower.widen.weight.detach().half().float(), atol=0, rtol=0
+    )

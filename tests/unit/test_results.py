@@ -244,6 +244,7 @@ def test_provenance_as_json() -> None:
         "device": "cpu",
         "dtype": "float32",
         "checkpoint_sha256": {"tiny": "ab12"},
+        "prompts": {},
         "seconds": {"encode": 0.1235, "text": 1.0},
         "notes": ["turned upright"],
     }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.stages.dense import WordVectors
-from lexiseg.stages.pamr import affinities, pamr
+from lexiseg.stages.pamr import Pamr, affinities, pamr
 from lexiseg.stages.sliding import Windows, logits, paper_size, spans
 from lexiseg.stages.winners import Rules, grid_probabilities, winners
 
@@ -107,10 +107,8 @@ def obvious(
 def test_winners_are_those_of_the_obvious_way(
     rules: Rules, refined: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Small parts, so that tiles and chunks of words are joined.
-    monkeypatch.setattr("lexiseg.stages.winners._ROWS", 16)
-    monkeypatch.setattr("lexiseg.stages.winners._COLUMNS", 24)
-    monkeypatch.setattr("lexiseg.stages.winners._TILE_VALUES", 16 * 24 * 4)
+    # Small parts, so that chunks of words are joined.
+    monkeypatch.setattr("lexiseg.stages.winners._VALUES", 16 * 24 * 4)
     seen, asked = windows(), words()
     maps = slow(seen, asked.vectors)
     if refined:
@@ -175,3 +173,20 @@ def test_affinities_and_pamr_by_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(pamr(maps, got, 1, dilations), refined, atol=1e-5, rtol=1e-4)
     twice = pamr(refined, got, 1, dilations)
     torch.testing.assert_close(pamr(maps, got, 2, dilations), twice, atol=1e-5, rtol=1e-4)
+
+
+def test_pamr_in_bands_is_pamr(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, asked = windows(), words()
+    pixels = torch.rand(3, *seen.size_hw, generator=torch.Generator().manual_seed(3))
+    refine = Pamr(pixels, 2, (1, 3))
+    rules = Rules(20.0, thresholds=np.full(7, 0.2, np.float32), refine=refine)
+    whole = winners([seen], asked, rules)
+    assert refine.reach == 6
+    monkeypatch.setattr("lexiseg.stages.winners._BAND", 113 * 30)  # 18 of 61 rows a band
+    cut: list[slice] = []
+    rows = Pamr.rows
+    monkeypatch.setattr(Pamr, "rows", lambda self, part: (cut.append(part), rows(self, part))[1])
+    bands = winners([seen], asked, rules)
+    assert cut == [slice(0, 24), slice(12, 42), slice(30, 60), slice(48, 61)]
+    np.testing.assert_array_equal(bands.owner, whole.owner)
+    np.testing.assert_allclose(bands.score, whole.score, atol=1e-3)

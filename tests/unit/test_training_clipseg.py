@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from lexiseg.checkpoints import resolve
 from lexiseg.checkpoints.folders import IMAGENET_PIXELS
 from lexiseg.cli import train as cli
 from lexiseg.device import pick
-from lexiseg.errors import InputError, OptionError
+from lexiseg.errors import ExtraMissing, InputError, OptionError
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
@@ -240,6 +241,45 @@ def test_a_run_that_was_stopped_reaches_the_same_numbers(
     assert json.loads((whole / "config.json").read_text())["backbone"] == "small"
     rgb = np.zeros((50, 70, 3), np.uint8)
     assert model.maps(model.see(rgb), model.words(["red"])).shape == (1, 64, 64)
+
+
+def test_a_run_that_was_killed_goes_on_from_what_it_saved(
+    blocks: Path, tmp_path: Path, on_small_clip: None
+) -> None:
+    """Killed in step 2, behind the state of step 1: step 2 is done again, and logged once."""
+    rare = recipe(save_every=2, val_every=3)
+
+    def killed(line: str) -> None:
+        if '"step": 2' in line:
+            raise KeyboardInterrupt
+
+    whole = train_clipseg(blocks, tmp_path / "whole", rare)
+    with pytest.raises(KeyboardInterrupt):
+        train_clipseg(blocks, tmp_path / "cut", rare, log=killed)
+    assert torch.load(tmp_path / "cut" / "state.pt", weights_only=True)["step"] == 2
+    with open(tmp_path / "cut" / "log.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 3, "lo')  # cut off in the middle of a line
+    rest = train_clipseg(blocks, tmp_path / "cut", rare)
+    assert whole is not None
+    assert rest is not None
+    first, second = weights(whole), weights(rest)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("whole", "cut")
+    ]
+    assert [line["step"] for line in logs[1]] == [0, 1, 2, 3]
+    for one, other in zip(*logs, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_a_missing_tensorboard_shows_before_the_work(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ExtraMissing, match="tensorboard"):
+        train_clipseg(blocks, tmp_path / "run", recipe(), tensorboard=True)
+    assert not (tmp_path / "run" / "recipe.json").exists()
 
 
 def test_gathered_gradients_are_those_of_the_whole_batch(

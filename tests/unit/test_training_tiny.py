@@ -20,10 +20,13 @@ from lexiseg.datasets import open_set
 from lexiseg.device import seeded
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.backbone import FROZEN_BLOCKS, MobileNetV2
-from lexiseg.models.tiny.text import TextConfig
+from lexiseg.models.tiny.masknet import MaskNetConfig
+from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.training.state import save_whole
 from lexiseg.training.tiny.losses import WordBank, head_loss, points_at, word_loss
+from lexiseg.training.tiny.masker import MaskerRecipe
+from lexiseg.training.tiny.objects import ObjectSampling
 from lexiseg.training.tiny.pictures import (
     Batch,
     PictureSet,
@@ -649,15 +652,25 @@ TEXT = TextConfig(
 )
 
 
-def cache_first(function: Any) -> Any:
-    made: list[Any] = []
+def test_words_of_names_and_things_are_tokens_of_their_own(tmp_path: Path) -> None:
+    from lexiseg.training.tiny import text
 
-    def once(*arguments: Any) -> Any:
-        if not made:
-            made.append(function(*arguments))
-        return made[0]
-
-    return once
+    recipe = TextRecipe(phrases=40, wordnet=str(wordnet(tmp_path)))
+    nouns = read_nouns(recipe.wordnet)
+    whole = text._whole_words(["Traffic light"], nouns)
+    assert {"traffic", "light", "cow", "dog", "puppy", "photo", "wooden"} <= set(whole)
+    assert "moo" not in whole  # met once only, in a compound that nobody says
+    corpus = build_corpus(["Traffic light"], recipe, teacher)
+    tokenizer = text._tokeniser(corpus, whole, 60)
+    assert tokenizer.encode("Traffic light").tokens == ["traffic", "light"]
+    assert "[UNK]" not in tokenizer.encode("moo").tokens
+    assert tokenizer.token_to_id("[UNK]") == 0
+    # Before any training, a word of its own means what its target says, as far as dimensions go.
+    tower = TextTower(replace(TEXT, vocab_size=tokenizer.get_vocab_size(), token_dim=20)).eval()
+    text._start_from_teacher(tower, tokenizer, corpus, teacher)
+    said = tower(*tokenise(tokenizer, ["puppy", "cow"]))
+    aims = corpus.targets[[corpus.texts.index("puppy"), corpus.texts.index("cow")]]
+    torch.testing.assert_close(said, aims, atol=1e-4, rtol=0)
 
 
 def test_a_text_tower_that_is_killed_goes_on_exactly(
@@ -666,8 +679,6 @@ def test_a_text_tower_that_is_killed_goes_on_exactly(
     from lexiseg.training.tiny import text
 
     monkeypatch.setattr(text, "SentenceEncoder", lambda: teacher)
-    # Training a tokeniser twice may number its pieces differently: both runs get the same.
-    monkeypatch.setattr(text, "_tokeniser", cache_first(text._tokeniser))
     recipe = TextRecipe(
         steps=6, batch=24, warmup=2, phrases=60, chunks=2, save_every=2,
         wordnet=str(wordnet(tmp_path / "wordnet")),
@@ -686,7 +697,6 @@ def test_a_text_tower_that_is_killed_goes_on_exactly(
     with pytest.raises(KeyboardInterrupt):
         train_text(names, tmp_path / "killed", recipe, TEXT)
     monkeypatch.setattr(text, "save_whole", save_whole)
-    monkeypatch.delattr(text, "_tokeniser")  # who goes on must not train it again
     assert not (tmp_path / "killed" / "text.pt").exists()
     resumed = train_text(names, tmp_path / "killed", recipe, TEXT).state_dict()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
@@ -712,6 +722,16 @@ def test_the_whole_recipe_from_folders_to_a_bundle(
         vision=replace(RECIPE, steps=3, teacher=0.0),
         text_sizes=TEXT,
         vision_sizes=replace(SIZES, text_dim=20),
+        masker=MaskerRecipe(steps=2, sampling=ObjectSampling(batch=2, sizes_hw=((64, 96),))),
+        masker_sizes=MaskNetConfig(
+            decoded_dim=SIZES.fine_dim,
+            shared_dim=12,
+            groups=2,
+            key_dim=4,
+            dim=8,
+            mlp=12,
+            fine_dim=6,
+        ),
     )
     said: list[str] = []
     stopped = train_tiny(root.parent, "net.tflite", tmp_path / "out", given, stop_after=2)

@@ -10,7 +10,15 @@ import pytest
 from lexiseg.errors import OptionError, PictureError, WordNotAsked
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
-from lexiseg.visualize import cutout, heatmap, looked_at, overlay, palette
+from lexiseg.visualize import (
+    all_masks,
+    cutout,
+    heatmap,
+    looked_at,
+    overlay,
+    palette,
+    segmented,
+)
 from lexiseg.visualize.looked_at import _margin
 
 WORDS = ("dog", "grass", "zebra")
@@ -203,3 +211,25 @@ def test_windows_and_points_are_drawn_where_they_are() -> None:
     assert columns.max() in range(393, 400)
     assert (out[100, 200] == 255).all()
     assert not (out[150, 250] != plain[150, 250]).any()
+
+
+def test_every_mask_is_tinted_and_only_what_matched_is_kept() -> None:
+    rgb = np.full((20, 30, 3), 100, np.uint8)
+    dense = np.zeros((2, 20, 30), bool)
+    dense[0, 2:18, 2:20] = True
+    dense[1, 5:9, 5:9] = True
+    labels = np.where(dense[0], 0, -1).astype(np.int16)
+    labels[dense[1]] = 1
+    seg = Segmentation(
+        words=("a", "b"), labels=np.array(["a", "b"]), scores=np.ones(2, np.float32),
+        masks=Masks.from_dense(dense), label_map=labels, word_scores=np.ones(2, np.float32),
+        provenance=Provenance(method="sam-then-clip", encoder="tiny"), image=rgb,
+    )  # fmt: skip
+    drawn = all_masks(seg, seg.masks)
+    assert (drawn[~dense[0]] == 100).all()
+    inner, outer = drawn[6, 6], drawn[15, 15]
+    assert (inner != outer).any()  # the small mask lies over the large one
+    assert (drawn[dense[0] & ~dense[1]] == outer).all()
+    cut = segmented(seg, only=["b"])
+    np.testing.assert_array_equal(cut[..., 3] == 255, dense[1])
+    assert not cut[~dense[1]].any()

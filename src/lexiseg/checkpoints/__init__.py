@@ -7,19 +7,12 @@ from __future__ import annotations
 
 from lexiseg.checkpoints.known import get, names, records, register
 from lexiseg.checkpoints.manifest import describe_files, read_manifest, write_manifest
-from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
-from lexiseg.checkpoints.store import (
-    Checkpoint,
-    cache_folder,
-    is_here,
-    pull,
-    remove,
-    resolve,
-    seen,
-    verify_again,
-)
+from lexiseg.checkpoints.places import Checkpoint, cache_folder
+from lexiseg.checkpoints.records import KINDS, Preprocessing, Record, WeightFile
+from lexiseg.checkpoints.store import is_here, pull, remove, resolve, seen, verify_again
 
 __all__ = [
+    "KINDS",
     "Checkpoint",
     "Preprocessing",
     "Record",

@@ -54,6 +54,7 @@ def download(
     where the disk is full or cannot be written.
     """
     part = folder / f"{file.name}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
     failures, furthest = 0, _size(part)
     while True:
         try:

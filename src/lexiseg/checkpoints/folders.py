@@ -22,7 +22,7 @@ CLIP_PIXELS = Preprocessing(
 IMAGENET_PIXELS = Preprocessing(352, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
 _TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")
 _DECODERS = ("decoder.safetensors",)
-_CLIPSEG = ("clipseg", "lexiseg-clipseg")  # model types: transformers', ours
+_TRAINED = "lexiseg-clipseg"  # the model type of a decoder that `lexiseg train clipseg` made
 _OPENCLIP = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
@@ -30,7 +30,8 @@ _OPENCLIP = (
 
 
 def describe_folder(folder: Path) -> Record | None:
-    """Return the record of a folder as transformers or OpenCLIP save a CLIP; None for others.
+    """Return the record of a folder as transformers or OpenCLIP save a CLIP, or transformers a
+    SigLIP; None for others.
 
     Sizes and the activation come from the folder's configuration; the licence is not known.
     Raises CheckpointError where that configuration is damaged or of a model that is not read.
@@ -48,14 +49,18 @@ def describe_folder(folder: Path) -> Record | None:
             names.append("tokenizer.json")
         try:
             config = json.loads((folder / config_name).read_text("utf-8"))
+            other = _other(folder, config, config_name, names)
+            if other is not None:
+                return other
             parts = build(config)
             if parts is None:
                 continue
-            clipseg = config.get("model_type") in _CLIPSEG
-            activation, embed_dim, stride, pixels = parts
+            family, activation, embed_dim, stride, pixels = parts
+            clipseg = family == "clipseg"
             return Record(
                 name=re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "clip",
-                family="clipseg" if clipseg else "clip",
+                family=family,
+                kind="method" if clipseg else "encoder",
                 files=describe_files(folder, names),
                 licence="not known",
                 licence_url="not known",
@@ -73,23 +78,67 @@ def describe_folder(folder: Path) -> Record | None:
     return None
 
 
-_Parts = tuple[str, int, int, Mapping[str, Any]]
+# transformers' model_type -> the family that reads it, where the loader reads the rest itself.
+_OTHERS = {
+    "grounding-dino": "grounding",
+    "owlv2": "grounding",
+    "vit": "dino",
+    "dinov2": "dino",
+    "dinov2_with_registers": "dino",
+    "dinov3_vit": "dino",
+    "sam": "sam",
+}
+
+
+def _other(
+    folder: Path, config: Mapping[str, Any], config_name: str, names: list[str]
+) -> Record | None:
+    """The record of a folder as transformers saves a model of another family than CLIP."""
+    family = _OTHERS.get(str(config.get("model_type")))
+    if family is None:
+        return None
+    return Record(
+        name=re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or family,
+        family=family,
+        kind="detector",
+        files=describe_files(folder, names),
+        licence="not known",
+        licence_url="not known",
+        preprocessing=CLIP_PIXELS,
+        activation="gelu",
+        embed_dim=int(
+            config.get("d_model", config.get("projection_dim", config.get("hidden_size", 256)))
+        ),
+        stride=int(config.get("vision_config", config).get("patch_size", 8)),
+        notes=f"described by its own {config_name}",
+    )
+
+
+_Parts = tuple[str, str, int, int, Mapping[str, Any]]
 
 
 def _transformers(config: Mapping[str, Any]) -> _Parts | None:
-    if config.get("model_type") not in ("clip", "clipseg"):
+    vision = config.get("vision_config", {})
+    if config.get("model_type") == "siglip":
+        # Defaults are those of transformers, which leaves values out that equal them.
+        activation = str(vision.get("hidden_act", "gelu_pytorch_tanh"))
+        activation = "gelu-tanh" if activation == "gelu_pytorch_tanh" else activation
+        width, patch = int(vision.get("hidden_size", 768)), int(vision.get("patch_size", 16))
+        halves = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+        return "siglip", activation, width, patch, halves
+    family = str(config.get("model_type"))
+    if family not in ("clip", "clipseg"):
         return None
-    vision = config["vision_config"]
     activation = str(vision.get("hidden_act", "quick_gelu")).replace("_", "-")
-    # Defaults are those of transformers, which leaves values out that equal them.
-    return activation, int(config.get("projection_dim", 512)), int(vision.get("patch_size", 32)), {}
+    dim, patch = int(config.get("projection_dim", 512)), int(vision.get("patch_size", 32))
+    return family, activation, dim, patch, {}
 
 
 def _trained_decoder(config: Mapping[str, Any]) -> _Parts | None:
-    if config.get("model_type") != _CLIPSEG[1]:
+    if config.get("model_type") != _TRAINED:
         return None
     decoder = config["decoder"]
-    return "quick-gelu", int(decoder["cond_dim"]), int(decoder["cell"]), {}
+    return "clipseg", "quick-gelu", int(decoder["cond_dim"]), int(decoder["cell"]), {}
 
 
 def describe_decoder(path: Path) -> Record | None:
@@ -110,7 +159,8 @@ def describe_decoder(path: Path) -> Record | None:
         embed_dim=512,
         stride=16,
         notes="a decoder alone, put on clip-vit-b16.openai",
-        extract_layers=(3, 7, 9),
+        kind="method",
+        layers=(3, 7, 9),
     )
 
 
@@ -119,7 +169,7 @@ def _openclip(config: Mapping[str, Any]) -> _Parts:
     vision = model["vision_cfg"]
     stride = int(vision.get("patch_size", 32)) if isinstance(vision["layers"], int) else 32
     activation = "quick-gelu" if model.get("quick_gelu", False) else "gelu"
-    return activation, int(model["embed_dim"]), stride, config.get("preprocess_cfg", {})
+    return "clip", activation, int(model["embed_dim"]), stride, config.get("preprocess_cfg", {})
 
 
 def _pixels(folder: Path, given: Mapping[str, Any], usual: Preprocessing) -> Preprocessing:

@@ -9,9 +9,18 @@ from typing import Any, TypeVar
 
 from lexiseg.errors import CheckpointError
 
-__all__ = ["Preprocessing", "Record", "WeightFile"]
+__all__ = ["KINDS", "Preprocessing", "Record", "WeightFile"]
 
-_ACTIVATIONS = frozenset({"gelu", "quick-gelu", "relu", "relu6", "silu"})
+# What a checkpoint is for, in the order of lists.
+KINDS = {
+    "encoder": "pictures and words in one space",
+    "proxy": "features of places, without words: for proxy-clip and trident",
+    "masker": "masks of points and boxes",
+    "method": "pictures and words to masks, all in one",
+    "detector": "boxes of words",
+    "inpainter": "fills what was masked",
+}
+_ACTIVATIONS = frozenset({"gelu", "gelu-tanh", "quick-gelu", "relu", "relu6", "silu"})
 _RESAMPLES = frozenset({"area", "bicubic", "bilinear"})
 _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -23,7 +32,8 @@ S = TypeVar("S")
 class WeightFile:
     """One file of a checkpoint.
 
-    name: what the file is called in its folder, without a path.
+    name: what the file is called in its folder; parts of a pipeline lie in folders of their own
+        ("unet/config.json").
     sha256: 64 hexadecimal digits; empty where it was never seen: then the first download decides,
         and its digest is kept beside the file.
     bytes: its exact size; 0 where that was never seen.
@@ -39,7 +49,7 @@ class WeightFile:
 
     def __post_init__(self) -> None:
         # A name or path from outside must not lead out of its folder.
-        _check(_PLAIN_FILE.fullmatch(self.name) is not None, "file", self.name, "a plain file name")
+        _check(_is_plain(self.name), "file", self.name, "a plain file name or a relative path")
         _check(
             re.fullmatch(r"([0-9a-f]{64})?", self.sha256) is not None,
             f"sha256 of {self.name}",
@@ -47,17 +57,15 @@ class WeightFile:
             "64 hexadecimal digits, or empty where it is not known",
         )
         _check(self.bytes >= 0, f"size of {self.name}", self.bytes, "a number of bytes, or 0")
-        _check(
-            all(_PLAIN_FILE.fullmatch(part) for part in self.path.split("/")) or not self.path,
-            f"path of {self.name}",
-            self.path,
-            "a relative path",
-        )
+        good = not self.path or _is_plain(self.path)
+        _check(good, f"path of {self.name}", self.path, "a relative path")
 
     @classmethod
-    def unseen(cls, name: str, *, sha256: str = "", url: str = "") -> WeightFile:
+    def unseen(
+        cls, name: str, *, sha256: str = "", bytes: int = 0, url: str = ""
+    ) -> WeightFile:  # fmt: skip
         """Return a file of which no more is known."""
-        return cls(name, sha256, 0, url=url)
+        return cls(name, sha256, bytes, url=url)
 
     @property
     def known(self) -> bool:
@@ -102,16 +110,16 @@ class Record:
 
     name: as in `encoder="clip-vit-b16.openai"`.
     family: the module under `models` that reads it.
+    kind: what it is for, one of `KINDS`.
     licence, licence_url: the terms of the weights, which may differ from those of the code.
     activation: of the network's blocks; running weights with another one is silently wrong.
-    embed_dim: D.
+    embed_dim: D of the vectors that it gives; 0 where it gives none.
     stride: pixels a cell of the dense grid (the patch size of a transformer).
+    layers: blocks, counted from 0, whose outputs are read where these are not just the last.
     repo, revision: repository on the hub and its full commit; both empty where the weights are
         bundled, local, or at the addresses of the files. A repository without a commit is taken
         as it is when it is pulled for the first time, and stays at that commit on this machine.
     gated: whether the hub asks its users to accept terms first.
-    extract_layers: of a CLIPSeg: the blocks of CLIP, counted from 0, that its decoder reads, where
-        its configuration does not say it.
     """
 
     name: str
@@ -127,7 +135,8 @@ class Record:
     revision: str = ""
     gated: bool = False
     notes: str = ""
-    extract_layers: tuple[int, ...] = ()
+    kind: str = "encoder"
+    layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check(
@@ -143,7 +152,16 @@ class Record:
         _check(
             self.activation in _ACTIVATIONS, "activation", self.activation, _one_of(_ACTIVATIONS)
         )
-        _check(self.embed_dim > 0, "embed_dim", self.embed_dim, "a number above 0")
+        _check(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
+        words = self.kind in ("encoder", "proxy")
+        _check(
+            self.embed_dim >= int(words),
+            "embed_dim",
+            self.embed_dim,
+            "a number above 0" if words else "a number, or 0",
+        )
+        good = all(isinstance(layer, int) and layer >= 0 for layer in self.layers)
+        _check(good, "layers", self.layers, "numbers from 0")
         _check(self.stride > 0, "stride", self.stride, "a number of pixels above 0")
         if self.repo:
             _check(
@@ -166,10 +184,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values; `from_json` takes them back."""
-        values = asdict(self)
-        if not self.extract_layers:
-            del values["extract_layers"]
-        return values
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: object) -> Record:
@@ -178,19 +193,13 @@ class Record:
         files = given.get("files")
         _check(isinstance(files, list | tuple), "files", files, "a list")
         given["files"] = tuple(_build(WeightFile, "file", file) for file in given["files"])
-        layers = given.get("extract_layers", ())
-        _check(
-            isinstance(layers, list | tuple) and all(isinstance(i, int) for i in layers),
-            "extract_layers",
-            layers,
-            "a list of whole numbers",
-        )
-        given["extract_layers"] = tuple(layers)
         shape = dict(_mapping("preprocessing", given.get("preprocessing")))
         for field in ("mean", "std"):
             if isinstance(shape.get(field), list):
                 shape[field] = tuple(shape[field])
         given["preprocessing"] = _build(Preprocessing, "preprocessing", shape)
+        if isinstance(given.get("layers"), list):
+            given["layers"] = tuple(given["layers"])
         return _build(cls, "record", given)
 
 
@@ -216,6 +225,10 @@ def _mapping(what: str, values: object) -> Mapping[str, Any]:
 def _check(good: bool, what: str, got: object, expected: str) -> None:
     if not good:
         raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
+
+
+def _is_plain(path: str) -> bool:
+    return all(_PLAIN_FILE.fullmatch(part) for part in path.split("/"))
 
 
 def _one_of(choices: frozenset[str]) -> str:

@@ -46,6 +46,7 @@ def _document(method: MethodInfo) -> dict[str, Any]:
         "name": method.name,
         "summary": method.summary,
         "presets": list(method.presets),
+        "data_sets": {preset: list(sets) for preset, sets in method.data_sets.items()},
         "defaults": {name: _plain(value) for name, value in method.defaults.items()},
     }
 
@@ -64,7 +65,10 @@ def _settings(method: MethodInfo) -> str:
     rows = [[name, _shown(value)] for name, value in method.defaults.items()]
     meaning = inspect.getdoc(config_class(method.name)) or ""
     presets = ", ".join(method.presets) or "none"
-    head = f"{method.name}: {method.summary}\npresets (--preset): {presets}\n\n"
+    head = f"{method.name}: {method.summary}\npresets (--preset): {presets}\n"
+    for preset, sets in method.data_sets.items():
+        head += f"  {preset}@ {', '.join(sets)}\n"
+    head += "\n"
     return f"{head}fields (--set FIELD=VALUE) and their defaults\n{table(rows)}\n{meaning}\n"
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import groupby
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lexiseg.cli.parser import Parser
 from lexiseg.cli.table import table
 from lexiseg.errors import OptionError, UnknownName
 
+if TYPE_CHECKING:
+    from lexiseg.checkpoints import Record
+
 __all__ = ["run"]
 
 # Name -> whether it takes models' names.
 _ACTIONS = {"list": False} | dict.fromkeys(("pull", "verify", "path", "remove"), True)
 _NOTES = """actions:
-  list         the models that are known, and whether they are on this machine
+  list         the models that are known, and whether they are on this machine; --kind KIND for
+               encoders, proxies, maskers, methods, detectors or inpainters alone
   pull NAME    download and verify
   verify NAME  read every byte of it again and compare
   path NAME    print the folder of its files
@@ -31,6 +37,7 @@ def run(argv: list[str]) -> int:
         "action", nargs="?", default="list", help="list, pull, verify, path or remove"
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--kind", metavar="KIND", help="list: models of one kind")
     parser.add_argument("--json", action="store_true", help="list: print one JSON document")
     parser.add_argument("--offline", action="store_true", help="never connect to anything")
     args = parser.parse(argv)
@@ -42,7 +49,11 @@ def run(argv: list[str]) -> int:
     from lexiseg.checkpoints import pull, resolve, verify_again
 
     if args.action == "list":
-        return _list(as_json=args.json)
+        return _list(args.kind, as_json=args.json)
+    if args.kind:
+        raise OptionError(
+            f"--kind is for `lexiseg models list`, not for {args.action}; leave it out"
+        )
     for name in args.names:
         if args.action == "remove":
             _remove(name)
@@ -68,21 +79,48 @@ def _remove(name: str) -> None:
     sys.stdout.write(f"{gone}\n")
 
 
-def _list(*, as_json: bool) -> int:
-    from lexiseg.checkpoints import is_here, records, seen
+def _list(kind: str | None, *, as_json: bool) -> int:
+    from lexiseg.checkpoints import KINDS, is_here, records, seen
+    from lexiseg.models import families
 
+    if kind is not None and kind not in KINDS and kind.removesuffix("s") not in KINDS:
+        raise UnknownName.among("kind of model", kind, KINDS)
+    kinds = list(KINDS)
+    chosen = [r for r in records() if kind is None or r.kind in (kind, kind.removesuffix("s"))]
+    chosen.sort(key=lambda r: (kinds.index(r.kind), r.family, r.name))
+    readable = families()
     if as_json:
-        document = [{**seen(record).to_json(), "here": is_here(record)} for record in records()]
+        document = [
+            {**seen(r).to_json(), "here": is_here(r), "readable": r.family in readable}
+            for r in chosen
+        ]
         sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
         return 0
-    rows = [["model", "here", "size", "licence", "from"]]
-    for record in map(seen, records()):
-        here = "yes" if is_here(record) else "no"
-        # What nobody wrote down is known once it was pulled.
-        size = f"{record.bytes / 1e6:,.1f} MB" if record.bytes else "?"
-        url = urlsplit(record.files[0].url).netloc
-        source = record.repo or url or "in the package"
-        gated = ", gated" if record.gated else ""
-        rows.append([record.name, here, size, record.licence + gated, source])
-    sys.stdout.write(table(rows, right=(2,), indent=0))
+    head = ["model", "here", "size", "licence", "from"]
+    rows = [head, *(_row(seen(r), here=is_here(r), read=r.family in readable) for r in chosen)]
+    lines = table(rows, right=(2,), indent=2).splitlines()
+    sys.stdout.write(f"{lines[0]}\n")
+    of_kinds = zip(chosen, lines[1:], strict=True)
+    for name, group in groupby(of_kinds, key=lambda pair: pair[0].kind):
+        sys.stdout.write(f"{name}: {KINDS[name]}\n")
+        sys.stdout.write("".join(f"{line}\n" for _, line in group))
+    if not all(seen(r).known for r in chosen):
+        sys.stdout.write("? nobody wrote it down: it is known once it was pulled\n")
+    if not all(r.family in readable for r in chosen):
+        sys.stdout.write("* can be pulled, but this version does not read it yet\n")
     return 0
+
+
+def _row(record: Record, *, here: bool, read: bool) -> list[str]:
+    """A record's line; ``lexiseg models list --json`` tells all of it."""
+    name = record.name if read else f"{record.name} *"
+    state = "yes" if here else "no, gated" if record.gated else "no"
+    size = f"{record.bytes / 1e6:,.1f} MB" if record.bytes else "?"
+    url = urlsplit(record.files[0].url).netloc
+    source = record.repo.partition("/")[0] or url or "in the package"
+    return [name, state, size, _short(record.licence, 22), _short(source, 17)]
+
+
+def _short(text: str, most: int) -> str:
+    """`text`, cut so that a line has at most 100 letters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -87,10 +87,14 @@ def _brief(value: object) -> str:
 
 
 def _stronger_encoder(current: str) -> str | None:
-    """Return the name of the smallest encoder that knows more words than `current` does."""
-    from lexiseg.checkpoints import get, names
+    """Return the name of an encoder that knows more words than `current` does.
 
-    others = [get(name) for name in names() if name != current]
-    # CLIP's text tower has read hundreds of millions of captions.
-    larger = [record for record in others if record.family == "clip"]
-    return min(larger, key=lambda record: record.bytes).name if larger else None
+    CLIP's text tower has read hundreds of millions of captions. One that is here comes first, then
+    the one that the papers' settings are for.
+    """
+    from lexiseg.checkpoints import get, is_here, names
+
+    larger = [name for name in names() if name != current and get(name).family == "clip"]
+    here = [name for name in larger if is_here(get(name))]
+    usual = [name for name in larger if name == "clip-vit-b16.openai"]
+    return next(iter([*here, *usual, *larger]), None)

@@ -27,12 +27,14 @@ _NOTES = """examples:
   lexiseg segment photo.jpg sky tree "red car"
   lexiseg segment --words "sky; sofa|couch; person -helmet" *.jpg --out results
   lexiseg segment photo.jpg dog --threshold 0.3 --cutout
+  lexiseg segment photo.jpg @ade20k
   lexiseg segment photo.jpg --point 320,200 --box 10,20,300,400
   lexiseg segment photo.jpg --like mug=example.jpg:40,60,200,180
 
-A word may have synonyms ("sofa|couch") and exclude things ("person -helmet"). A PICTURE may be a
-folder or a pattern. Each picture gets a folder under --out: overlay.png, labels.png, result.json,
-masks/WORD.png.
+A word may have synonyms ("sofa|couch") and exclude things ("person -helmet"); @voc20, @voc21,
+@context59, @context60, @coco-object, @coco-stuff164k, @cityscapes, @ade20k are all words of a data
+set. A PICTURE may be a folder or a pattern. Each picture gets a folder under --out: overlay.png,
+labels.png, result.json, masks/WORD.png.
 
 exit codes: 0 done, 1 some pictures failed, 2 bad input, 3 nothing matched, 4 weights or an extra
 are missing, 130 interrupted

@@ -17,7 +17,8 @@ __all__ = ["run"]
 
 _MODELS = ("clipseg", "tiny")
 _NOTES = """models:
-  tiny     the bundled model, text then pictures; --backbone is MobileNetV2's .tflite
+  tiny     the bundled model: a text tower, the picture side, the mask network; --backbone is
+           MobileNetV2's .tflite
   clipseg  a decoder for words and example pictures on a frozen encoder; --backbone names that
            encoder: a CLIP (clip-vit-b16.openai), or tiny
 

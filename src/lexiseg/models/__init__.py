@@ -10,16 +10,20 @@ from typing import Any, cast
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Encoder, Masker, PromptedModel
+from lexiseg.protocols import Correlator, Detector, Encoder, Masker, PromptedModel, Proxy
 
-__all__ = ["load_encoder", "load_masker", "load_prompted"]
+__all__ = [
+    "families", "load_correlator", "load_detector", "load_encoder", "load_masker", "load_prompted",
+    "load_proxy",
+]  # fmt: skip
+
+_REFUSALS = {"encoder": "is not an encoder", "prompted": "draws no maps for prompts"}
 
 
-_KINDS = {
-    "encoder": "encoder",
-    "masker": "masker",
-    "prompted": "model that draws maps for prompts",
-}
+def families() -> frozenset[str]:
+    """Return the families of checkpoints that this version reads."""
+    found = (module.name for module in iter_modules(__path__))
+    return frozenset(name for name in found if not name.startswith("_"))
 
 
 def load_encoder(
@@ -70,6 +74,42 @@ def load_prompted(
     return cast(PromptedModel, made)
 
 
+def load_detector(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Detector:
+    """Return the detector of a checkpoint's name or folder; raises as ``load_encoder`` does."""
+    return cast(Detector, _load("detector", name, device, dtype, pull, offline))
+
+
+def load_proxy(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Proxy:
+    """Return the proxy of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
+    return cast(Proxy, _load("proxy", name, device, dtype, pull, offline))
+
+
+def load_correlator(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Correlator:
+    """Return the correlator of a checkpoint's name or file; raises as ``load_encoder`` does."""
+    return cast(Correlator, _load("correlator", name, device, dtype, pull, offline))
+
+
 def _load(
     kind: str,
     name: str | Path,
@@ -81,7 +121,7 @@ def _load(
 ) -> object:
     checkpoint = resolve(name, pull=pull, offline=offline)
     family = checkpoint.record.family
-    if family not in {module.name for module in iter_modules(__path__)}:
+    if family not in families():
         raise CheckpointError(
             f"the checkpoint {checkpoint.record.name!r} is of the family {family!r}, which this "
             "version does not read; update lexiseg, or choose another checkpoint"
@@ -89,7 +129,6 @@ def _load(
     module = import_module(f"{__name__}.{family}")
     build = getattr(module, f"build_{kind}", None)
     if build is None:
-        raise OptionError(
-            f"{checkpoint.record.name!r} is no {_KINDS[kind]}; choose another checkpoint"
-        )
+        reason = _REFUSALS.get(kind, f"is not a {kind}")
+        raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
     return build(checkpoint, pick(device, dtype), *more)

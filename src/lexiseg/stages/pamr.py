@@ -5,7 +5,9 @@ PAMR (Araslanov and Roth, CVPR 2020, arXiv 2005.08104), with the settings of SCL
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,10 +15,35 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["affinities", "as_seen", "pamr"]
+__all__ = ["Pamr", "affinities", "as_seen", "pamr"]
 
 _AT_ONCE = 250_000  # pixels, of about 160 floats each while neighbours are compared (160 MB)
 _AROUND = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pamr:
+    """PAMR on one picture, whole or in bands of rows, so that large ones need little memory.
+
+    pixels: (3, H, W) float. steps: how often maps flow, a step as far as the largest dilation.
+    """
+
+    pixels: Tensor
+    steps: int = 10
+    dilations: tuple[int, ...] = (8, 16)
+
+    @property
+    def reach(self) -> int:
+        """How many rows away a pixel can still be felt."""
+        return self.steps * max(self.dilations)
+
+    def rows(self, part: slice) -> Callable[[Tensor], Tensor]:
+        """What refines maps of some rows, (C, h, W); those within ``reach`` of a cut are wrong."""
+        alike = affinities(self.pixels[:, part], self.dilations)
+        return partial(pamr, alike=alike, steps=self.steps, dilations=self.dilations)
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        return self.rows(slice(None))(maps)
 
 
 def as_seen(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> Tensor:
@@ -70,7 +97,7 @@ def pamr(
         for dilation in dilations:
             padded = F.pad(maps[None], [dilation] * 4, mode="replicate")[0]
             for y, x in _AROUND:
-                mixed += next(planes) * _shifted(padded, y, x, dilation)
+                mixed.addcmul_(next(planes), _shifted(padded, y, x, dilation))
         maps = mixed
     return maps
 

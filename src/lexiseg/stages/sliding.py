@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import LastBlock, OpenEncoder
+from lexiseg.stages.attention import vanilla
+from lexiseg.stages.layers import combined, kept_for, layered
 from lexiseg.stages.resample import bilinear_matrix
 
 __all__ = ["Look", "Windows", "logits", "look", "paper_size", "spans"]
@@ -34,6 +36,8 @@ class Look:
     crop, stride: of the windows, in pixels of the scaled picture.
     positions, ragged: as in ``OpenEncoder.trunk``.
     flip: look at the mirrored picture too, and average.
+    layers: read these layers, counted from 1, and average them (``stages.layers``); () reads the
+        last one.
     """
 
     short_side: int
@@ -42,6 +46,7 @@ class Look:
     positions: str = "scale"
     ragged: str = "stretch"
     flip: bool = False
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +89,21 @@ class Windows:
 
     def to_size(self, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """The same for another size than the picture's own."""
-        made = [
-            _axis(spans, self.cells.shape[2 + i], self.reach_hw[i], self.padding[i],
-                  self.work_hw[i], size_hw[i])
+        made = (
+            (bilinear_matrix(len(axis), size) @ axis).float().to(self.cells.device)
+            for axis, size in zip(self.to_work, size_hw, strict=True)
+        )
+        return next(made), next(made)
+
+    @cached_property
+    def to_work(self) -> tuple[Tensor, Tensor]:
+        """The same for the scaled picture, in float64 and always in the computer's own memory."""
+        made = (
+            _joined(spans, self.cells.shape[2 + i], self.reach_hw[i], self.padding[i],
+                    self.work_hw[i])
             for i, spans in enumerate((self.rows, self.columns))
-        ]  # fmt: skip
-        return made[0].to(self.cells.device), made[1].to(self.cells.device)
+        )  # fmt: skip
+        return next(made), next(made)
 
 
 def paper_size(size_hw: tuple[int, int], short_side: int, long_side: int = 2048) -> tuple[int, int]:
@@ -109,13 +123,17 @@ def look(
     encoder: OpenEncoder,
     rgb: NDArray[np.uint8],
     how: Look,
-    read: Callable[[LastBlock], Tensor],
+    read: Callable[[LastBlock], Tensor] | None = None,
     *,
     batch: int = 8,
+    see: Callable[[Tensor], Tensor] | None = None,
+    multiple: int | None = None,
 ) -> Windows:
     """Look at a picture (H, W, 3) through windows, ``batch`` of them at a time.
 
-    read: how the last attention is read out (``stages.attention``).
+    read: how the last attention is read out (``stages.attention``). see: in its place, what makes
+    cells (B, h, w, D) of windows (B, H, W, 3) itself. multiple: what it pads sides to, where
+    ``how`` says so.
     """
     import cv2
 
@@ -127,17 +145,18 @@ def look(
     rows, columns = (spans(side, how.crop, how.stride) for side in work_hw)
     views = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])
     parts = []
+    see = see or partial(_cells, encoder, how, read or vanilla)
     for start in range(0, len(views), batch):
         pixels = torch.from_numpy(views[start : start + batch])
-        seen = _cells(encoder, pixels, how, read)
+        seen = see(pixels)
         if how.flip:
-            seen = (seen + _cells(encoder, pixels.flip(2), how, read).flip(2)) / 2
+            seen = (seen + see(pixels.flip(2)).flip(2)) / 2
         parts.append(seen)
     cells = torch.cat(parts).unflatten(0, (len(rows), len(columns)))  # type: ignore[no-untyped-call]
     window_hw = (views.shape[1], views.shape[2])
     padding, reach_hw = (0, 0), window_hw
     if how.ragged == "pad":
-        missing = [-side % encoder.size.multiple for side in window_hw]
+        missing = [-side % (multiple or encoder.size.multiple) for side in window_hw]
         padding = (missing[0] // 2, missing[1] // 2)
         reach_hw = (window_hw[0] + missing[0], window_hw[1] + missing[1])
     return Windows(cells, rows, columns, work_hw, size_hw, padding, reach_hw)
@@ -150,21 +169,23 @@ def logits(seen: Windows, vectors: Tensor) -> Tensor:
 
 
 def _cells(
-    encoder: OpenEncoder, pixels: Tensor, how: Look, read: Callable[[LastBlock], Tensor]
+    encoder: OpenEncoder, how: Look, read: Callable[[LastBlock], Tensor], pixels: Tensor
 ) -> Tensor:
-    block = encoder.trunk(pixels, positions=how.positions, ragged=how.ragged)
+    block = encoder.trunk(
+        pixels, positions=how.positions, ragged=how.ragged, keep=kept_for(how.layers)
+    )
     with torch.inference_mode():
+        if how.layers:
+            return combined(layered(block, read, how.layers))
         return block.finish(read(block))
 
 
-def _axis(
-    spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int, size: int
-) -> Tensor:
-    """The matrix of one axis, (size, windows * cells): enlarge, cut, average, enlarge."""
+def _joined(spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int) -> Tensor:
+    """The matrix of one axis, (work, windows * cells) float64: enlarge, cut, average."""
     enlarge = bilinear_matrix(cells, reach)
     joined = torch.zeros(work, len(spans), cells, dtype=torch.float64)
     count = torch.zeros(work, 1, 1, dtype=torch.float64)
     for i, (start, end) in enumerate(spans):
         joined[start:end, i] += enlarge[padding : padding + end - start]
         count[start:end] += 1
-    return (bilinear_matrix(work, size) @ (joined / count).flatten(1)).float()
+    return (joined / count).flatten(1)

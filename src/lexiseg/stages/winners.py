@@ -1,8 +1,8 @@
-"""The winning word of every pixel, from logits of windows: in tiles, never all words at once."""
+"""The winning word of every pixel, from logits of windows, by the rules of the papers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.stages.dense import LabelMap, WordVectors
+from lexiseg.stages.pamr import Pamr
+from lexiseg.stages.pruned import Found, pruned
 from lexiseg.stages.sliding import Windows, logits
 
 __all__ = ["Rules", "grid_probabilities", "winners"]
 
-_TILE_VALUES = 8_000_000  # floats that are held at once (32 MB)
-_ROWS, _COLUMNS = 128, 256  # pixels of a tile, where words are few
+_VALUES = 8_000_000  # floats that are held at once while refining (32 MB)
+_BAND = 4_000_000  # pixels that are refined at once, of 16 affinities each (256 MB)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Rules:
     thresholds: (O,) in [0, 1]; a pixel whose winner scores less gets no word.
     area: words that win at most this part of the pixels that words other than the background win
         lose them all to the next best (SCLIP's ``area_thd``).
-    refine: takes logits at the picture's size, (C, H, W), and returns better ones (PAMR).
+    refine: takes logits at the picture's size, (C, H, W), and returns better ones; a ``Pamr`` is
+        given bands of large pictures.
     """
 
     scale: float
@@ -40,17 +43,19 @@ def winners(seen: Sequence[Windows], words: WordVectors, rules: Rules) -> LabelM
     """Label every pixel with the owner of the best query; several scales are averaged.
 
     An owner's score is the largest softmax probability of its queries, so its winner is the owner
-    of the query with the largest logit: neither needs all words' maps at once.
+    of the query with the largest logit: neither needs all words' maps at once. Labels are those of
+    all words' maps, scores within 1e-4; with ``refine`` all words are looked at.
     """
-    maps = [logits(one, words.vectors) for one in seen]
-    found = _label(seen, maps, words, rules, torch.ones_like(words.owners, dtype=torch.bool))
+    if not len(words.owners):
+        raise ValueError("no query is left; give at least one word")
+    found = _label(seen, words, rules, torch.ones_like(words.owners, dtype=torch.bool))
     if rules.area > 0 and words.background is not None:
         counts = np.bincount(found.owner.reshape(-1).astype(np.int64), minlength=words.count)
         counts[words.background] = 0
         small = (counts <= rules.area * counts.sum()) & (counts > 0)
         if small.any():
             dropped = torch.from_numpy(small).to(words.owners.device)[words.owners]
-            found = _label(seen, maps, words, rules, ~dropped)
+            found = _label(seen, words, rules, ~dropped)
     if rules.thresholds is not None:
         found.owner[found.score < rules.thresholds[found.owner]] = -1
     return LabelMap(found.owner, found.score.astype(np.float16))
@@ -59,94 +64,53 @@ def winners(seen: Sequence[Windows], words: WordVectors, rules: Rules) -> LabelM
 def grid_probabilities(seen: Sequence[Windows], words: WordVectors, scale: float) -> Tensor:
     """The probability of each owner on the first scale's grid, (O, h, w) float32."""
     size = seen[0].grid_hw
-    total = sum(_part(logits(one, words.vectors), *one.to_size(size)) for one in seen)
-    probabilities = (scale / len(seen) * torch.as_tensor(total)).softmax(0)
+    total = torch.zeros(())
+    for one in seen:
+        vertical, level = one.to_size(size)
+        total = vertical @ logits(one, words.vectors) @ level.T + total
+    probabilities = (scale / len(seen) * total).softmax(0)
     out = probabilities.new_zeros(words.count, *size)
     order = words.owners[:, None, None].expand_as(probabilities)
     return out.scatter_reduce_(0, order, probabilities, "amax")
 
 
-@dataclass(frozen=True)
-class _Found:
-    owner: NDArray[np.int16] | NDArray[np.int32]
-    score: NDArray[np.float32]
+def _label(seen: Sequence[Windows], words: WordVectors, rules: Rules, alive: Tensor) -> Found:
+    if rules.refine is None:
+        return pruned(seen, words, rules.scale, alive)
+    return _refined(seen, words, rules.scale, rules.refine, alive)
 
 
-def _label(
-    seen: Sequence[Windows], maps: Sequence[Tensor], words: WordVectors, rules: Rules, alive: Tensor
-) -> _Found:
+def _refined(
+    seen: Sequence[Windows],
+    words: WordVectors,
+    scale: float,
+    refine: Callable[[Tensor], Tensor],
+    alive: Tensor,
+) -> Found:
+    """The same from all words' logits at the picture's size, some words at once."""
     height, width = seen[0].size_hw
-    kind = np.int16 if words.count < 2**15 else np.int32
-    owner = np.empty((height, width), kind)
-    score = np.empty((height, width), np.float32)
-    count = len(words.owners)
-    for rows, columns in _tiles(height, width, whole=rules.refine is not None):
-        pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
-        at_once = max(1, _TILE_VALUES // pixels)
-        tally = _Tally(rules.scale)
-        for start in range(0, count, at_once):
+    maps = [logits(one, words.vectors) for one in seen]
+    found = Found.empty((height, width), words.count)
+    reach = refine.reach if isinstance(refine, Pamr) else height
+    rows = max(_BAND // width - 2 * reach, 2 * reach, 1)
+    for top in range(0, height, rows):
+        inner = slice(top, min(top + rows, height))
+        outer = slice(max(0, inner.start - reach), min(height, inner.stop + reach))
+        kept = slice(inner.start - outer.start, inner.stop - outer.start)
+        better = refine.rows(outer) if isinstance(refine, Pamr) else refine
+        best = torch.full((inner.stop - top, width), -torch.inf, device=maps[0].device)
+        total, owner = best.clone(), torch.zeros_like(best, dtype=words.owners.dtype)
+        at_once = max(1, _VALUES // ((outer.stop - outer.start) * width))
+        for start in range(0, len(words.owners), at_once):
             part = slice(start, start + at_once)
-            total = sum(
-                _part(one[part], vertical[rows], level[columns])
-                for one, (vertical, level) in zip(maps, (s.to_picture for s in seen), strict=True)
-            )
-            values = torch.as_tensor(total) / len(seen)
-            if rules.refine is not None:
-                values = rules.refine(values)
-            tally.add(values, words.owners[part], alive[part])
-        owner[rows, columns] = tally.owner.cpu().numpy().astype(kind)
-        score[rows, columns] = tally.score.cpu().numpy()
-    return _Found(owner, score)
-
-
-def _part(maps: Tensor, vertical: Tensor, level: Tensor) -> Tensor:
-    """Maps of cells (Q, y, x) -> maps of the pixels of both matrices' rows, (Q, h, w).
-
-    A part of the picture is made of few cells: the others' columns are zeros, and are left out.
-    """
-    ys, xs = (_used(matrix) for matrix in (vertical, level))
-    return vertical[:, ys] @ maps[:, ys][:, :, xs] @ level[:, xs].T
-
-
-def _used(matrix: Tensor) -> Tensor:
-    return matrix.any(0).nonzero()[:, 0]
-
-
-def _tiles(height: int, width: int, *, whole: bool) -> Iterator[tuple[slice, slice]]:
-    if whole:
-        yield slice(0, height), slice(0, width)
-        return
-    for top in range(0, height, _ROWS):
-        for left in range(0, width, _COLUMNS):
-            bottom, right = min(top + _ROWS, height), min(left + _COLUMNS, width)
-            yield slice(top, bottom), slice(left, right)
-
-
-class _Tally:
-    """The best query so far, and the softmax's sum over all queries so far."""
-
-    def __init__(self, scale: float) -> None:
-        self._scale = scale
-        self._best: Tensor | None = None
-        self._total: Tensor | None = None
-        self.owner = torch.empty(0)
-
-    def add(self, values: Tensor, owners: Tensor, alive: Tensor) -> None:
-        """Count in logits (Q, h, w) and their owners; dead queries count in the sum alone."""
-        total = (self._scale * values).logsumexp(0)
-        if not bool(alive.all()):
-            values = values.masked_fill(~alive[:, None, None], -torch.inf)
-        best, who = values.max(0)
-        owner = owners[who]
-        if self._best is None or self._total is None:
-            self._best, self._total, self.owner = best, total, owner
-            return
-        self._total = torch.logaddexp(self._total, total)
-        self.owner = torch.where(best > self._best, owner, self.owner)
-        self._best = torch.maximum(self._best, best)
-
-    @property
-    def score(self) -> Tensor:
-        if self._best is None or self._total is None:
-            raise ValueError("no query was counted; give at least one word")
-        return (self._scale * self._best - self._total).exp().clamp_(0, 1)
+            values = torch.zeros((), device=best.device)
+            for one, (vertical, level) in zip(maps, (s.to_picture for s in seen), strict=True):
+                values = vertical[outer] @ (one[part] @ level.T) + values
+            values = better(values / len(seen))[:, kept]
+            total = torch.logaddexp(total, (scale * values).logsumexp(0))
+            champion, who = values.masked_fill(~alive[part, None, None], -torch.inf).max(0)
+            owner = torch.where(champion > best, words.owners[part][who], owner)
+            best = torch.maximum(best, champion)
+        found.owner[inner] = owner.cpu().numpy()
+        found.score[inner] = (scale * best - total).exp_().clamp_(0, 1).cpu().numpy()
+    return found

@@ -22,12 +22,12 @@ from lexiseg.checkpoints import (
     is_here,
     known,
     names,
+    places,
     pull,
     read_manifest,
     records,
     register,
     resolve,
-    store,
     write_manifest,
 )
 from lexiseg.errors import CheckpointError, OptionError, OutputError, UnknownName, WeightsMissing
@@ -287,7 +287,7 @@ def test_the_switch_reads_common_words(
     monkeypatch: pytest.MonkeyPatch, value: str, reason: str | None
 ) -> None:
     monkeypatch.setenv("LEXISEG_OFFLINE", value)
-    found = store.offline_reason()
+    found = places.offline_reason()
     assert found is None if reason is None else found is not None and found.endswith(reason)
 
 

@@ -16,6 +16,7 @@ from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError, UnknownName
 from lexiseg.models import load_encoder
 from lexiseg.models.clip.encoder import ClipEncoder, from_checkpoint
+from lexiseg.models.clip.sharing import shared_beginnings
 from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 from lexiseg.prompts import TEMPLATES
 from lexiseg.protocols import Encoder, OpenEncoder
@@ -99,7 +100,7 @@ def test_words_are_encoded_once(
 ) -> None:
     first = encoder.text(["cat", "dog", "cat"], ["a {}", "the {}"])
     assert torch.equal(first[0], first[2])
-    (kept,) = (cache / "words").iterdir()
+    (kept,) = (cache / "words").glob("*.safetensors")
 
     def never(*_: object) -> torch.Tensor:
         raise AssertionError("a known word was encoded again")
@@ -194,3 +195,22 @@ def test_bf16_agrees_with_fp32(folder: Path, encoder: ClipEncoder) -> None:
     assert rough.dtype == torch.float32
     assert float((exact * rough).sum(-1).min()) > 0.99
     assert float((encoder.text(["cat"]) * half.text(["cat"])).sum()) > 0.99
+
+
+def test_shared_beginnings_change_nothing(encoder: ClipEncoder) -> None:
+    words = [f"{kind} {thing}" for kind in ("red", "old", "a red red") for thing in "abcdefgh"]
+    templates = ("{}", "a photo of a {}.", "a photo of {}", "{} in a video game, far away")
+    tokens = tokenise(tokenizer(), [t.format(w) for w in words for t in templates], 77)
+    beginnings, owners = shared_beginnings(tokens)
+    assert max(map(len, beginnings)) >= 6  # start, a photo of a, and a kind
+    for ids, owner in zip(tokens, owners, strict=True):
+        assert tuple(ids[: len(beginnings[owner])]) == beginnings[owner]
+        assert len(ids) > len(beginnings[owner])
+    wanted = obvious(encoder, words, templates)
+    torch.testing.assert_close(encoder.text(words, templates), wanted, atol=1e-5, rtol=0)
+    # Few texts share nothing, and are computed as they are.
+    assert shared_beginnings(tokens[:3]) == ([], [])
+    torch.testing.assert_close(
+        F.normalize(encoder.sentences([words[0]]), dim=-1),
+        obvious(encoder, words[:1], ("{}",)), atol=1e-5, rtol=0,
+    )  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary, Word
     from lexiseg.protocols import PromptedModel
 
-__all__ = ["Prompts", "prompts_of"]
+__all__ = ["Prompts", "limits_of", "prompts_of"]
 
 _NO_MAP = "background"  # what is nothing in particular has no map: the cutoff stands for it
 

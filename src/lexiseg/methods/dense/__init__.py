@@ -9,10 +9,11 @@ with their names hold their settings.
 
 from __future__ import annotations
 
+from lexiseg.methods._view import View
 from lexiseg.methods.dense.config import PRESETS, Config
+from lexiseg.methods.dense.papers import DATA_SETS
 from lexiseg.methods.dense.segmenter import Segmenter, load
-from lexiseg.methods.dense.view import View
 
-__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "View", "load"]
+__all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "View", "load"]
 
 SUMMARY = "compare every place of the picture with every word"

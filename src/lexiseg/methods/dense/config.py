@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lexiseg.errors import OptionError, UnknownName
+from lexiseg.methods.dense.papers import PAPERS
 from lexiseg.prompts import DEFAULT_BACKGROUND, TEMPLATES
 
 __all__ = ["PRESETS", "Config"]
 
 _CHOICES = (
     ("way to refine", "refine", ("guided", "none", "pamr")),
-    ("readout", "readout", ("clearclip", "maskclip", "naclip", "sclip", "vanilla")),
+    ("readout", "readout", ("clearclip", "maskclip", "naclip", "resclip", "sclip", "vanilla")),
     ("way to resize positions", "positions", ("scale", "size")),
     ("way with ragged windows", "ragged", ("stretch", "pad")),
 )
@@ -42,8 +43,13 @@ class Config:
     paint_unknown: let words that the encoder does not know compete too. Otherwise they get no
         pixel, save in a closed vocabulary, where the user rules out everything else.
     min_share: instances smaller than this part of the picture are left out (not of the label map).
-    readout: of CLIP's last attention: "vanilla", "maskclip", "sclip", "clearclip", "naclip"; None:
-        "naclip". This and what follows is for CLIP alone.
+    readout: of CLIP's last attention: "vanilla", "maskclip", "sclip", "clearclip", "naclip",
+        "resclip"; None: "naclip". This and what follows is for CLIP alone.
+    rcs, sfr: of ResCLIP: how much the middle blocks' attention, and a first answer to the words,
+        count in the last attention: (temperature, part) each.
+    first_threshold: of ResCLIP: pixels of the first answer below it count as background.
+    layers: read these layers of CLIP, counted from 1, and average them, as in (6, 12, 18, 24) of
+        ViT-L/14; (): the last one.
     stride: pixels from window to window; None: half a window.
     positions: how CLIP's position embeddings are resized: by "scale", as the papers do, or to
         "size", as transformers does.
@@ -69,11 +75,15 @@ class Config:
     paint_unknown: bool = False
     min_share: float = 0.0004
     readout: str | None = None
+    layers: tuple[int, ...] = ()
     stride: int | None = None
     positions: str = "scale"
     ragged: str = "stretch"
     logit_scale: float | None = None
     area_threshold: float = 0.0
+    rcs: tuple[float, float] = (2.0, 0.4)
+    sfr: tuple[float, float] = (1.8, 0.7)
+    first_threshold: float = 0.11
 
     def __post_init__(self) -> None:
         for name in ("short_side", "window"):
@@ -87,10 +97,19 @@ class Config:
         for word, value in {"threshold": self.threshold, **self.word_thresholds}.items():
             if not 0 <= value <= 1:
                 raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
+        for pair in ("rcs", "sfr"):
+            temperature, part = getattr(self, pair)
+            if temperature <= 0 or not 0 <= part <= 1:
+                raise OptionError(
+                    f"{pair} is {(temperature, part)}; give a temperature above 0, and a part from "
+                    "0 to 1"
+                )
         for what, field_name, choices in _CHOICES:
             value = getattr(self, field_name)
             if value not in choices and not (value is None and field_name == "readout"):
                 raise UnknownName.among(what, str(value), choices)
+        if any(layer < 1 for layer in self.layers) or len(set(self.layers)) != len(self.layers):
+            raise OptionError(f"layers are {self.layers}; count from 1, and name each once")
         if self.stride is not None and not 1 <= self.stride <= 8192:
             raise OptionError(f"stride is {self.stride}; give 1 to 8192 pixels, or None")
         if self.pamr_steps < 1 or not 0 <= self.area_threshold < 1:
@@ -130,19 +149,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"short_side": 224},
     "balanced": {},
     "quality": {"scales": (0.75, 1.0, 1.5)},
+    **PAPERS,
 }
-
-# The settings that the papers share, for ViT-B/16; data sets have their own sizes and thresholds.
-_PAPERS: dict[str, Any] = {
-    "short_side": 336, "window": 224, "stride": 112, "logit_scale": 40.0,
-    "templates": "imagenet-80", "refine": "none",
-}  # fmt: skip
-PRESETS |= {
-    "maskclip": {**_PAPERS, "readout": "maskclip"},
-    "sclip": {**_PAPERS, "readout": "sclip"},
-    "naclip": {**_PAPERS, "readout": "naclip", "refine": "pamr"},
-    "clearclip": {
-        **_PAPERS, "readout": "clearclip", "short_side": 448, "window": 448, "stride": 224,
-        "logit_scale": 50.0, "ragged": "pad",
-    },
-}  # fmt: skip

@@ -16,8 +16,11 @@ __all__ = ["ACTIVATIONS", "Attention", "Block", "Mlp"]
 
 
 def _quick_gelu(x: Tensor) -> Tensor:
-    """OpenAI's approximation, which weights trained with it need; GELU gives other features."""
-    return x * torch.sigmoid(1.702 * x)
+    """OpenAI's approximation, which weights trained with it need; GELU gives other features.
+
+    In place: it is only ever applied to a fresh output of a linear layer, the largest of all.
+    """
+    return x.mul_((1.702 * x).sigmoid_())
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "quick-gelu": _quick_gelu}

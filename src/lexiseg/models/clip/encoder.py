@@ -14,9 +14,10 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint, Preprocessing
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError, UnknownName
-from lexiseg.models.clip import _cache
+from lexiseg.models._words import KeptWords
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.model import Clip
+from lexiseg.models.clip.sharing import shared_beginnings
 from lexiseg.models.clip.tokenizer import END, tokenise, tokenizer
 from lexiseg.models.clip.weights import read_weights
 from lexiseg.protocols import LastBlock, SizePolicy
@@ -24,7 +25,7 @@ from lexiseg.protocols import LastBlock, SizePolicy
 __all__ = ["ClipEncoder", "from_checkpoint"]
 
 _RAGGED = ("stretch", "pad")
-_TOKENS = 8192  # that go through the text tower at once
+_TOKENS = 12_000  # that go through the text tower at once, or are looked at there
 _WEIGHTS = (".safetensors", ".pt", ".bin")
 
 
@@ -56,8 +57,9 @@ class ClipEncoder:
         self._tokenizer = text_tokenizer
         self._compute = compute
         self._sha256 = dict(sha256 or {})
-        self._cached = cache and bool(self._sha256)
-        self._words: dict[tuple[str, ...], dict[str, Tensor]] = {}
+        dim = net.config.text.embed_dim
+        self._words = KeptWords(self._sha256 if cache else {}, compute.dtype_name, dim)
+        self.mean_colour = preprocessing.mean
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self._mean = mean[:, None, None].to(compute.device)
         self._std = std[:, None, None].to(compute.device)
@@ -80,19 +82,8 @@ class ClipEncoder:
         As CLIP's authors do with several templates: each sentence's vector is normalised, then
         their mean is. A word is encoded once: then it is kept, and on disk as well.
         """
-        key = tuple(templates)
-        file = _cache.file_of(self._sha256, key, self.dtype_name) if self._cached else None
-        if key not in self._words:
-            self._words[key] = _cache.read(file) if file else {}
-        known = self._words[key]
-        new = [word for word in dict.fromkeys(words) if word not in known]
-        if new:
-            made = self._ensemble(new, key).cpu()
-            fresh = dict(zip(new, made.unbind(), strict=True))
-            known.update(fresh)
-            if file:
-                _cache.add(file, fresh)
-        return torch.stack([known[word] for word in words]).to(self._compute.device)
+        vectors = self._words.vectors(words, templates, lambda new: self._ensemble(new, templates))
+        return vectors.to(self._compute.device)
 
     @torch.inference_mode()
     def sentences(self, texts: Sequence[str]) -> Tensor:
@@ -101,16 +92,20 @@ class ClipEncoder:
         end = self._tokenizer.token_to_id(END)
         # A text that holds an end token ends there, as for CLIP.
         tokens = [ids[: ids.index(end) + 1] for ids in tokens]
-        out = torch.empty(len(texts), self.net.config.text.embed_dim, device=self._compute.device)
-        for rows in _batches([len(ids) for ids in tokens]):
-            longest = len(tokens[rows[-1]])
-            padded = torch.zeros(len(rows), longest, dtype=torch.long)
-            for place, row in enumerate(rows):
-                padded[place, : len(tokens[row])] = torch.tensor(tokens[row])
-            ends = torch.tensor([len(tokens[row]) - 1 for row in rows])
-            out[rows] = self.net.words(
-                padded.to(self._compute.device), ends.to(self._compute.device)
-            )
+        device, net = self._compute.device, self.net.words
+        starts, owners = shared_beginnings(tokens)
+        shared = None
+        if starts:
+            lengths = torch.tensor([len(ids) for ids in starts])
+            shared = net.beginnings(_padded(starts).to(device), lengths.to(device))
+            tokens = [ids[len(starts[i]) :] for ids, i in zip(tokens, owners, strict=True)]
+        out = torch.empty(len(texts), self.net.config.text.embed_dim, device=device)
+        longest = max(map(len, starts), default=0)  # keys and values take room too
+        for rows in _batches([longest + len(ids) for ids in tokens]):
+            part = [tokens[row] for row in rows]
+            ends = torch.tensor([len(ids) - 1 for ids in part])
+            which = torch.tensor([owners[row] for row in rows]).to(device) if starts else None
+            out[rows] = net(_padded(part).to(device), ends.to(device), shared, which)
         return out
 
     @torch.inference_mode()
@@ -162,6 +157,14 @@ class ClipEncoder:
         texts = [template.format(word) for word in words for template in templates]
         vectors = F.normalize(self.sentences(texts), dim=-1)
         return F.normalize(vectors.view(len(words), len(templates), -1).mean(1), dim=-1)
+
+
+def _padded(tokens: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of tokens, (K, T); shorter ones end in zeros."""
+    out = torch.zeros(len(tokens), max(map(len, tokens)), dtype=torch.long)
+    for row, ids in zip(out, tokens, strict=True):
+        row[: len(ids)] = torch.tensor(ids)
+    return out
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -33,6 +33,10 @@ class OpenPool:
     attention: Mapping[int, Tensor]
     net: AttentionPool
 
+    @property
+    def index(self) -> int:
+        return 0  # no attention comes before the pooling
+
     def project(self, values: Tensor) -> Tensor:
         out: Tensor = self.net.c_proj(values.transpose(1, 2).flatten(2))
         return out
@@ -40,10 +44,11 @@ class OpenPool:
     def complete(self, attended: Tensor) -> Tensor:
         return attended
 
-    def finish(self, tokens: Tensor) -> Tensor:
-        cells = tokens[:, 1:] if tokens.shape[1] == self.tokens.shape[1] else tokens
+    def finish(self, tokens: Tensor, grid_hw: tuple[int, int] | None = None) -> Tensor:
+        h, w = grid_hw or self.grid_hw
+        cells = tokens[:, 1:] if tokens.shape[1] == h * w + 1 else tokens
         vectors = F.normalize(cells.float(), dim=-1)
-        return vectors.view(len(vectors), *self.grid_hw, -1)
+        return vectors.view(len(vectors), h, w, -1)
 
 
 class AttentionPool(nn.Module):

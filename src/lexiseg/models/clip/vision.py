@@ -29,16 +29,21 @@ class OpenVitBlock:
     attention: Mapping[int, Tensor]
     net: VisionTransformer
 
+    @property
+    def index(self) -> int:
+        return len(self.net.blocks) - 1
+
     def project(self, values: Tensor) -> Tensor:
         return self.net.last.attn.project(values)
 
     def complete(self, attended: Tensor) -> Tensor:
         return self.net.last.complete(self.tokens, attended)
 
-    def finish(self, tokens: Tensor) -> Tensor:
-        cells = tokens[:, 1:] if tokens.shape[1] == self.tokens.shape[1] else tokens
+    def finish(self, tokens: Tensor, grid_hw: tuple[int, int] | None = None) -> Tensor:
+        h, w = grid_hw or self.grid_hw
+        cells = tokens[:, 1:] if tokens.shape[1] == h * w + 1 else tokens
         vectors = F.normalize(self.net.joint(cells), dim=-1)
-        return vectors.view(len(vectors), *self.grid_hw, -1)
+        return vectors.view(len(vectors), h, w, -1)
 
 
 class VisionTransformer(nn.Module):

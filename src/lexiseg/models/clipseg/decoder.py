@@ -73,13 +73,14 @@ class Decoder(nn.Module):
             nn.init.zeros_(block.self_attn.in_proj_bias)  # type: ignore[union-attr, arg-type]
         self.trans_conv: nn.Module
         if config.refined:
-            side = cell // 4
+            # The published code takes cell // 4 twice, which makes up a cell of 16 only.
+            first, second = 4, cell // 4
             self.trans_conv = nn.Sequential(
                 nn.Conv2d(width, width, 3, padding=1),
                 nn.ReLU(),
-                nn.ConvTranspose2d(width, width // 2, side, side),
+                nn.ConvTranspose2d(width, width // 2, first, first),
                 nn.ReLU(),
-                nn.ConvTranspose2d(width // 2, 1, side, side),
+                nn.ConvTranspose2d(width // 2, 1, second, second),
             )
         else:
             self.trans_conv = nn.ConvTranspose2d(width, 1, cell, cell)

@@ -172,7 +172,7 @@ def from_checkpoint(
     sha256: Mapping[str, str] = checkpoint.sha256
     if "decoder" in described or not described:
         state = read_decoder(weights[0])
-        layers = record.extract_layers or (3, 6, 9)
+        layers = record.layers or (3, 6, 9)
         config = (
             DecoderConfig.from_json(described["decoder"])
             if described
@@ -184,8 +184,8 @@ def from_checkpoint(
         sha256 = {**sha256, **clip.sha256}
     else:
         config = DecoderConfig.of_transformers(described, record.preprocessing.size or 352)
-        if record.extract_layers:
-            config = replace(config, layers=record.extract_layers)
+        if record.layers:
+            config = replace(config, layers=record.layers)
         clip_state, state = split_transformers(read_tensors(weights[0]))
         heads = {
             f"{tower}_heads": int(described.get(f"{tower}_config", {}).get(key, default))

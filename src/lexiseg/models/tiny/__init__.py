@@ -1,4 +1,4 @@
-"""The model inside the package: an encoder of pictures and words (its masker comes with SAM)."""
+"""The model inside the package: an encoder of pictures and words, and a masker that shares it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.errors import OptionError
-from lexiseg.protocols import Encoder, PromptedModel
+from lexiseg.protocols import Encoder, Masker, PromptedModel
 
-__all__ = ["HEAD", "build_encoder", "build_prompted"]
+__all__ = ["HEAD", "PICTURES", "build_encoder", "build_masker", "build_prompted"]
 
 HEAD = "film.safetensors"
+PICTURES = "vision.safetensors"  # the picture side, on which the head was trained
 
 
 def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
@@ -34,3 +35,10 @@ def build_prompted(
             "`lexiseg train clipseg --backbone`, or choose another checkpoint"
         )
     return TinyPrompted(from_checkpoint(checkpoint, compute), load_head(checkpoint[HEAD]))
+
+
+def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
+    """Build the masker from verified files."""
+    from lexiseg.models.tiny.masker import from_checkpoint
+
+    return from_checkpoint(checkpoint, compute)

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TextConfig", "TextTower", "tokenise"]
+__all__ = ["TextConfig", "TextTower", "pack", "tokenise", "unpack"]
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Sizes of the tower; stored beside the weights."""
+    """Sizes of the tower; stored beside the weights. Training sets the vocabulary's size."""
 
-    vocab_size: int = 12_000
+    vocab_size: int = 33_000
     token_dim: int = 192
     dim: int = 256
     layers: int = 2
@@ -102,3 +102,24 @@ def tokenise(
         ids[i, : len(row)] = torch.tensor(row)
         mask[i, : len(row)] = True
     return ids, mask
+
+
+def pack(tower: TextTower) -> dict[str, Tensor]:
+    """The tower as it is stored: fp16, and the tokens, which are most of it, in 8 bits.
+
+    A token's largest value is 127; its scale stands beside it.
+    """
+    stored = {k: v.detach().half().contiguous() for k, v in tower.state_dict().items()}
+    tokens = tower.tokens.weight.detach()
+    scale = (tokens.abs().amax(1, keepdim=True) / 127).clamp_min(1e-7).half()
+    stored["tokens.weight"] = (tokens / scale.float()).round().clamp(-127, 127).to(torch.int8)
+    stored["tokens.scale"] = scale
+    return stored
+
+
+def unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What ``pack`` made -> a state dict, float32. Plain fp16 weights are taken as they are."""
+    weights = {k: v.float() for k, v in stored.items()}
+    if "tokens.scale" in weights:
+        weights["tokens.weight"] *= weights.pop("tokens.scale")
+    return weights

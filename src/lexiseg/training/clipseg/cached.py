@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lexiseg.models.tiny import PICTURES
 from lexiseg.models.tiny.prompted import TinyPrompted
 from lexiseg.training.clipseg.crops import crop, find_crop
 from lexiseg.training.clipseg.draw import Asked, Drawer
@@ -93,7 +94,8 @@ class CachedTask:
         """Fill the cache, or take what an earlier run with the same photos and encoder left."""
         recipe, shots, side = self.recipe, self.drawer.shots, self._grid
         names = [shot.id for shot in shots]
-        key = json.dumps([names, recipe.side, recipe.seed, sorted(self.model.sha256.items())])
+        crops = [recipe.side, recipe.jitter, recipe.crop_least, recipe.seed]
+        key = json.dumps([names, crops, self.model.sha256.get(PICTURES)])
         digest = hashlib.sha256(key.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
         file, rest = folder / f"{digest}.npy", folder / f"{digest}.pt"

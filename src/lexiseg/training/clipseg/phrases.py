@@ -19,7 +19,7 @@ from lexiseg.datasets.labels import MaskFile
 from lexiseg.errors import InputError
 from lexiseg.training.clipseg.phrasecut import read_phrasecut
 
-__all__ = ["PhraseSet", "Shot", "open_phrases"]
+__all__ = ["PhraseSet", "Shot", "from_plain", "open_phrases"]
 
 MaskOf = Callable[[str, tuple[int, int]], NDArray[np.bool_]]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import torch
 import torch.nn.functional as F
@@ -61,15 +61,16 @@ def train_clipseg(
     """
     recipe, out = recipe or ClipSegRecipe(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    writer = board(out / "tensorboard") if tensorboard else None  # what is missing shows at once
     roots = [data] if isinstance(data, str | Path) else list(data)
-    sets = _opened(roots, "train", only, recipe)
-    held = _opened(roots, "val", only, recipe, needed=False)
+    sets = _opened(roots, "train", only, recipe.per_set)
+    held = _opened(roots, "val", only, recipe.val_photos, needed=False)
     log(", ".join(f"{s.name}: {len(s.shots)} photos, {len(s.phrases)} phrases" for s in sets))
     with seeded(recipe.seed):
         model = prompted(backbone, recipe, device=device, pull=pull)
     task = _task(model, Drawer(sets, recipe), recipe, out, log)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
-    finished = _loop(model, task, held, recipe, out, log, stop_after, tensorboard)
+    finished = _loop(model, task, held, recipe, out, log, stop_after, writer)
     return write(model, backbone, out / "decoder", recipe) if finished else None
 
 
@@ -88,13 +89,13 @@ def _task(
 
 
 def _opened(
-    roots: Sequence[str | Path], split: str, only: Sequence[str] | None, recipe: ClipSegRecipe,
+    roots: Sequence[str | Path], split: str, only: Sequence[str] | None, limit: int | None,
     *, needed: bool = True,
 ) -> list[PhraseSet]:  # fmt: skip
     found: list[PhraseSet] = []
     for root in roots:
         try:
-            found += open_phrases(root, split, only=only, limit=recipe.per_set)
+            found += open_phrases(root, split, only=only, limit=limit)
         except InputError:
             if needed:
                 raise
@@ -112,7 +113,8 @@ def rate_at(step: int, recipe: ClipSegRecipe) -> float:
 
 def _loop(
     model: PromptedModel, task: Any, held: Sequence[PhraseSet], recipe: ClipSegRecipe, out: Path,
-    log: Callable[[str], None], stop_after: int | None, tensorboard: bool,
+    log: Callable[[str], None], stop_after: int | None,
+    writer: Callable[[Mapping[str, float]], None] | None,
 ) -> bool:  # fmt: skip
     net: nn.Module = task.trained
     net.requires_grad_(True)
@@ -130,9 +132,8 @@ def _loop(
         log(f"going on from step {start}")
     end = min(recipe.steps, stop_after or recipe.steps)
     size = recipe.batch // recipe.accumulate
-    writer = board(out / "tensorboard") if tensorboard else None
     before = time.perf_counter()
-    with repeatable(), open(out / "log.jsonl", "a", encoding="utf-8") as curve:
+    with repeatable(), _curve(out / "log.jsonl", start) as curve:
         for step in range(start, end):
             net.train()
             for group in optimiser.param_groups:
@@ -177,6 +178,14 @@ def _loop(
                 )
     net.eval().requires_grad_(False)
     return end == recipe.steps
+
+
+def _curve(path: Path, start: int) -> TextIO:
+    """Open the log behind the line of the step before ``start``: a killed run's last lines go."""
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < start]
+    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    return open(path, "a", encoding="utf-8")
 
 
 def _measured(

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lexiseg.checkpoints import Preprocessing, Record, describe_files, write_manifest
-from lexiseg.models.tiny.text import TextTower
+from lexiseg.models.tiny.masknet import MaskNet
+from lexiseg.models.tiny.text import TextTower, pack
 from lexiseg.models.tiny.vision import VisionNet
 
 __all__ = ["write_bundle"]
@@ -27,6 +28,7 @@ def write_bundle(
     out: Path,
     net: VisionNet,
     tower: TextTower,
+    masker: MaskNet,
     tokenizer: Path,
     *,
     known_words: Sequence[str],
@@ -35,18 +37,20 @@ def write_bundle(
     tagged_below: float,
     recipe: Mapping[str, object],
 ) -> Path:
-    """Write vision.safetensors, text.safetensors, tokenizer.json, config.json, manifest.json.
+    """Write the three nets' safetensors, tokenizer.json, config.json and manifest.json.
 
     known_words: the words that had masks. trained_words: all that the picture side met.
     unknown_below, tagged_below: see ``TinyEncoder.unknown``.
     """
     out.mkdir(parents=True, exist_ok=True)
     save_file(_half(net), out / "vision.safetensors")
-    save_file(_half(tower), out / "text.safetensors")
+    save_file(pack(tower), out / "text.safetensors")
+    save_file(_half(masker), out / "masker.safetensors")
     shutil.copyfile(tokenizer, out / "tokenizer.json")
     config = {
         "vision": asdict(net.config),
         "text": asdict(tower.config),
+        "masker": asdict(masker.config),
         "known_words": list(known_words),
         "trained_words": list(trained_words),
         "unknown_below": unknown_below,
@@ -54,7 +58,10 @@ def write_bundle(
         "recipe": dict(recipe),
     }
     (out / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
-    files = ("vision.safetensors", "text.safetensors", "tokenizer.json", "config.json")
+    files = (
+        "vision.safetensors", "text.safetensors", "masker.safetensors", "tokenizer.json",
+        "config.json",
+    )  # fmt: skip
     record = Record(
         name="tiny",
         family="tiny",

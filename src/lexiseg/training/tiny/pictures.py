@@ -22,6 +22,8 @@ __all__ = [
     "PictureSet",
     "Sampling",
     "batches",
+    "crop_window",
+    "cut",
     "is_dev",
     "load_set",
     "load_unlabelled",
@@ -133,9 +135,9 @@ def make_batch(
         chosen = sets[s]
         i = int(rng.choice(len(chosen.photos), p=chosen.draw))
         photo = chosen.photos[i]
-        y0, x0, ch, cw = _crop(photo.shape[:2], (h, w), how.short_sides, rng)
+        y0, x0, ch, cw = crop_window(photo.shape[:2], (h, w), how.short_sides, rng)
         flip = rng.random() < 0.5
-        pixels[b] = _cut(photo, (y0, x0, ch, cw), (h, w), flip, how.jitter, rng)
+        pixels[b] = cut(photo, (y0, x0, ch, cw), (h, w), flip, how.jitter, rng)
         if chosen.masks is None:
             asked.append(None)
             continue
@@ -153,7 +155,7 @@ def make_batch(
     return Batch(pixels, list(map(int, drawn)), points, labels, asked, int(rng.integers(2**31)))
 
 
-def _crop(
+def crop_window(
     size_hw: tuple[int, int],
     out_hw: tuple[int, int],
     short_sides: tuple[float, float],
@@ -169,7 +171,7 @@ def _crop(
     )  # fmt: skip
 
 
-def _cut(
+def cut(
     photo: NDArray[np.uint8],
     window: tuple[int, int, int, int],
     out_hw: tuple[int, int],

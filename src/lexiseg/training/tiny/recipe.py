@@ -1,14 +1,15 @@
 """The recipe that made the bundled model, from folders of photos to files in the package.
 
-Two stages, each of which can be killed and continued: the text tower (``text``), then the picture
-side against it (``vision``); then both are written as the bundle.
+Three stages, each of which can be killed and continued: the text tower (``text``), the picture side
+against it (``vision``), and the mask network on that (``masker``); then all is written as the
+bundle.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,11 +17,14 @@ from torch import Tensor
 
 from lexiseg.datasets import PlainDataset, find_sets
 from lexiseg.errors import InputError
+from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
 from lexiseg.models.tiny.vision import VisionConfig
 from lexiseg.prompts import DEFAULT_BACKGROUND
 from lexiseg.training.tiny.bundle import write_bundle
 from lexiseg.training.tiny.losses import WordBank
+from lexiseg.training.tiny.masker import MaskerRecipe, train_masker
+from lexiseg.training.tiny.objects import ObjectSet, load_objects, load_regions
 from lexiseg.training.tiny.pictures import PictureSet, load_set, load_unlabelled
 from lexiseg.training.tiny.text import TextRecipe, train_text
 from lexiseg.training.tiny.tflite import read_mobilenet
@@ -40,10 +44,12 @@ class TinyRecipe:
 
     text: TextRecipe = field(default_factory=TextRecipe)
     vision: VisionRecipe = field(default_factory=VisionRecipe)
+    masker: MaskerRecipe = field(default_factory=MaskerRecipe)
     text_sizes: TextConfig = field(default_factory=TextConfig)
     vision_sizes: VisionConfig = field(default_factory=VisionConfig)
+    masker_sizes: MaskNetConfig = field(default_factory=MaskNetConfig)
     # Set on far-away nouns that are not among those of the benchmark.
-    unknown_below: float = 0.6
+    unknown_below: float = 0.57
     tagged_below: float = 0.8
 
 
@@ -82,9 +88,13 @@ def train_tiny(
     )  # fmt: skip
     if stop_after is not None and stop_after < recipe.vision.steps:
         return None
+    del pictures
+    masker = train_masker(
+        _objects(sets, data, only), net, out / "masker", recipe.masker, recipe.masker_sizes, log
+    )
     known = list(dict.fromkeys(n for s in sets for n in s.classes if n != "background"))
     return write_bundle(
-        out / "bundle", net, tower, out / "text" / "tokenizer.json",
+        out / "bundle", net, tower, masker, out / "text" / "tokenizer.json",
         known_words=known, trained_words=list(bank.words),
         unknown_below=recipe.unknown_below, tagged_below=recipe.tagged_below, recipe=asdict(recipe),
     )  # fmt: skip
@@ -106,6 +116,18 @@ def _imagenet_names(data: Path) -> list[str]:
     return list(json.loads(card.read_text("utf-8"))["classes"]) if card.is_file() else []
 
 
+def _objects(
+    sets: Sequence[PlainDataset], data: Path, only: Sequence[str] | None
+) -> list[ObjectSet]:
+    """Things to point at: of the named sets, and of folders of nameless regions beside them."""
+    found = [load_objects(s) for s in sets]
+    for folder in sorted(p for p in data.iterdir() if (p / "dataset.json").is_file()):
+        nameless = json.loads((folder / "dataset.json").read_text("utf-8")).get("classes") is None
+        if nameless and (folder / "train" / "masks").is_dir() and (not only or folder.name in only):
+            found.append(load_regions(folder))
+    return found
+
+
 def _unlabelled(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[PictureSet]:
     folders = [data / _IMAGENET, data / "coco-unlabelled"]
     return [
@@ -122,9 +144,10 @@ def _text_stage(
 
     if not (out / "text.pt").is_file():
         train_text(names, out, recipe.text, recipe.text_sizes, log)
-    tower = TextTower(recipe.text_sizes)
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    tower = TextTower(replace(recipe.text_sizes, vocab_size=tokenizer.get_vocab_size()))
     tower.load_state_dict(torch.load(out / "text.pt", weights_only=True))
-    return tower.eval().requires_grad_(False), Tokenizer.from_file(str(out / "tokenizer.json"))
+    return tower.eval().requires_grad_(False), tokenizer
 
 
 @torch.no_grad()

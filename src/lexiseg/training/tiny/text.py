@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,8 +23,11 @@ from torch import Tensor
 from lexiseg.models.sentence import SentenceEncoder
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
 from lexiseg.training.state import save_whole
-from lexiseg.training.tiny.wordnet import read_nouns
+from lexiseg.training.tiny.wordnet import Noun, read_nouns
 from lexiseg.training.tiny.words import ATTRIBUTES, TEMPLATES, spelled
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = ["Corpus", "TextRecipe", "build_corpus", "train_text"]
 
@@ -37,6 +42,7 @@ class TextRecipe:
     warmup: int = 100
     weight_decay: float = 0.01
     phrases: int = 30_000
+    pieces: int = 6_000  # for words that are not tokens themselves
     structure: float = 4.0  # weight of the in-batch similarity matrix beside the cosine
     known_share: float = 0.15  # part of every batch drawn from the names to know
     chunks: int = 6
@@ -132,36 +138,84 @@ def _varied(text: str, rng: np.random.Generator) -> str:
     return text
 
 
-def _tokeniser(corpus: Corpus, vocab_size: int) -> Any:
-    """Word pieces of the corpus, in which everyday texts and templates count more."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+def _whole_words(names: Sequence[str], nouns: Sequence[Noun]) -> list[str]:
+    """Words that are one token each: of the names, of everyday nouns, and names of things.
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    A rare word said in pieces ("den", "##im") comes out wrong; said whole, it only has to be
+    remembered.
+    """
+    frequent = Counter(w for n in nouns for w in _parts(n.lemma))
+    words = {w for text in (*names, *TEMPLATES, *ATTRIBUTES) for w in _parts(text.format(""))}
+    for noun in nouns:
+        parts = _parts(noun.lemma)
+        if noun.tagged > 0 or (noun.thing and len(parts) == 1):
+            words.update(parts)
+        elif noun.thing:
+            words.update(w for w in parts if frequent[w] >= 3)
+    return sorted(words)
+
+
+def _parts(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _pieces(corpus: Corpus, count: int) -> list[str]:
+    """Parts of words that say most of the corpus' letters, and every letter by itself.
+
+    Counted, not merged step by step: the same corpus gives the same pieces. Everyday texts count
+    three times.
+    """
+    words: Counter[str] = Counter()
+    for text, kind in zip(corpus.texts, corpus.kinds, strict=True):
+        for word in _parts(text):
+            words[word] += 1 if kind == _OBSCURE else 3
+    letters: set[str] = set()
+    found: Counter[str] = Counter()
+    for word, times in words.items():
+        letters.update(word)
+        for start in range(len(word)):
+            for end in range(start + 2, min(start + 9, len(word) + 1)):
+                found[("##" if start else "") + word[start:end]] += times * (end - start - 1)
+    order = sorted(found, key=lambda piece: (-found[piece], piece))
+    return [*letters, *(f"##{letter}" for letter in letters), *order[:count]]
+
+
+def _tokeniser(corpus: Corpus, whole: Sequence[str], pieces: int) -> Tokenizer:
+    """Whole words, and parts of words for all others."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    listed = ["[UNK]", *sorted({*_pieces(corpus, pieces), *whole})]
+    vocabulary = {piece: i for i, piece in enumerate(listed)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=["[UNK]"], show_progress=False
-    )
-    common = [t for t, k in zip(corpus.texts, corpus.kinds, strict=True) if k != _OBSCURE]
-    tokenizer.train_from_iterator(corpus.texts + common * 2 + list(TEMPLATES) * 50, trainer)
     return tokenizer
 
 
 @torch.no_grad()
 def _start_from_teacher(
-    tower: TextTower, tokenizer: Any, teacher: Callable[[Sequence[str]], Tensor]
+    tower: TextTower,
+    tokenizer: Tokenizer,
+    corpus: Corpus,
+    teacher: Callable[[Sequence[str]], Tensor],
 ) -> None:
-    """Start every word piece at its principal components of the teacher's view of it.
+    """Start every token at its principal components of what it means.
 
-    The bag of words then gives the teacher's mean back, but for what the components leave out.
+    That is the corpus' target for a word of its own, and the teacher's view of any other piece.
+    The bag of words then gives the mean meaning back, but for what the components leave out.
     """
-    size, dim = tower.tokens.weight.shape
-    pieces = [tokenizer.id_to_token(i) or "" for i in range(size)]
-    views = teacher([piece.removeprefix("##") or "unknown" for piece in pieces])
-    basis = torch.linalg.svd(views, full_matrices=False).Vh[:dim]
+    dim = tower.tokens.weight.shape[1]
+    numbers = tokenizer.get_vocab()
+    pieces = sorted(numbers, key=numbers.__getitem__)
+    row = {text: i for i, text in reversed(list(enumerate(corpus.texts)))}
+    views = teacher([piece.removeprefix("##") for piece in pieces])
+    for i, piece in enumerate(pieces):
+        if piece in row:
+            views[i] = corpus.targets[row[piece]]
+    basis = torch.linalg.svd(corpus.targets, full_matrices=False).Vh[:dim]
     parts = views @ basis.T
     spread = parts.std()
-    tower.tokens.weight.copy_(parts / spread * 0.1)
+    tower.tokens.weight[: len(pieces)].copy_(parts / spread * 0.1)
     tower.direct.weight.copy_(basis.T * (spread / 0.1))
 
 
@@ -181,14 +235,16 @@ def train_text(
     corpus = _cached_corpus(names, recipe, out / "corpus.pt")
     log(f"corpus: {len(corpus.texts)} texts")
     state, start = out / "text-state.pt", 0
-    if state.is_file():  # training a tokeniser again may give its pieces other numbers
+    if state.is_file():
         tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     else:
-        tokenizer = _tokeniser(corpus, config.vocab_size)
+        whole = _whole_words(names, read_nouns(recipe.wordnet))
+        tokenizer = _tokeniser(corpus, whole, recipe.pieces)
         tokenizer.save(str(out / "tokenizer.json"))
+    config = replace(config, vocab_size=tokenizer.get_vocab_size())
     tower = TextTower(config)
     if not state.is_file():
-        _start_from_teacher(tower, tokenizer, SentenceEncoder())
+        _start_from_teacher(tower, tokenizer, corpus, SentenceEncoder())
     optimiser = torch.optim.AdamW(
         tower.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
     )

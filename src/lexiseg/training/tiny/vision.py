@@ -44,6 +44,7 @@ class VisionRecipe:
     """Everything that decides the picture side, but for the data and the text tower."""
 
     steps: int = 2100
+    backbone_steps: int = 2100  # after so many, the backbone stays as it is
     warmup: int = 200
     fall: int = 700  # the last so many steps, in which the rate falls to zero
     rate: float = 1.5e-3
@@ -156,6 +157,8 @@ def train_vision(
         for step, batch in zip(range(start, end), feed, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * _rate(step, recipe)
+            if step >= recipe.backbone_steps:  # without a gradient, the optimiser leaves it alone
+                net.backbone.requires_grad_(False)
             loss, parts = _step(
                 net, judge, classifier, batch, list(sets), bank, recipe,
                 # Without ImageNet's names the head has nothing to say.

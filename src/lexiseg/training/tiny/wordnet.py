@@ -23,6 +23,7 @@ class Noun:
     synonyms: tuple[str, ...]
     offset: str
     tagged: int  # senses met in the tagged texts: above 0 for everyday words
+    thing: bool  # a physical entity in that sense
 
 
 def _plain(lemma: str) -> str:
@@ -75,5 +76,5 @@ def read_nouns(folder: str | Path | None = None) -> list[Noun]:
         if spelled != lemma or len(lemma.split()) > 3 or any(c.isdigit() for c in lemma):
             continue
         others = tuple(m for m in members if m.lower() != lemma and m.islower())
-        nouns.append(Noun(lemma, others, offset, tagged))
+        nouns.append(Noun(lemma, others, offset, tagged, is_thing(offset)))
     return nouns

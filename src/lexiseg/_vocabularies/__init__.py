@@ -1,0 +1,50 @@
+"""Class names of data sets as the papers of the SCLIP family ask for them: a line a class.
+
+Names between bars mean the same class. The plain files are SCLIP's and NACLIP's; ClearCLIP,
+ProxyCLIP and Trident ask for other synonyms of some sets, and other words for the background.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from lexiseg.errors import UnknownName
+
+__all__ = ["names", "read"]
+
+# Sets whose first class is everything without a name.
+_WITH_REST = frozenset({"coco-object", "context60", "voc21"})
+# Paper -> the end of its files' names; where a set has no such file it has the plain one.
+_PAPERS = {
+    "sclip": "", "naclip": "", "clearclip": ".clearclip", "proxyclip": ".proxyclip",
+    "trident": ".proxyclip",
+}  # fmt: skip
+_SAME = {"voc20.clearclip": "voc20.proxyclip"}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all sets: "voc21"; "voc21.clearclip" for another paper's words."""
+    plain = sorted({name.partition(".")[0] for name in _there()})
+    return (*plain, *(f"{name}.{paper}" for name in plain for paper in _PAPERS))
+
+
+def read(name: str) -> tuple[tuple[tuple[str, ...], ...], bool]:
+    """Return the classes of a set, each with all its names, and whether the first is the rest.
+
+    Raises UnknownName.
+    """
+    if name not in names():
+        raise UnknownName.among("vocabulary", name, names())
+    plain, _, paper = name.partition(".")
+    own = f"{plain}{_PAPERS[paper] if paper else ''}"
+    own = _SAME.get(own, own)
+    text = (_FOLDER / f"{own if own in _there() else plain}.txt").read_text(encoding="utf-8")
+    return tuple(tuple(line.split("|")) for line in text.splitlines()), plain in _WITH_REST
+
+
+_FOLDER = files(__name__)
+
+
+def _there() -> set[str]:
+    found = (entry.name for entry in _FOLDER.iterdir())
+    return {name.removesuffix(".txt") for name in found if name.endswith(".txt")}

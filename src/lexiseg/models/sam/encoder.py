@@ -1,0 +1,220 @@
+"""SAM's picture encoder (Kirillov et al. 2023; ViTDet, Li et al. 2022), with Meta's names.
+
+The relative positions enter as further values of queries and keys: where Meta's code adds
+q · R[row of i - row of j] to the logit of i and j, the query gets its products with all rows'
+offsets as values, and the key a 1 at its own row. So any fused attention computes them, and no
+map of all pairs is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lexiseg.errors import CheckpointError
+
+__all__ = ["EncoderConfig", "LastAttention", "PictureEncoder", "encoder_config"]
+
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes, all read off the weights. window: cells a side of local attention; 0: global."""
+
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+    patch: int
+    side: int  # cells a side of the padded picture
+    windows: tuple[int, ...]
+    out: int
+
+
+@dataclass(frozen=True, eq=False)
+class LastAttention:
+    """q and k with positions in them, (heads, S * S, d'), and v of the last block; the picture's
+    part of the grid (protocol ``WholeAttention``)."""
+
+    q: Tensor
+    k: Tensor
+    values: Tensor
+    side: int
+    grid_hw: tuple[int, int]
+
+    @property
+    def v(self) -> Tensor:
+        """Values of the picture's cells, (heads, N, d) float32."""
+        return self._inside(self.values).float()
+
+    def attention(self, head: int) -> Tensor:
+        """One head's map over the picture's cells, (N, N) float32."""
+        logits = self._inside(self.q)[head] @ self.k[head].T
+        weights = logits.float().softmax(-1)
+        columns = self._inside(weights.T[None])[0]
+        return columns.T
+
+    def _inside(self, tokens: Tensor) -> Tensor:
+        h, w = self.grid_hw
+        plane = tokens.unflatten(1, (self.side, self.side))  # type: ignore[no-untyped-call]
+        out: Tensor = plane[:, :h, :w].flatten(1, 2)
+        return out
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int, heads: int, side: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.rel_pos_h = nn.Parameter(torch.empty(2 * side - 1, width // heads))
+        self.rel_pos_w = nn.Parameter(torch.empty(2 * side - 1, width // heads))
+
+    def widened(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cells (B, s, s, W) -> q, k (B, heads, s * s, d + 2 s) with positions in them, and v."""
+        b, h, w, width = x.shape
+        d = width // self.heads
+        q, k, v = self.qkv(x).view(b, h * w, 3, self.heads, d).permute(2, 0, 3, 1, 4)
+        plane = q.view(b, self.heads, h, w, d)
+        up = torch.einsum("bnhwd,hkd->bnhwk", plane, _offsets(self.rel_pos_h, h))
+        along = torch.einsum("bnhwd,wkd->bnhwk", plane, _offsets(self.rel_pos_w, w))
+        q = torch.cat([q * d**-0.5, up.flatten(2, 3), along.flatten(2, 3)], -1)
+        rows = torch.eye(h, dtype=k.dtype, device=k.device).repeat_interleave(w, 0)
+        columns = torch.eye(w, dtype=k.dtype, device=k.device).repeat(h, 1)
+        place = torch.cat([rows, columns], 1).expand(b, self.heads, -1, -1)
+        return q, torch.cat([k, place], -1), v
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.widened(x)
+        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        out: Tensor = self.proj(attended.transpose(1, 2).reshape(x.shape))
+        return out
+
+
+def _offsets(table: Tensor, side: int) -> Tensor:
+    """Entries of a table of offsets for all pairs of a side, (side, side, d)."""
+    places = torch.arange(side, device=table.device)
+    wanted = 2 * side - 1
+    if len(table) != wanted:  # made for another side
+        table = F.interpolate(table.T[None], size=wanted, mode="linear")[0].T
+    return table[places[:, None] - places + side - 1]
+
+
+class _Mlp(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(width, hidden)
+        self.lin2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lin2(F.gelu(self.lin1(x)))
+        return out
+
+
+class _Block(nn.Module):
+    def __init__(self, config: EncoderConfig, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(config.width, eps=_EPSILON)
+        self.attn = _Attention(config.width, config.heads, window or config.side)
+        self.norm2 = nn.LayerNorm(config.width, eps=_EPSILON)
+        self.mlp = _Mlp(config.width, config.hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm1(x)
+        x = x + (self._windowed(y) if self.window else self.attn(y))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+    def _windowed(self, y: Tensor) -> Tensor:
+        """Attention inside windows; what is missing to whole ones is zeros, as in Meta's code."""
+        b, h, w, width = y.shape
+        s = self.window
+        below, right = -h % s, -w % s
+        y = F.pad(y, (0, 0, 0, right, 0, below))
+        rows, columns = (h + below) // s, (w + right) // s
+        parts = y.view(b, rows, s, columns, s, width).transpose(2, 3).reshape(-1, s, s, width)
+        parts = self.attn(parts).view(b, rows, columns, s, s, width).transpose(2, 3)
+        whole: Tensor = parts.reshape(b, h + below, w + right, width)
+        return whole[:, :h, :w]
+
+
+class _ChannelNorm(nn.Module):
+    """Layer norm over channels of (B, C, H, W)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+        self.bias = nn.Parameter(torch.empty(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, _EPSILON)
+        return y.permute(0, 3, 1, 2)
+
+
+class PictureEncoder(nn.Module):
+    """Normalised, padded pixels (1, 3, P, P) -> features (1, out, S, S)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, c.width, c.patch, c.patch)
+        self.pos_embed = nn.Parameter(torch.empty(1, c.side, c.side, c.width))
+        self.blocks = nn.ModuleList(_Block(c, window) for window in c.windows)
+        self.neck = nn.Sequential(
+            nn.Conv2d(c.width, c.out, 1, bias=False),
+            _ChannelNorm(c.out),
+            nn.Conv2d(c.out, c.out, 3, padding=1, bias=False),
+            _ChannelNorm(c.out),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self._embed(pixels)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.neck(x.permute(0, 3, 1, 2))
+        return out
+
+    def last_attention(self, pixels: Tensor, grid_hw: tuple[int, int]) -> LastAttention:
+        """Run up to the last block's attention; grid_hw: cells that the picture covers."""
+        x = self._embed(pixels)
+        for block in self.blocks[:-1]:
+            x = block(x)
+        last: _Block = self.blocks[-1]  # type: ignore[assignment]
+        q, k, v = last.attn.widened(last.norm1(x))
+        return LastAttention(q[0], k[0], v[0], self.config.side, grid_hw)
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        cells = self.patch_embed.proj(pixels).permute(0, 2, 3, 1)  # type: ignore[operator]
+        out: Tensor = cells + self.pos_embed
+        return out
+
+
+def encoder_config(state: Mapping[str, Tensor]) -> EncoderConfig:
+    """Sizes of the encoder whose weights these are, by Meta's names without their prefix.
+
+    A head has as many values as its table of offsets. Raises CheckpointError.
+    """
+    try:
+        width, _, patch, _ = state["patch_embed.proj.weight"].shape
+        layers = 1 + max(int(n.split(".")[1]) for n in state if n.startswith("blocks."))
+        side = state["pos_embed"].shape[1]
+        windows = []
+        for i in range(layers):
+            length = state[f"blocks.{i}.attn.rel_pos_h"].shape[0]
+            windows.append(0 if length == 2 * side - 1 else (length + 1) // 2)
+        per_head = state["blocks.0.attn.rel_pos_h"].shape[1]
+        return EncoderConfig(
+            width, layers, width // per_head, state["blocks.0.mlp.lin1.weight"].shape[0],
+            patch, side, tuple(windows), state["neck.0.weight"].shape[0],
+        )  # fmt: skip
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"the weights are not those of a SAM ViT encoder ({error}); copy or pull them again"
+        ) from error

@@ -1,0 +1,205 @@
+"""Masker protocol over the bundled mask network; it shares the encoder's weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lexiseg.checkpoints import Checkpoint
+from lexiseg.device import Compute
+from lexiseg.errors import CheckpointError, PromptError
+from lexiseg.models.tiny.encoder import fill
+from lexiseg.models.tiny.masknet import CANDIDATES, Maps, MaskNet, MaskNetConfig, Pointers
+from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.protocols import Frame, MaskPrompts, RawMasks
+
+__all__ = ["TinyMaskState", "TinyMasker", "from_checkpoint"]
+
+_SHORT_SIDE, _LARGEST = 288, 288 * 1024  # pixels of the scaled picture: its short side, all of it
+_MULTIPLE = 32
+_AT_ONCE = 16  # prompts: what one touches fits the cache
+_ON_GPU = 256
+
+
+@dataclass(frozen=True, eq=False)
+class TinyMaskState:
+    """An encoded picture."""
+
+    maps: Maps
+    frame: Frame
+
+
+class TinyMasker:
+    """Points, boxes and rough masks to masks, on a grid of a quarter of the scaled picture."""
+
+    def __init__(
+        self,
+        vision: VisionNet,
+        net: MaskNet,
+        compute: Compute,
+        *,
+        name: str = "tiny",
+        sha256: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self._compute = compute
+        self._vision = vision.eval().requires_grad_(False).to(compute.device)
+        self._vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net = net.eval().requires_grad_(False).to(compute.device)
+        self._sha256 = dict(sha256 or {})
+
+    @property
+    def device_name(self) -> str:
+        return self._compute.device_name
+
+    @property
+    def dtype_name(self) -> str:
+        return self._compute.dtype_name
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        return self._sha256
+
+    @torch.inference_mode()
+    def encode(self, rgb: NDArray[np.uint8]) -> TinyMaskState:
+        """Encode a picture, (H, W, 3) uint8 RGB, of any size; the short side becomes 288 pixels."""
+        import cv2
+
+        size_hw = (rgb.shape[0], rgb.shape[1])
+        height, width = _working_size(size_hw)
+        way = cv2.INTER_AREA if height < size_hw[0] else cv2.INTER_LINEAR
+        small = np.asarray(cv2.resize(rgb, (width, height), interpolation=way), np.uint8)
+        bottom, right = -height % _MULTIPLE, -width % _MULTIPLE
+        padded = np.pad(small, ((0, bottom), (0, right), (0, 0)), mode="edge")
+        pixels = torch.from_numpy(padded)[None].to(self._compute.device)
+        x = (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(
+            memory_format=torch.channels_last
+        )
+        with self._compute.autocast():
+            fine, low, middle, coarse = self._vision.backbone(x)
+            maps = self._net.prepare(self._vision.decode(fine, low, middle, coarse), fine)[0]
+        frame = Frame(size_hw, (height, width), (height + bottom, width + right))
+        return TinyMaskState(maps, frame)
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        state: TinyMaskState,
+        prompts: MaskPrompts,
+        *,
+        candidates: int = CANDIDATES,
+        keep: Callable[[RawMasks], Tensor] | None = None,
+    ) -> RawMasks:
+        """Return masks for every prompt, by prompt then by candidate; see ``Masker.decode``.
+
+        candidates: 3, or 1 for the one with the best quality. Raises PromptError for prompts that
+        ask for nothing.
+        """
+        if candidates not in (1, CANDIDATES):
+            raise PromptError(f"{candidates} candidates a prompt; give 1 or {CANDIDATES}")
+        asked = self._pointers(state, prompts)
+        at_once = _AT_ONCE if self._compute.device.type == "cpu" else _ON_GPU
+        found: list[RawMasks] = []
+        for start in range(0, len(asked), at_once):
+            part = asked[start : start + at_once]
+            with self._compute.autocast():
+                logits, quality = self._net(state.maps, part)
+            logits, quality = logits.float(), quality.float().sigmoid()
+            if candidates == 1:
+                best = quality.argmax(1)
+                rows = torch.arange(len(best), device=best.device)
+                logits, quality = logits[rows, best][:, None], quality[rows, best][:, None]
+            prompt = torch.arange(start, start + len(part), device=quality.device)
+            raw = RawMasks(
+                logits.flatten(0, 1),
+                quality.flatten(),
+                prompt.repeat_interleave(candidates),
+                state.frame,
+            )
+            found.append(raw if keep is None else raw[keep(raw)])
+        return RawMasks(
+            torch.cat([raw.logits for raw in found]),
+            torch.cat([raw.quality for raw in found]),
+            torch.cat([raw.prompt for raw in found]),
+            state.frame,
+        )
+
+    def _pointers(self, state: TinyMaskState, prompts: MaskPrompts) -> Pointers:
+        """Prompts in pixels of the picture -> in parts of the grid."""
+        count, device = len(prompts), self._compute.device
+        if count == 0:
+            raise PromptError("there are no points, boxes or masks to ask with; give at least one")
+        frame = state.frame
+        scale = torch.tensor(
+            [frame.input_hw[i] / frame.size_hw[i] / frame.padded_hw[i] for i in (1, 0)],
+            device=device,
+        )
+        points = torch.zeros(count, 0, 2, device=device)
+        labels = torch.zeros(count, 0, dtype=torch.long, device=device)
+        if prompts.points_xy is not None:
+            points = prompts.points_xy.to(device, torch.float32) * scale
+            given = prompts.point_labels
+            labels = (
+                torch.ones(points.shape[:2], dtype=torch.long, device=device)
+                if given is None
+                else given.to(device)
+            )
+        boxes, has_box = torch.zeros(count, 4, device=device), torch.zeros(count, dtype=torch.bool)
+        if prompts.boxes_xyxy is not None:
+            boxes = prompts.boxes_xyxy.to(device, torch.float32) * scale.repeat(2)
+            has_box = torch.ones(count, dtype=torch.bool)
+        earlier = prompts.masks
+        if earlier is not None:
+            h, w = state.maps.detail.shape[:2]
+            earlier = earlier.to(device, torch.float32)
+            if earlier.shape[1:] != (h, w):
+                raise PromptError(
+                    f"masks of {tuple(earlier.shape[1:])} as prompts; give logits of {(h, w)}"
+                )
+            if not has_box.any() and not (labels == 1).any(1).all():
+                points, labels = _with_peaks(points, labels, earlier)
+        if not bool(((labels == 1).any(1) | has_box.to(device)).all()):
+            raise PromptError("a prompt needs a point on the thing, a box or a mask; give one")
+        with_mask = None if earlier is None else torch.ones(count, dtype=torch.bool, device=device)
+        return Pointers(points, labels, boxes, has_box.to(device), earlier, with_mask)
+
+
+def _with_peaks(points: Tensor, labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Add the surest place of each rough mask as a click, smoothed so that it lies inside."""
+    smooth = F.avg_pool2d(logits[:, None].sigmoid(), 5, 1, 2)[:, 0]
+    h, w = smooth.shape[1:]
+    place = smooth.flatten(1).argmax(1)
+    peak = torch.stack([(place % w + 0.5) / w, (place // w + 0.5) / h], 1)
+    label = torch.where((labels == 1).any(1), -1, 1)
+    return torch.cat([points, peak[:, None]], 1), torch.cat([labels, label[:, None]], 1)
+
+
+def _working_size(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """The short side at 288 pixels; long strips smaller, so that work stays bounded."""
+    scale = _SHORT_SIDE / min(size_hw)
+    scale = min(scale, (_LARGEST / (size_hw[0] * size_hw[1])) ** 0.5)
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+
+
+def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyMasker:
+    """Build the masker from verified files. Raises CheckpointError where they do not fit."""
+    if "masker.safetensors" not in checkpoint.paths:
+        raise CheckpointError(
+            f"{checkpoint.record.name!r} has no masker.safetensors; choose another masker, or "
+            "train one with `lexiseg train tiny`"
+        )
+    config = json.loads(checkpoint["config.json"].read_text("utf-8"))
+    given = config["masker"]
+    with torch.device("meta"):
+        vision = VisionNet(VisionConfig(**config["vision"]))
+        net = MaskNet(MaskNetConfig(**{**given, "dilations": tuple(given["dilations"])}))
+    fill(vision, checkpoint["vision.safetensors"])
+    fill(net, checkpoint["masker.safetensors"])
+    return TinyMasker(vision, net, compute, name=checkpoint.record.name, sha256=checkpoint.sha256)

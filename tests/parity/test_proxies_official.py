@@ -1,0 +1,144 @@
+"""ProxyCLIP, Trident and ResCLIP, from picture to label map, against their official code.
+
+The golden files were made by ``tests/parity/golden/make_proxies.py``, which names commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests import proxy_weights
+from tests.parity.golden.make_proxies import deep_weights
+from tests.parity.golden.make_windows import MEAN, STD, weights
+
+from lexiseg.checkpoints import Preprocessing
+from lexiseg.device import pick
+from lexiseg.methods.proxy_clip import ProxyLook
+from lexiseg.methods.trident import TridentLook
+from lexiseg.models.clip.config import ClipConfig
+from lexiseg.models.clip.encoder import ClipEncoder
+from lexiseg.models.clip.model import Clip
+from lexiseg.models.clip.tokenizer import tokenizer
+from lexiseg.models.dino.net import DinoNet
+from lexiseg.models.dino.proxy import DinoProxy
+from lexiseg.models.sam.trunk import SamTrunk, trunk_of
+from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.feedback import RCS_BLOCKS, Feedback, resclip
+from lexiseg.stages.proxy import proxy_attention
+from lexiseg.stages.sliding import Look, Windows, logits, look
+from lexiseg.stages.winners import Rules, winners
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def clip(state: dict[str, torch.Tensor]) -> ClipEncoder:
+    red, green, blue = (value / 255 for value in MEAN)
+    spread = (STD[0] / 255, STD[1] / 255, STD[2] / 255)
+    return ClipEncoder(
+        Clip.of(ClipConfig.of(state, "quick-gelu"), state),
+        tokenizer(),
+        Preprocessing(None, (red, green, blue), spread),
+        pick("cpu", "fp32"),
+        name="test",
+    )
+
+
+def dino(patch: int) -> DinoProxy:
+    net = DinoNet.of(proxy_weights.dino_state(patch))
+    return DinoProxy(net, patch, pick("cpu", "fp32"), name="test")
+
+
+def golden(name: str) -> tuple[dict[str, Any], WordVectors]:
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        want = {key: file[key] for key in file.files}
+    owners = torch.from_numpy(want["owners"])
+    shares = np.bincount(want["labels"].reshape(-1)) / want["labels"].size
+    assert (shares > 0).sum() >= 10, "conditions under which agreement is worth something"
+    assert shares.max() <= 0.3
+    return want, WordVectors(torch.from_numpy(want["vectors"]), owners, int(owners.max()) + 1, 0)
+
+
+def compare(
+    want: dict[str, Any], words: WordVectors, seen: Windows, labels_of: Callable[[Any], Any]
+) -> None:
+    vertical, level = seen.to_picture
+    maps = vertical @ logits(seen, words.vectors) @ level.T
+    np.testing.assert_allclose(maps[:, ::6, ::6].numpy(), want["logits"], atol=1e-4)
+    differ = labels_of(maps) != want["labels"]
+    assert differ.mean() <= 1e-4
+    best = maps.topk(2, 0).values
+    assert ((best[0] - best[1]).numpy()[differ] < 1e-4).all()
+
+
+def entropy(weights: torch.Tensor) -> float:
+    """Mean entropy of rows over its maximum."""
+    weights = weights / weights.sum(-1, keepdim=True)
+    each = -(weights * weights.clamp_min(1e-12).log()).sum(-1).mean()
+    return float(each / np.log(weights.shape[-1]))
+
+
+def test_proxyclip() -> None:
+    want, words = golden("proxyclip")
+    assert str(want["commit"]).startswith("e7b767f")
+    proxy = dino(8)
+    cells = proxy.cells(torch.from_numpy(want["rgb"][None, :112, :112]))
+    assert entropy(proxy_attention(cells, 1.2, 12.0)) < 0.8
+    see = ProxyLook(clip(weights()), proxy, beta=1.2, gamma=12.0)
+    seen = see(want["rgb"], Look(112, 104, 56, ragged="pad"))
+
+    def labels(_: Any) -> Any:
+        thresholds = np.full(words.count, 0.049, np.float32)
+        found = winners([seen], words, Rules(40, thresholds))
+        return np.where(found.owner < 0, 0, found.owner)
+
+    compare(want, words, seen, labels)
+
+
+def test_trident() -> None:
+    want, words = golden("trident")
+    assert str(want["commit"]).startswith("a93b346")
+    sam = SamTrunk(trunk_of(proxy_weights.sam_state()), pick("cpu", "fp32"), name="test")
+    whole = sam.whole_attention(want["rgb"])
+    assert entropy(whole.attention(0)) < 0.8
+    see = TridentLook(clip(weights()), dino(16), sam, beta=1.2, gamma=3.0, factor=1.2)
+    seen = see(want["rgb"], Look(130, 112, 64))
+    # The official code's labels take every word for itself here.
+    compare(want, words, seen, lambda maps: maps.argmax(0).numpy())
+
+
+def test_resclip() -> None:
+    want, words = golden("resclip")
+    assert str(want["commit"]).startswith("0e085f7")
+    encoder = clip(deep_weights())
+    block = encoder.trunk(torch.from_numpy(want["rgb"])[None], attention=RCS_BLOCKS)
+    assert entropy(torch.stack([block.attention[i] for i in RCS_BLOCKS])) < 0.8
+    feedback = Feedback(words.vectors, 40.0, 0.047, (2.0, 0.3), (2.1, 0.7))
+
+    def see(pixels: torch.Tensor) -> torch.Tensor:
+        block = encoder.trunk(pixels, attention=RCS_BLOCKS)
+        return block.finish(resclip(block, pixels.permute(0, 3, 1, 2).float(), feedback, 16))
+
+    seen = look(encoder, want["rgb"], Look(100, 80, 32), see=see)
+
+    def labels(_: Any) -> Any:
+        thresholds = np.full(words.count, 0.046, np.float32)
+        found = winners([seen], words, Rules(40, thresholds))
+        return np.where(found.owner < 0, 0, found.owner)
+
+    compare(want, words, seen, labels)
+
+
+@pytest.mark.parametrize("patch", [8, 16])
+def test_proxies_look_at_what_they_were_shown(patch: int) -> None:
+    proxy = dino(patch)
+    pixels = torch.zeros(1, 6 * patch, 9 * patch, 3)
+    lit = pixels.clone()
+    lit[:, : 2 * patch, 7 * patch :] = 255
+    change = (proxy.cells(lit) - proxy.cells(pixels)).norm(dim=-1)[0]
+    assert change.shape == (6, 9)
+    assert change[:2, 7:].min() > change[4:, :5].max()

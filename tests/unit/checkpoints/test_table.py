@@ -1,0 +1,101 @@
+"""The published checkpoints: what their records say, held against what is known of them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lexiseg.checkpoints import KINDS, Record
+from lexiseg.checkpoints.table import HUB
+
+FAMILIES = {
+    "clip": "encoder", "siglip": "encoder", "dino": "proxy", "radio": "proxy", "sam": "masker",
+    "sam2": "masker", "edgetam": "masker", "sam3": "masker", "clipseg": "method",
+    "grounding": "detector", "inpaint": "inpainter", "lama": "inpainter",
+}  # fmt: skip
+
+
+def test_every_family_has_its_kind() -> None:
+    assert {record.family: record.kind for record in HUB.values()} == FAMILIES
+    assert set(FAMILIES.values()) == set(KINDS)
+
+
+@pytest.mark.parametrize("record", HUB.values(), ids=lambda record: record.name)
+def test_a_record_says_where_it_comes_from_and_under_what_terms(record: Record) -> None:
+    assert record.licence_url.startswith("https://")
+    assert bool(record.repo) != all(file.url for file in record.files)
+    for file in record.files:
+        assert not file.url or file.url.startswith("https://")
+        assert not file.url or file.url.endswith(f"/{file.name}")
+        # A size without a digest would be somebody's guess.
+        assert file.sha256 or not file.bytes
+    weights = [f.name for f in record.files if re.search(r"\.(safetensors|bin|pth?)$", f.name)]
+    assert weights
+    pixels = record.preprocessing
+    # Google named this one after 384 pixels, of which its 27 cells see 378.
+    if pixels.size is not None and record.name != "siglip2-vit-so400m14-384.webli":
+        assert pixels.size % record.stride == 0
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_a_file_has_one_digest_and_a_digest_one_file() -> None:
+    known = {(f.name, f.sha256) for r in HUB.values() for f in r.files if f.sha256}
+    assert len({name for name, _ in known}) == len({digest for _, digest in known}) == len(known)
+    assert len(known) == 9 + 3 + 8 + 1
+
+
+def test_openai_has_digests_in_its_addresses() -> None:
+    records = [record for name, record in HUB.items() if name.endswith(".openai")]
+    assert len(records) == 9
+    assert all(record.files[0].sha256 in record.files[0].url for record in records)
+
+
+def test_what_is_gated_and_what_has_other_terms() -> None:
+    gated = {record.name for record in HUB.values() if record.gated}
+    assert gated == {
+        "dinov3-vit-s16", "dinov3-vit-b16", "dinov3-vit-l16", "sam3", "flux.1-fill-dev"
+    }  # fmt: skip
+    assert HUB["clip-vit-b16.metaclip"].licence == "CC-BY-NC-4.0"
+    assert HUB["clip-vit-b16.dfn2b"].licence == "Apple AMLR"
+
+
+@pytest.mark.parametrize(
+    ("name", "activation", "stride", "dim", "size"),
+    [
+        ("clip-rn50x4.openai", "quick-gelu", 32, 640, 288),
+        ("clip-vit-l14-336.openai", "quick-gelu", 14, 768, 336),
+        ("clip-vit-h14.laion2b", "gelu", 14, 1024, 224),
+        ("clip-vit-h14.metaclip", "quick-gelu", 14, 1024, 224),
+        ("clip-vit-l14.dfn2b", "quick-gelu", 14, 768, 224),
+        ("clip-vit-l14.dfn2b-39b", "gelu", 14, 768, 224),
+        ("clip-vit-b16.datacomp", "gelu", 16, 512, 224),
+        ("siglip2-vit-b16-512.webli", "gelu-tanh", 16, 768, 512),
+        ("dino-vit-b8", "gelu", 8, 768, 224),
+        ("dinov2-vit-b14-reg", "gelu", 14, 768, 518),
+        ("sam2.1-hiera-t", "gelu", 16, 256, 1024),
+        ("sam3", "gelu", 14, 256, 1008),
+        ("clipseg-rd64-refined", "quick-gelu", 16, 512, 352),
+    ],
+)
+def test_published_sizes(name: str, activation: str, stride: int, dim: int, size: int) -> None:
+    record = HUB[name]
+    assert (record.activation, record.stride, record.embed_dim) == (activation, stride, dim)
+    assert record.preprocessing.size == size
+
+
+def test_pictures_are_normalised_as_each_was_trained() -> None:
+    mean = {name: record.preprocessing.mean for name, record in HUB.items()}
+    assert mean["clip-vit-b16.openai"] == (0.48145466, 0.4578275, 0.40821073)
+    # Of the LAION models this one alone, and all SigLIPs, saw halves.
+    assert mean["clip-vit-l14.laion2b"] == mean["siglip2-vit-b16.webli"] == (0.5, 0.5, 0.5)
+    # CLIPSeg has CLIP's towers and ImageNet's pixels.
+    assert mean["clipseg-rd64-refined"] == mean["dino-vit-b16"] == (0.485, 0.456, 0.406)
+    assert mean["big-lama"] == (0.0, 0.0, 0.0)
+    assert HUB["clipseg-rd64"].layers == (3, 6, 9)
+
+
+def test_pipelines_keep_their_folders() -> None:
+    names = {file.name for file in HUB["sdxl-inpainting"].files}
+    assert {"model_index.json", "unet/config.json", "text_encoder_2/config.json"} <= names
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in names

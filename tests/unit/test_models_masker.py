@@ -1,0 +1,185 @@
+"""The bundled masker: coordinates, prompts, batches, and what each kind of prompt does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lexiseg import checkpoints
+from lexiseg.device import pick, seeded
+from lexiseg.errors import CheckpointError, MissingError, PromptError
+from lexiseg.models import load_masker
+from lexiseg.models.tiny.masker import TinyMasker
+from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
+from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.stages.lift import lift
+
+HEIGHT, WIDTH = 170, 300
+
+
+@pytest.fixture(scope="module")
+def drawn() -> TinyMasker:
+    with seeded(0):
+        vision = VisionNet(
+            VisionConfig(
+                dim=16, context_dim=16, context_layers=1, heads=2, mlp=24, middle_dim=12,
+                fine_dim=8, text_dim=20,
+            )
+        )  # fmt: skip
+        net = MaskNet(
+            MaskNetConfig(
+                decoded_dim=8, shared_dim=12, groups=2, key_dim=4, dim=8, mlp=12, fine_dim=6
+            )
+        )
+        for parameter in net.parameters():
+            parameter.data.normal_(std=0.4)
+    return TinyMasker(vision, net, pick("cpu", "fp32"))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Masker:
+    try:
+        checkpoints.resolve("tiny")
+    except MissingError:
+        pytest.skip("the bundled weights are not in this tree")
+    return load_masker("tiny", device="cpu", dtype="fp32")
+
+
+def scene() -> NDArray[np.uint8]:
+    """A red disc on the upper left, a blue bar on the lower right, on a green ground."""
+    x = np.mgrid[:HEIGHT, :WIDTH][1]
+    rgb = np.full((HEIGHT, WIDTH, 3), (70, 140, 60), np.uint8)
+    rgb[_disc()] = (200, 40, 30)
+    rgb[_bar()] = (40, 60, 200)
+    noise = np.random.default_rng(0).integers(-8, 9, rgb.shape)
+    return (rgb.astype(int) + noise + (x[..., None] // 40)).clip(0, 255).astype(np.uint8)
+
+
+def _disc() -> NDArray[np.bool_]:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return np.asarray((y - 55) ** 2 + (x - 70) ** 2 < 38**2)
+
+
+def _bar() -> NDArray[np.bool_]:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return np.asarray((y > 105) & (y < 150) & (x > 170) & (x < 280))
+
+
+def clicks(*points: tuple[float, float], labels: list[list[int]] | None = None) -> MaskPrompts:
+    """One prompt a point; with labels, all points belong to one prompt."""
+    places = torch.tensor(points, dtype=torch.float32)
+    if labels is not None:
+        return MaskPrompts(places[None], torch.tensor(labels))
+    return MaskPrompts(places[:, None], torch.ones(len(points), 1, dtype=torch.int64))
+
+
+def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_a_click_gets_what_lies_there(shipped: Masker) -> None:
+    state = shipped.encode(scene())
+    raw = shipped.decode(state, clicks((70, 55), (225, 128)), candidates=1)
+    disc, bar = lift(raw)
+    assert iou(disc, _disc()) > 0.6
+    assert iou(bar, _bar()) > 0.6
+    assert disc[55, 70]
+    assert not disc[128, 225]
+
+
+def test_a_box_gets_what_lies_in_it(shipped: Masker) -> None:
+    boxes = torch.tensor([[28.0, 14.0, 112.0, 96.0], [168.0, 102.0, 283.0, 152.0]])
+    raw = shipped.decode(shipped.encode(scene()), MaskPrompts(boxes_xyxy=boxes), candidates=1)
+    disc, bar = lift(raw)
+    assert iou(disc, _disc()) > 0.7
+    assert iou(bar, _bar()) > 0.7
+
+
+def test_candidates_and_quality(shipped: Masker) -> None:
+    state = shipped.encode(scene())
+    three = shipped.decode(state, clicks((70, 55), (225, 128)))
+    one = shipped.decode(state, clicks((70, 55), (225, 128)), candidates=1)
+    assert three.prompt.tolist() == [0, 0, 0, 1, 1, 1]
+    assert float(three.quality.min()) >= 0
+    assert float(three.quality.max()) <= 1
+    best = three.quality.view(2, 3).argmax(1) + torch.tensor([0, 3])
+    torch.testing.assert_close(one.logits, three.logits[best])
+    with pytest.raises(PromptError, match="candidates"):
+        shipped.decode(state, clicks((5, 5)), candidates=2)
+
+
+def test_many_prompts_are_decoded_as_each_alone(drawn: TinyMasker) -> None:
+    state = drawn.encode(scene())
+    rng = np.random.default_rng(1)
+    points = [(float(x), float(y)) for x, y in rng.uniform((0, 0), (WIDTH, HEIGHT), (37, 2))]
+    together = drawn.decode(state, clicks(*points))
+    for i in (0, 15, 16, 36):
+        alone = drawn.decode(state, clicks(points[i]))
+        torch.testing.assert_close(
+            together.logits[3 * i : 3 * i + 3], alone.logits, atol=1e-4, rtol=1e-4
+        )
+    kept: list[int] = []
+
+    def keep(raw: RawMasks) -> Tensor:
+        kept.append(len(raw))
+        return raw.quality > together.quality.median()
+
+    some = drawn.decode(state, clicks(*points), keep=keep)
+    assert sum(kept) == 3 * 37
+    assert max(kept) < 3 * 37  # by batches
+    wanted = together.quality > together.quality.median()
+    torch.testing.assert_close(some.logits, together.logits[wanted], atol=1e-4, rtol=1e-4)
+    assert some.prompt.tolist() == together.prompt[wanted].tolist()
+
+
+def test_every_part_of_a_prompt_counts(drawn: TinyMasker) -> None:
+    state = drawn.encode(scene())
+    plain = drawn.decode(state, clicks((70, 55)))
+    mask = plain.logits[:1]
+    changed = [
+        clicks((70, 55), (200, 120), labels=[[1, 0]]),
+        clicks((70, 55), (200, 120), labels=[[1, 1]]),
+        MaskPrompts(torch.tensor([[[70.0, 55.0]]]), torch.ones(1, 1, dtype=torch.int64),
+                    torch.tensor([[20.0, 10.0, 120.0, 100.0]])),
+        MaskPrompts(torch.tensor([[[70.0, 55.0]]]), torch.ones(1, 1, dtype=torch.int64),
+                    masks=mask),
+    ]  # fmt: skip
+    for prompt in changed:
+        assert (drawn.decode(state, prompt).logits - plain.logits).abs().max() > 1e-3
+    padded = clicks((70, 55), (200, 120), labels=[[1, -1]])
+    torch.testing.assert_close(drawn.decode(state, padded).logits, plain.logits)
+    assert len(drawn.decode(state, MaskPrompts(masks=mask))) == 3
+
+
+def test_prompts_that_ask_for_nothing_are_refused(drawn: TinyMasker) -> None:
+    state = drawn.encode(scene())
+    with pytest.raises(PromptError, match="at least one"):
+        drawn.decode(state, MaskPrompts())
+    with pytest.raises(PromptError, match="a point on the thing"):
+        drawn.decode(state, clicks((70, 55), labels=[[0]]))
+    with pytest.raises(PromptError, match="as prompts"):
+        drawn.decode(state, MaskPrompts(masks=torch.zeros(1, 5, 7)))
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 700), (40, 31), (333, 90)])
+def test_pictures_of_any_size(drawn: TinyMasker, size_hw: tuple[int, int]) -> None:
+    rgb = np.zeros((*size_hw, 3), np.uint8)
+    masks = lift(drawn.decode(drawn.encode(rgb), clicks((0.5, 0.5))))
+    assert masks.size_hw == size_hw
+    assert len(masks) == 3
+
+
+def test_a_bundle_without_a_masker_says_so(tmp_path: Path) -> None:
+    from lexiseg.device import pick
+    from lexiseg.models.tiny.masker import from_checkpoint
+
+    checkpoint = checkpoints.resolve("tiny")
+    fewer = {n: p for n, p in checkpoint.paths.items() if n != "masker.safetensors"}
+    with pytest.raises(CheckpointError, match=r"no masker\.safetensors"):
+        from_checkpoint(checkpoints.Checkpoint(checkpoint.record, fewer), pick("cpu", "fp32"))
