@@ -19,15 +19,17 @@ from lexiseg.checkpoints import resolve
 from lexiseg.checkpoints.folders import IMAGENET_PIXELS
 from lexiseg.cli import train as cli
 from lexiseg.device import pick
-from lexiseg.errors import ExtraMissing, InputError, OptionError
+from lexiseg.errors import CheckpointError, ExtraMissing, InputError, OptionError
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.tokenizer import tokenizer
+from lexiseg.models.clipseg import build_prompted
 from lexiseg.models.clipseg.model import from_checkpoint
 from lexiseg.models.tiny.film import FilmConfig, FilmHead
 from lexiseg.models.tiny.prompted import TinyPrompted, load_head
 from lexiseg.training.clipseg import ClipSegRecipe, tiny_recipe, train_clipseg
+from lexiseg.training.clipseg.backbone import write
 from lexiseg.training.clipseg.crops import crop, find_crop
 from lexiseg.training.clipseg.draw import Drawer
 from lexiseg.training.clipseg.phrases import PhraseSet, Shot, open_phrases
@@ -323,14 +325,53 @@ def test_the_bundled_encoders_head(
     assert rest is not None
     first, second = weights(whole), weights(rest)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    head = load_head(whole / "film.safetensors")
-    model = TinyPrompted(random_tiny, head)
+    # What was written is read back by its folder.
+    asked: list[str] = []
+
+    def backbone(name: str) -> Any:
+        asked.append(name)
+        return random_tiny
+
+    model = build_prompted(resolve(whole), pick("cpu", "fp32"), backbone)
+    assert isinstance(model, TinyPrompted)
+    assert asked == ["tiny"]
+    assert model.name == "decoder"
+    assert set(model.sha256) >= {"film.safetensors"}
+    with pytest.raises(CheckpointError, match="bundled encoder"):
+        build_prompted(resolve(whole), pick("cpu", "fp32"), lambda _: object())
     rgb = np.zeros((50, 70, 3), np.uint8)
     seen = model.see(rgb, side=64)
     assert seen.work_hw == (64, 90)
     maps = model.maps(seen, model.words(["red", "green"] * 3))
     assert maps.shape == (6, 16, 23)
     torch.testing.assert_close(maps[:2], maps[4:], atol=1e-5, rtol=0)  # batches do not matter
+
+
+def test_a_head_stays_on_the_picture_side_that_it_was_trained_on(
+    random_tiny: Any, tmp_path: Path
+) -> None:
+    config = random_tiny.net.config
+    sha256 = {"vision.safetensors": "a" * 64}
+    model = TinyPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)), sha256)
+    write(model, "tiny", tmp_path, tiny_recipe())
+    for good in ("a" * 64, None):
+        assert isinstance(load_head(tmp_path / "film.safetensors", good), FilmHead)
+    with pytest.raises(CheckpointError, match="another picture side"):
+        load_head(tmp_path / "film.safetensors", "b" * 64)
+    (tmp_path / "film.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="is not a head"):
+        load_head(tmp_path / "film.safetensors")
+
+
+def test_a_head_begins_as_the_cosine_alone(random_tiny: Any) -> None:
+    config = random_tiny.net.config
+    model = TinyPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)))
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 64, 3)).astype(np.uint8)
+    seen, vectors = model.see(rgb, side=64), model.words(["red", "green"])
+    cosine = (seen.value.features[0] @ vectors.T).permute(2, 0, 1)
+    maps = model.maps(seen, vectors)
+    order = maps.flatten().argsort()
+    assert bool((cosine.flatten()[order].diff() > -1e-6).all())
 
 
 def test_a_speck_and_a_whole_picture_as_examples(random_tiny: Any) -> None:

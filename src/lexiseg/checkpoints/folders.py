@@ -21,7 +21,7 @@ CLIP_PIXELS = Preprocessing(
 # CLIPSeg normalises with ImageNet's mean and std, not with CLIP's.
 IMAGENET_PIXELS = Preprocessing(352, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
 _TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")
-_DECODERS = ("decoder.safetensors",)
+_DECODERS = ("decoder.safetensors", "film.safetensors")  # on a CLIP, on the bundled encoder
 _TRAINED = "lexiseg-clipseg"  # the model type of a decoder that `lexiseg train clipseg` made
 _OPENCLIP = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
@@ -138,7 +138,8 @@ def _trained_decoder(config: Mapping[str, Any]) -> _Parts | None:
     if config.get("model_type") != _TRAINED:
         return None
     decoder = config["decoder"]
-    return "clipseg", "quick-gelu", int(decoder["cond_dim"]), int(decoder["cell"]), {}
+    activation = str(config.get("activation", "quick-gelu"))
+    return "clipseg", activation, int(decoder["cond_dim"]), int(decoder["cell"]), {}
 
 
 def describe_decoder(path: Path) -> Record | None:

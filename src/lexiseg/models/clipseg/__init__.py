@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
+from lexiseg.models.tiny import HEAD
 from lexiseg.protocols import PromptedModel
 
 __all__ = ["build_prompted"]
@@ -16,8 +17,13 @@ def build_prompted(
 ) -> PromptedModel:
     """Build the model from verified files.
 
-    backbone: loads the encoder that a decoder without one of its own is put on, by name.
+    backbone: loads the encoder that a decoder without one of its own is put on, by name; one of
+    the bundled kind is put on the bundled encoder.
     """
+    if HEAD in checkpoint.paths:
+        from lexiseg.models.tiny.prompted import on_backbone
+
+        return on_backbone(checkpoint, backbone)
     from lexiseg.models.clipseg.model import from_checkpoint
 
     return from_checkpoint(checkpoint, compute, backbone)

@@ -34,7 +34,8 @@ def build_prompted(
             f"{checkpoint.record.name!r} has no head for prompts ({HEAD}); train one by "
             "`lexiseg train clipseg --backbone`, or choose another checkpoint"
         )
-    return TinyPrompted(from_checkpoint(checkpoint, compute), load_head(checkpoint[HEAD]))
+    encoder = from_checkpoint(checkpoint, compute)
+    return TinyPrompted(encoder, load_head(checkpoint[HEAD], encoder.sha256.get(PICTURES)))
 
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:

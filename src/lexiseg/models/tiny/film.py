@@ -18,6 +18,10 @@ from lexiseg.models.tiny.vision import ConvBlock
 
 __all__ = ["FilmConfig", "FilmHead"]
 
+# Of ten times a cosine. On training photos of the bundled encoder places of a word have a mean
+# cosine of 0.75 with it, others of 0.31: odds are even at 0.65.
+_SLOPE, _OFFSET = 1.4, -9.1
+
 
 @dataclass(frozen=True)
 class FilmConfig:
@@ -45,6 +49,11 @@ class FilmHead(nn.Module):
         self.last = nn.LayerNorm(c.dim)
         self.out = nn.Linear(c.dim, 1)
         self.direct = nn.Linear(1, 1)
+        # Training starts at the cosine alone, as odds that fit the bundled features.
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        nn.init.constant_(self.direct.weight, _SLOPE)
+        nn.init.constant_(self.direct.bias, _OFFSET)
 
     def forward(self, decoded: Tensor, alike: Tensor, prompts: Tensor) -> Tensor:
         b, p, h, w = alike.shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lexiseg.checkpoints import Checkpoint
 from lexiseg.errors import CheckpointError
+from lexiseg.models.tiny import HEAD, PICTURES
 from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.film import FilmConfig, FilmHead
 from lexiseg.protocols import Seen
 from lexiseg.results import UnknownWord
 
-__all__ = ["Places", "TinyPrompted", "load_head"]
+__all__ = ["Places", "TinyPrompted", "load_head", "on_backbone"]
 
 _AT_ONCE = 4  # prompts, whose activations stay in a core's cache
 _LONGEST = 16  # times its width: strips are scaled less, so that work stays bounded
@@ -39,8 +41,11 @@ class TinyPrompted:
     templates: Sequence[str] = ("{}",)
     example: Sequence[str] = ()  # the mask itself says what is meant
 
-    def __init__(self, encoder: TinyEncoder, head: FilmHead) -> None:
+    def __init__(
+        self, encoder: TinyEncoder, head: FilmHead, sha256: Mapping[str, str] | None = None
+    ) -> None:
         self.encoder = encoder
+        self._sha256 = {**encoder.sha256, **(sha256 or {})}
         self.head = head.to(encoder.net.log_scale.device)
         self.name = encoder.name
         self.side = encoder.size.short_side
@@ -55,7 +60,7 @@ class TinyPrompted:
 
     @property
     def sha256(self) -> dict[str, str]:
-        return dict(self.encoder.sha256)
+        return dict(self._sha256)
 
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
         return self.encoder.unknown(words)
@@ -126,16 +131,41 @@ class TinyPrompted:
         return torch.cat(parts)
 
 
-def load_head(path: Path) -> FilmHead:
-    """Read a head with its sizes; raises CheckpointError where they do not fit."""
+def on_backbone(checkpoint: Checkpoint, backbone: Callable[[str], object]) -> TinyPrompted:
+    """Return the head of a folder that ``lexiseg train clipseg`` wrote, on its encoder."""
+    described = json.loads(checkpoint["config.json"].read_text("utf-8"))
+    encoder = backbone(str(described.get("backbone", "tiny")))
+    if not isinstance(encoder, TinyEncoder):
+        raise CheckpointError(
+            f"{checkpoint.record.name!r} needs the bundled encoder; its backbone is another one"
+        )
+    head = load_head(checkpoint[HEAD], encoder.sha256.get(PICTURES))
+    made = TinyPrompted(encoder, head, checkpoint.sha256)
+    made.name = checkpoint.record.name
+    return made
+
+
+def load_head(path: Path, pictures: str | None = None) -> FilmHead:
+    """Read a head with its sizes.
+
+    pictures: the digest of the picture side in use. Raises CheckpointError where the head was
+    trained on another one, or where its sizes do not fit.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            config = FilmConfig(**json.loads((file.metadata() or {})["config"]))
+            told = file.metadata() or {}
+            config = FilmConfig(**json.loads(told["config"]))
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         head = FilmHead(config)
         head.load_state_dict(state, strict=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{path} is not a head of the bundled model: {error}") from error
+    trained = told.get("pictures_sha256")
+    if pictures and trained and trained != pictures:
+        raise CheckpointError(
+            f"{path} was trained on another picture side than the one in use; train it again by "
+            "`lexiseg train clipseg --backbone`"
+        )
     return head.eval().requires_grad_(False)

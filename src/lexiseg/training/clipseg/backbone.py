@@ -17,7 +17,7 @@ from lexiseg.models.clipseg.config import DecoderConfig
 from lexiseg.models.clipseg.decoder import Decoder
 from lexiseg.models.clipseg.model import ClipSeg
 from lexiseg.models.clipseg.tower import cell_of, default_layers, widths_of
-from lexiseg.models.tiny import HEAD
+from lexiseg.models.tiny import HEAD, PICTURES
 from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.film import FilmConfig, FilmHead
 from lexiseg.models.tiny.prompted import TinyPrompted
@@ -62,17 +62,27 @@ def write(model: Any, backbone: str, out: Path, recipe: ClipSegRecipe) -> Path:
         metadata = {
             "config": json.dumps(asdict(model.head.config)),
             "recipe": json.dumps(settings),
+            "pictures_sha256": model.sha256.get(PICTURES, ""),
         }
         save_file(state, out / HEAD, metadata)
-        (out / HEAD).chmod(0o644)
-        return out
+        sizes = {"cond_dim": model.head.config.cond_dim, "cell": 4}
+        return _described(out, HEAD, backbone, sizes, settings, activation="gelu")
     state = {k: v.detach().cpu().contiguous() for k, v in model.decoder.state_dict().items()}
     save_file(state, out / "decoder.safetensors")
+    decoder = model.decoder.config.to_json()
+    return _described(out, "decoder.safetensors", backbone, decoder, settings)
+
+
+def _described(
+    out: Path, name: str, backbone: str, decoder: dict[str, Any], settings: dict[str, Any],
+    **more: str,
+) -> Path:  # fmt: skip
+    """Write what the decoder in the file ``name`` is put on beside it."""
     described = {
-        "model_type": "lexiseg-clipseg", "backbone": backbone,
-        "decoder": model.decoder.config.to_json(), "recipe": settings,
+        "model_type": "lexiseg-clipseg", "backbone": backbone, **more, "decoder": decoder,
+        "recipe": settings,
     }  # fmt: skip
     (out / "config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    for name in ("decoder.safetensors", "config.json"):
-        (out / name).chmod(0o644)  # safetensors writes for the owner alone
+    for written in (name, "config.json"):
+        (out / written).chmod(0o644)  # safetensors writes for the owner alone
     return out
