@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, load, methods
     from lexiseg.masks import Masks
-    from lexiseg.prompts import Vocabulary
+    from lexiseg.prompts import Example, Like, Vocabulary
     from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
 
 __all__ = [
     "Evaluation",
+    "Example",
+    "Like",
     "Masks",
     "MethodInfo",
     "Picture",
@@ -46,6 +48,8 @@ __all__ = [
 
 _HOMES = {
     "Evaluation": "lexiseg.evaluate:Evaluation",
+    "Example": "lexiseg.prompts:Example",
+    "Like": "lexiseg.prompts:Like",
     "Masks": "lexiseg.masks:Masks",
     "MethodInfo": "lexiseg.loading:MethodInfo",
     "Picture": "lexiseg.imaging:Picture",

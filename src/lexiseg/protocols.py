@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from lexiseg._prompted import PromptedModel, Seen
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -28,8 +30,10 @@ __all__ = [
     "MaskState",
     "Masker",
     "OpenEncoder",
+    "PromptedModel",
     "Proxy",
     "RawMasks",
+    "Seen",
     "SizePolicy",
     "WholeAttention",
 ]

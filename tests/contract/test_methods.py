@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests import weights_here
+from tests.conftest import ColourPrompted
 from tests.flood import FloodMasker
 
 import lexiseg
@@ -70,6 +71,8 @@ def case(
         return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
     if encoder == "colours":
         monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
+        prompted = ColourPrompted(colours)
+        monkeypatch.setattr("lexiseg.models.load_prompted", lambda *_, **__: prompted)
         return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
     try:
         here = checkpoints.is_here(checkpoints.get(encoder))

@@ -27,6 +27,7 @@ def add_model_flags(parser: Parser, *, method: bool = True) -> None:
     group.add_argument(
         "--masker-checkpoint", metavar="FILE", help="the mask model's own file, such as Meta's"
     )
+    group.add_argument("--refine", metavar="WAY", help="how boundaries are drawn; see `methods`")
     group.add_argument("--preset", metavar="NAME", help="settings that belong together")
     group.add_argument(
         "--set",
@@ -48,7 +49,7 @@ def load_segmenter(args: argparse.Namespace, **fields: Any) -> Any:
     """
     from lexiseg import loading
 
-    names = ("encoder", "masker", "preset", "device", "dtype", "pull", "offline")
+    names = ("encoder", "masker", "refine", "preset", "device", "dtype", "pull", "offline")
     given = {name: getattr(args, name) for name in names if getattr(args, name)}
     if args.masker_checkpoint is not None:
         if args.masker is not None:
