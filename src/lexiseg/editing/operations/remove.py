@@ -1,0 +1,48 @@
+"""Removing what was meant: a colour, or what may lie behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lexiseg.editing.blend import blended
+from lexiseg.editing.colours import is_colour, parse_colour
+from lexiseg.editing.fills import FILLS
+from lexiseg.editing.holes import without
+from lexiseg.editing.outcome import Outcome
+from lexiseg.editing.region import Scene, region
+from lexiseg.errors import UnknownName
+
+__all__ = ["SUMMARY", "Config", "edit"]
+
+SUMMARY = "remove what was meant, and fill the hole"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What comes in its place.
+
+    fill: "auto" (by the depth of the hole), "exemplar", "shift-map", "fsr", "telea", "biharmonic",
+        "smooth"; or a colour, "black" or "#rrggbb", which covers the mask as it is.
+    dilation: pixels by which the hole is larger than the mask, for shadows and inexact masks.
+    blur: pixels over which new and old mix.
+    """
+
+    fill: str = "auto"
+    dilation: int = 5
+    blur: int = 8
+
+
+def edit(scene: Scene, config: Config) -> Outcome:
+    """Return the picture without what was meant."""
+    if config.fill != "auto" and config.fill not in FILLS:
+        if not is_colour(config.fill):
+            raise UnknownName.among("fill", config.fill, ["auto", *FILLS, "black", "#rrggbb"])
+        where = region(scene.mask)
+        colours = np.empty((*where.mask.shape, 3), np.uint8)
+        colours[:] = parse_colour(config.fill)
+        return Outcome((blended(scene.picture, where, colours),))
+    where = region(scene.mask, dilation=config.dilation, blur=config.blur)
+    colours, alpha, name = without(scene.picture, where, config.fill)
+    return Outcome((blended(scene.picture, where, colours, alpha),), notes=(f"filled by {name}",))
