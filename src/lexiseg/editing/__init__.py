@@ -1,7 +1,7 @@
 """Editing what was named: remove, replace, restyle, cut out. In Python this room is `lexiseg.edit`.
 
-    out = lexiseg.load("tiny")("photo.jpg", ["dog", "grass"])
-    lexiseg.edit.remove("photo.jpg", out["dog"]).save("without.png")
+out = lexiseg.load("tiny")("photo.jpg", ["dog", "grass"])
+lexiseg.edit.remove("photo.jpg", out["dog"]).save("without.png")
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ def widened(where: Region, size_hw: tuple[int, int], margin: int) -> tuple[Windo
     return outer, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
-def clear_of_edges(
-    pixels: NDArray[P], where: Region, margin: int
-) -> tuple[NDArray[P], Window]:
+def clear_of_edges(pixels: NDArray[P], where: Region, margin: int) -> tuple[NDArray[P], Window]:
     """Return the region's pixels with `margin` around it, and the region inside of that."""
     outer, inner = widened(where, (pixels.shape[0], pixels.shape[1]), margin)
     return np.ascontiguousarray(pixels[outer]), inner
