@@ -1,8 +1,7 @@
-"""`lexiseg edit`: find words in a picture, and remove, replace, restyle or cut out what they name."""
+"""`lexiseg edit`: find words in a picture, and remove, replace or restyle what they name."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from lexiseg.imaging import Picture
 __all__ = ["blended", "colours_of", "over", "with_pixels"]
 
 
-def colours_of(picture: Picture) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def colours_of(picture: Picture) -> NDArray[Any]:
     """Return the colours at the depth of the file, (H, W, 3) uint8, or uint16 of a 16-bit one."""
     if picture.deep is None:
         return picture.rgb
@@ -26,7 +27,7 @@ def colours_of(picture: Picture) -> NDArray[np.uint8] | NDArray[np.uint16]:
 def blended(
     picture: Picture,
     where: Region,
-    colours: NDArray[np.uint8] | NDArray[np.uint16],
+    colours: NDArray[Any],
     alpha: NDArray[np.uint8] | None = None,
 ) -> Picture:
     """Return the picture with `colours`, (h, w, 3) over the region's box, by the region's weight.
@@ -52,25 +53,22 @@ def blended(
     return with_pixels(picture, full, old)
 
 
-def over(
-    old: NDArray[np.generic], new: NDArray[np.generic], weight: NDArray[np.float32]
-) -> NDArray[np.generic]:
+def over(old: NDArray[Any], new: NDArray[Any], weight: NDArray[np.float32]) -> NDArray[Any]:
     """Return old + weight * (new - old), rounded to the type of `old`."""
     mixed = old.astype(np.float32) + weight * (new.astype(np.float32) - old.astype(np.float32))
-    top = np.iinfo(old.dtype).max  # type: ignore[type-var]
-    return np.clip(np.rint(mixed), 0, top).astype(old.dtype)
+    top = np.iinfo(old.dtype).max
+    out: NDArray[Any] = np.clip(np.rint(mixed), 0, top).astype(old.dtype)
+    return out
 
 
-def with_pixels(
-    picture: Picture, colours: NDArray[np.generic], alpha: NDArray[np.generic] | None
-) -> Picture:
-    """Return the picture with other pixels, (H, W, 3) and (H, W) of one type, and all it carries."""
+def with_pixels(picture: Picture, colours: NDArray[Any], alpha: NDArray[Any] | None) -> Picture:
+    """Return the picture with other pixels, (H, W, 3) and (H, W), and all else that it carries."""
     parts = colours if alpha is None else np.dstack([colours, alpha])
     made = imaging.read(parts)
     return replace(picture, rgb=made.rgb, alpha=made.alpha, deep=made.deep)
 
 
-def _alpha(picture: Picture) -> NDArray[np.generic] | None:
+def _alpha(picture: Picture) -> NDArray[Any] | None:
     """Transparency at the depth of the file."""
     if picture.alpha is None or picture.deep is None:
         return picture.alpha

@@ -122,7 +122,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return Path(value).name
     if isinstance(value, np.ndarray | Image.Image):
-        return f"a picture of {np.shape(value)[:2]}"
+        return f"a picture of {np.asarray(value).shape[:2]}"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):

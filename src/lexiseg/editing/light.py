@@ -13,14 +13,16 @@ __all__ = ["from_linear", "luminance", "to_linear"]
 def to_linear(colours: NDArray[Any]) -> NDArray[np.float32]:
     """Return uint8 or uint16 sRGB colours as linear light, float32 in [0, 1]."""
     value = colours.astype(np.float32) / np.iinfo(colours.dtype).max
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    curve = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return np.asarray(curve, np.float32)
 
 
 def from_linear(light: NDArray[np.float32], kind: np.dtype[Any]) -> NDArray[Any]:
     """Return linear light as sRGB colours of the type `kind`, uint8 or uint16."""
     light = np.clip(light, 0, 1)
     value = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(value * np.iinfo(kind).max).astype(kind)
+    out: NDArray[Any] = np.rint(value * np.iinfo(kind).max).astype(kind)
+    return out
 
 
 def luminance(light: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,11 +21,11 @@ def matte(
 ) -> NDArray[np.float32]:
     """Return the opacity of what was meant, (H, W) float32 in [0, 1].
 
-    rgb: (H, W, 3). mask: (H, W). edges: "soft" follows the picture by the guided filter (He, Sun and
-    Tang 2013); "closed-form" solves for it (Levin, Lischinski and Weiss 2008), better in hair, and
-    slower, through PyMatting; "hard" is the mask.
-    band: how far from the mask's edge opacity may differ from the mask, in pixels; None: a thirtieth
-    of the mask's shorter side, from 2 to 20.
+    rgb: (H, W, 3). mask: (H, W). edges: "soft" follows the picture by the guided filter (He, Sun
+    and Tang 2013); "closed-form" solves for it (Levin, Lischinski and Weiss 2008), better in hair,
+    and slower, through PyMatting; "hard" is the mask.
+    band: how far from the mask's edge opacity may differ from the mask, in pixels; None: a
+    thirtieth of the mask's shorter side, from 2 to 20.
     """
     import cv2
 
@@ -41,6 +43,7 @@ def matte(
     # Beyond the picture's edge things go on as they are.
     sure = cv2.erode(mask.astype(np.uint8), disc, borderType=cv2.BORDER_REPLICATE).astype(bool)
     perhaps = cv2.dilate(mask.astype(np.uint8), disc, borderType=cv2.BORDER_REPLICATE).astype(bool)
+    soft: NDArray[Any]
     if edges == "closed-form":
         soft = _closed_form(rgb, sure, perhaps)
     else:
@@ -71,8 +74,8 @@ def foreground(rgb: NDArray[np.uint8], opacity: NDArray[np.float32]) -> NDArray[
     """Return the colours of what was meant alone, (H, W, 3), without what shines through.
 
     Blurred estimates of both sides, corrected so that they mix to the picture (Forte, Approximate
-    fast foreground colour estimation, 2021). Where opacity is 1 colours stay bit by bit; where it is
-    0 they are 0, so that nothing of the background is left.
+    fast foreground colour estimation, 2021). Where opacity is 1 colours stay bit by bit; where it
+    is 0 they are 0, so that nothing of the background is left.
     """
     import cv2
 

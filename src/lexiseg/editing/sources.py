@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,7 +67,7 @@ def like(
 
 
 def _statistics(
-    lab: NDArray[np.float32], weight: NDArray[np.float32]
+    lab: NDArray[Any], weight: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     flat, share = lab.reshape(-1, 3).astype(np.float64), weight.reshape(-1).astype(np.float64)
     mean = np.average(flat, axis=0, weights=share)
@@ -83,6 +85,6 @@ def _scaled(
     share = alpha.astype(np.float32)[..., None] / 255
     rgba = np.concatenate([picture.rgb * share, 255 * share], axis=2)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    out = np.clip(cv2.resize(rgba, size, interpolation=way), 0, 255)
+    out: NDArray[Any] = np.clip(cv2.resize(rgba, size, interpolation=way), 0, 255)
     out[..., :3] /= np.maximum(out[..., 3:] / 255, 1e-3)
-    return np.rint(np.clip(out, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(out, 0, 255)), np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from lexiseg.editing.region import Region
 
 __all__ = ["clear_of_edges", "extent", "widened"]
 
-P = TypeVar("P", bound=np.generic)
 Window = tuple[slice, slice]
 
 
@@ -26,7 +25,7 @@ def widened(where: Region, size_hw: tuple[int, int], margin: int) -> tuple[Windo
     return outer, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
-def clear_of_edges(pixels: NDArray[P], where: Region, margin: int) -> tuple[NDArray[P], Window]:
+def clear_of_edges(pixels: NDArray[Any], where: Region, margin: int) -> tuple[NDArray[Any], Window]:
     """Return the region's pixels with `margin` around it, and the region inside of that."""
     outer, inner = widened(where, (pixels.shape[0], pixels.shape[1]), margin)
     return np.ascontiguousarray(pixels[outer]), inner

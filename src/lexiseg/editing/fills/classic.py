@@ -45,7 +45,7 @@ def shift_map(rgb: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uin
 
 
 def fsr(rgb: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Frequency-selective reconstruction (Genser et al. 2018), through OpenCV: small holes, slow."""
+    """Frequency-selective reconstruction (Genser et al. 2018), through OpenCV: small holes."""
     import cv2
 
     return _xphoto(rgb, hole, cv2.xphoto.INPAINT_FSR_FAST, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,11 @@ __all__ = ["Exemplar", "fill"]
 class Exemplar:
     """How patches are looked for.
 
-    patch: side of a patch in pixels, odd. rounds: of matching and voting on the coarsest scale; each
-    finer one has one less, down to `last_rounds`. draws: random candidates a round.
-    coarsest: how deep the hole may be on the coarsest scale, in pixels. seed: of the candidates.
+    patch: side of a patch in pixels, odd.
+    rounds: of matching and voting on the coarsest scale; each finer one has one less, down to
+        last_rounds.
+    draws: random candidates a round. coarsest: how deep the hole may be on the coarsest scale, in
+        pixels. seed: of the candidates.
     """
 
     patch: int = 7
@@ -41,8 +44,8 @@ def fill(
     The scheme of Wexler, Shechtman and Irani (Space-time completion of video, 2007): on a pyramid,
     each patch that touches the hole takes the known patch most like it, and pixels become the mean
     of what their patches say; the next finer scale goes on from there. Last, a smooth surface takes
-    away what still differs at the rim (Pérez et al., Poisson image editing, 2003). A picture without
-    a single known patch is filled smoothly.
+    away what still differs at the rim (Pérez et al., Poisson image editing, 2003). A picture
+    without a single known patch is filled smoothly.
     """
     import cv2
 
@@ -113,8 +116,9 @@ def _pyramid(
         size = ((width + 1) // 2, (height + 1) // 2)
         share = cv2.resize((~level.hole).astype(np.float32), size, interpolation=cv2.INTER_AREA)
         seen = np.where(level.hole[..., None], 0, level.pixels).astype(np.float32)
-        pixels = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
-        pixels = (pixels / np.maximum(share, 1e-6)[..., None]).astype(np.float32)
+        pixels: NDArray[Any] = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(pixels / np.maximum(share, 1e-6)[..., None], np.float32)
         known = cv2.resize(level.known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        level = Level(pixels, share < 0.5, (known > 0.99) & (share >= 0.5))
+        hole_there = np.asarray(share < 0.5)
+        level = Level(pixels, hole_there, np.asarray(known > 0.99) & ~hole_there)
         levels.append(level)

@@ -14,9 +14,9 @@ _SWEEPS = 24
 def membrane(values: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return values, (H, W, C), with the hole, (H, W), filled as smoothly as can be.
 
-    Inside, each pixel is the mean of its four neighbours (Pérez et al., Poisson image editing, 2003,
-    section 2: the equation without guidance); at the picture's edge it has fewer. Known pixels stay
-    bit by bit; without any, the result is 0.
+    Inside, each pixel is the mean of its four neighbours (Pérez et al., Poisson image editing,
+    2003, section 2: the equation without guidance); at the picture's edge it has fewer. Known
+    pixels stay bit by bit; without any, the result is 0.
     """
     values = np.asarray(values, np.float32)
     if hole.all():
@@ -39,7 +39,7 @@ def _guess(values: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.f
     weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values * known[..., None], size, interpolation=cv2.INTER_AREA)
     small = small.reshape(size[1], size[0], -1) / np.maximum(weight, 1e-6)[..., None]
-    coarse = membrane(small, weight < 1e-3)
+    coarse = membrane(small.astype(np.float32), weight < 1e-3)
     full = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full, np.float32).reshape(values.shape)
 

@@ -113,8 +113,8 @@ class Field:
     def vote(self, *, sharp: bool) -> tuple[Floats, NDArray[np.bool_]]:
         """Return what the patches say, (H, W, 3), and where any of them says something, (H, W).
 
-        Each pixel is the mean over the patches that cover it; good matches count more, and those near
-        the rim. sharp: only the middles of patches speak, so that detail is not averaged away.
+        Each pixel is the mean over the patches that cover it; good matches count more, and those
+        near the rim. sharp: only the middles of patches speak, so that detail is not averaged away.
         """
         height, width = self.shape
         total = np.zeros((height * width, 3), np.float32)
@@ -135,8 +135,8 @@ class Field:
             total[to] += weight[inside, None] * source[of]
             weights[to] += weight[inside]
         said = weights > 0
-        voted = total / np.maximum(weights, 1e-30)[:, None]
-        return voted.reshape(height, width, 3), said.reshape(height, width)
+        voted = (total / np.maximum(weights, 1e-30)[:, None]).reshape(height, width, 3)
+        return voted.astype(np.float32), said.reshape(height, width)
 
     def _describe(self, pixels: Floats) -> Floats:
         """Colours and the strength of gradients, repeated past the edge by a patch's radius."""
@@ -154,9 +154,9 @@ class Field:
         width, channels = self._features.shape[1:]
         centre = (places + self._radius) @ (width, 1)
         steps = self._sampled @ (width, 1)
-        return self._features.reshape(-1, channels)[centre[:, None] + steps].reshape(
-            len(places), -1
-        )
+        flat = self._features.reshape(-1, channels)
+        patches: Floats = flat[centre[:, None] + steps].reshape(len(places), -1)
+        return patches
 
     def _costs(self, which: Places, places: Places) -> Floats:
         """Squared differences of some patches to others, (n,)."""

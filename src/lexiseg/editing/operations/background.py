@@ -29,8 +29,8 @@ class Config:
     """Which ground.
 
     ground: "transparent", "blur", a colour ("white", "#rrggbb"), or a picture (path, PIL, array),
-        which is scaled to cover. radius: of the blur, pixels of standard deviation; None: a fortieth
-        of the picture's shorter side.
+        which is scaled to cover.
+    radius: of the blur, pixels of standard deviation; None: a fortieth of the shorter side.
     edges: "soft", "closed-form" (needs PyMatting; better in hair) or "hard".
     band: pixels around the mask's edge in which opacity is found anew; None: by the size.
     """

@@ -19,7 +19,8 @@ SUMMARY = "white what was meant, black the rest"
 class Config:
     """How the mask is drawn.
 
-    dilation: pixels by which it grows. blur: pixels over which it fades to black.
+    dilation: pixels by which it grows.
+    blur: pixels over which it fades to black.
     """
 
     dilation: int = 0

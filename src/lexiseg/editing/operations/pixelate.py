@@ -21,8 +21,9 @@ SUMMARY = "cover what was meant with coarse blocks"
 class Config:
     """How coarse the blocks are.
 
-    block: side of a block in pixels; None: an eighth of the shorter side of what was meant, at least
-        4. dilation: pixels by which the region grows.
+    block: side of a block in pixels; None: an eighth of the shorter side of what was meant, at
+        least 4.
+    dilation: pixels by which the region grows.
     """
 
     block: int | None = None

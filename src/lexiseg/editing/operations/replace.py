@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.editing.blend import blended, over
+from lexiseg.editing.blend import blended
 from lexiseg.editing.colours import is_colour, parse_colour
 from lexiseg.editing.fills.membrane import membrane
 from lexiseg.editing.holes import without
@@ -29,17 +29,20 @@ SUMMARY = "replace what was meant by a picture, a colour, or what words describe
 class Config:
     """What comes in its place, and how it is fitted in.
 
-    with_: a colour, or a picture (path, PIL, array). A picture without transparency covers the region;
-        one with transparency, such as a cut-out, is stood into it, after the old thing is removed.
+    with_: a colour, or a picture (path, PIL, array). A picture without transparency covers the
+        region; one with transparency, such as a cut-out, is stood into it, after the old thing is
+        removed.
     match: how far its colours move towards those that were there, in [0, 1].
-    bleed: how far the rim's colours reach into it, as a part of the region's depth: 0 no blending of
-        colours, 1 all through, which is Poisson blending.
+    bleed: how far the rim's colours reach into it, as a part of the region's depth: 0 not at all,
+        1 all through, which is Poisson blending.
+    instances: cut-outs stand for each instance, not once for all.
     dilation, blur: pixels of the region's border.
     """
 
     with_: Any = "grey"
     match: float = 0.3
     bleed: float = 0.3
+    instances: bool = False
     dilation: int = 2
     blur: int = 3
 
@@ -70,14 +73,23 @@ def _stood(scene: Scene, other: Picture, config: Config) -> Picture:
     hole = region(scene.mask, dilation=config.dilation + 3, blur=config.blur)
     colours, alpha, _ = without(scene.picture, hole)
     clean = blended(scene.picture, hole, colours, alpha)
-    exact = region(scene.mask)
-    old = scene.picture.rgb[exact.window]
-    rgba = inside(other, exact.mask.shape)
-    opacity = rgba[..., 3].astype(np.float32) / 255
-    new = like(rgba[..., :3].copy(), opacity, old, exact.mask.astype(np.float32), config.match)
-    place = Region(exact.box_xyxy, opacity, opacity > 0)
-    through = None if clean.alpha is None else np.full(opacity.shape, 255, np.uint8)
-    return blended(clean, place, new, through)
+    for mask in scene.masks if config.instances else (scene.mask,):
+        clean = _put(clean, scene.picture.rgb, mask, other, config.match)
+    return clean
+
+
+def _put(
+    clean: Picture, old: NDArray[np.uint8], mask: NDArray[np.bool_], other: Picture, match: float
+) -> Picture:
+    """Stand a cut-out into the box of a mask, under the light that was there."""
+    place = region(mask)
+    rgba = inside(other, place.mask.shape)
+    opacity = np.asarray(rgba[..., 3] / 255, np.float32)
+    new = like(
+        rgba[..., :3].copy(), opacity, old[place.window], place.mask.astype(np.float32), match
+    )
+    own = None if clean.alpha is None else np.full(opacity.shape, 255, np.uint8)
+    return blended(clean, Region(place.box_xyxy, opacity, opacity > 0), new, own)
 
 
 def poisson(
@@ -101,4 +113,5 @@ def poisson(
         away = cv2.distanceTransform(inner.astype(np.uint8), cv2.DIST_L2, 5)
         reach = max(float(away.max()) * bleed, 1.0)
         surface = surface * np.exp(-np.maximum(away - 1, 0) / reach)[..., None]
-    return over(new, np.clip(new + surface, 0, 255), inner[..., None].astype(np.float32))
+    settled = np.rint(np.clip(new + surface, 0, 255)).astype(np.uint8)
+    return np.where(inner[..., None], settled, new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,8 @@ _MARGIN = 24  # pixels around the region that filters see
 class Config:
     """Which style.
 
-    with_: "stylise" (flat areas, dark edges), "sketch" (pencil), "coloured-sketch", "cartoon", "oil",
-        "detail" (stronger texture), "grey".
+    with_: "stylise" (flat areas, dark edges), "sketch" (pencil), "coloured-sketch", "cartoon",
+        "oil", "detail" (stronger texture), "grey".
     dilation, blur: pixels of the region's border.
     """
 
@@ -66,7 +67,7 @@ def _cartoon(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Few flat colours under dark outlines."""
     import cv2
 
-    smooth = rgb
+    smooth: Any = rgb
     for _ in range(3):
         smooth = cv2.bilateralFilter(smooth, 9, 40, 7)
     hsv = cv2.cvtColor(smooth, cv2.COLOR_RGB2HSV)
@@ -78,7 +79,7 @@ def _cartoon(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     lines = cv2.adaptiveThreshold(
         grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, 9, 4
     )  # fmt: skip
-    return np.where(lines[..., None] > 0, flat, flat // 3).astype(np.uint8)
+    return np.asarray(np.where(lines[..., None] > 0, flat, flat // 3), np.uint8)
 
 
 def _oil(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
