@@ -97,6 +97,6 @@ def region(mask: NDArray[np.bool_], *, dilation: int = 0, blur: int = 0) -> Regi
     y0, y1 = max(0, int(rows[0]) - reach), min(height, int(rows[-1]) + 1 + reach)
     part = np.ascontiguousarray(mask[y0:y1, x0:x1])
     away = cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    ramp = np.clip((reach + 1 - away) / (blur + 1), 0, 1) if reach else part.astype(np.float32)
+    ramp = np.where(away > reach, 0, np.clip((reach + 1 - away) / (blur + 1), 0, 1))
     weight = ramp * ramp * (3 - 2 * ramp)
     return Region((x0, y0, x1, y1), np.asarray(weight, np.float32), part)

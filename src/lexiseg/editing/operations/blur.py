@@ -20,7 +20,8 @@ class Config:
     """How strongly it is blurred.
 
     radius: standard deviation of the Gaussian in pixels; None: an eighth of the shorter side of
-        what was meant. dilation, blur: pixels of the region's border.
+        what was meant.
+    dilation, blur: pixels of the region's border.
     """
 
     radius: float | None = None

@@ -25,7 +25,8 @@ class Config:
 
     edges: "soft", "closed-form" (needs PyMatting; better in hair) or "hard".
     band: pixels around the mask's edge in which opacity is found anew; None: by the size.
-    trim: cut the picture to what is left. margin: pixels that stay around it then.
+    trim: cut the picture to what is left.
+    margin: pixels that stay around it then.
     instances: a picture for each instance, not one for all together.
     """
 

@@ -22,7 +22,8 @@ SUMMARY = "give what was meant another colour, and keep its shading"
 class Config:
     """Which colour, and how much of it.
 
-    colour: a name as in CSS, or "#rrggbb". strength: 1 replaces the old colour, 0 keeps it.
+    colour: a name as in CSS, or "#rrggbb".
+    strength: 1 replaces the old colour, 0 keeps it.
     dilation, blur: pixels of the region's border.
     """
 
