@@ -7,7 +7,7 @@ lexiseg.edit.remove("photo.jpg", out["dog"]).save("without.png")
 from __future__ import annotations
 
 from lexiseg.editing.conductor import OperationInfo, apply, operation, operations, settings
-from lexiseg.editing.region import Region, Scene, region
+from lexiseg.editing.region import Region, Scene
 from lexiseg.editing.result import EditResult, Step
 from lexiseg.editing.verbs import (
     background,
@@ -36,7 +36,6 @@ __all__ = [
     "operations",
     "pixelate",
     "recolour",
-    "region",
     "remove",
     "replace",
     "settings",

@@ -36,7 +36,7 @@ class OperationInfo:
 @cache
 def _registry() -> Registry[ModuleType]:
     found: Registry[ModuleType] = Registry("operation")
-    found.discover("lexiseg.editing.operations", group="lexiseg.operations")
+    found.discover("lexiseg.editing.edits", group="lexiseg.operations")
     return found
 
 
