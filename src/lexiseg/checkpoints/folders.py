@@ -19,6 +19,7 @@ CLIP_PIXELS = Preprocessing(
     None, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "bicubic"
 )
 _TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")
+_PIPELINE = "model_index.json"
 _OPENCLIP = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
@@ -32,6 +33,8 @@ def describe_folder(folder: Path) -> Record | None:
     Sizes and the activation come from the folder's configuration; the licence is not known.
     Raises CheckpointError where that configuration is damaged or of a model that is not read.
     """
+    if (folder / _PIPELINE).is_file():
+        return _pipeline(folder)
     for config_name, weights, build in (
         ("open_clip_config.json", _OPENCLIP, _openclip),
         ("config.json", _TRANSFORMERS, _transformers),
@@ -102,6 +105,35 @@ def _other(folder: Path, config_name: str, names: list[str]) -> Record | None:
         ),
         stride=int(config.get("vision_config", config).get("patch_size", 8)),
         notes=f"described by its own {config_name}",
+    )
+
+
+def _pipeline(folder: Path) -> Record:
+    """The record of a folder as diffusers saves a pipeline: a folder for each of its parts."""
+    files = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".model")
+    )
+    scale = 8
+    side = 512
+    for part in ("unet", "transformer"):
+        config = folder / part / "config.json"
+        if config.is_file():
+            sample = json.loads(config.read_text("utf-8")).get("sample_size")
+            side = scale * int(sample) if isinstance(sample, int) else 1024
+    return Record(
+        name=re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "pipeline",
+        family="inpaint",
+        kind="inpainter",
+        files=describe_files(folder, files),
+        licence="not known",
+        licence_url="not known",
+        preprocessing=Preprocessing(side, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic"),
+        activation="silu",
+        embed_dim=0,
+        stride=scale,
+        notes=f"described by its own {_PIPELINE}",
     )
 
 

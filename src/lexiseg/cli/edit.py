@@ -50,8 +50,9 @@ def run(argv: list[str]) -> int:
     limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
     picture = imaging.read(source, **limit)
     out = editing.target(args.out, source, steps)
-    for step in steps:
-        step.check()
+    names = ("device", "dtype", "pull", "offline")
+    where = {name: getattr(args, name) for name in names if getattr(args, name)}
+    steps = [step.ready(**where) for step in steps]
     words = editing.vocabulary(steps, args.words)
     asked = Vocabulary.parse(words).names
     segmenter = options.load_segmenter(args, **options.thresholds(args.threshold, asked))

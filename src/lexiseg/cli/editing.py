@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,14 @@ _FLAGS: dict[str, tuple[str, str]] = {
     "margin": ("PX", "cutout: pixels that stay around it"),
     "match": ("0..1", "replace: how far colours move towards the old ones"),
     "bleed": ("0..1", "replace: how far colours of the rim reach in"),
-    "strength": ("0..1", "recolour: how much of the colour"),
+    "strength": ("0..1", "recolour: how much of the colour; style by a model: how much goes"),
+    "prompt": ("WORDS", "remove by a model: what it is asked for"),
+    "model": ("NAME", "what makes words into pixels, see `lexiseg models`; or a folder"),
+    "negative": ("WORDS", "what a model is not to show"),
+    "seeds": ("N;N", "a picture for each"),
+    "steps": ("N", "of a model's denoising"),
+    "guidance": ("X", "how strictly a model follows the words"),
+    "context": ("X", "how much around the region a model sees, as a part of the region"),
 }
 _SWITCHES = {
     "instances": "cutout, replace: one by one",
@@ -70,11 +77,20 @@ class Planned:
         """Whether instances are asked for one by one."""
         return bool(self.options.get("instances"))
 
-    def check(self) -> None:
-        """Raise UnknownName or OptionError where the settings cannot be."""
-        from lexiseg import editing
+    def ready(self, **where: Any) -> Planned:
+        """Return the step with its network loaded, where it needs one.
 
-        editing.settings(self.operation, **self.options)
+        where: device, dtype, pull, offline. Raises UnknownName or OptionError where the settings
+        cannot be, and WeightsMissing.
+        """
+        from lexiseg import editing
+        from lexiseg.editing import generate
+
+        model = editing.wanted_model(self.operation, **self.options)
+        if model is None:
+            return self
+        loaded = generate.load(model, **where)
+        return replace(self, options={**self.options, "model": loaded})
 
 
 def add_step_flags(parser: Parser) -> None:
@@ -210,6 +226,9 @@ def _options(operation: str, args: argparse.Namespace) -> dict[str, Any]:
             continue
         if name not in known:
             raise OptionError(f"{operation} takes no --{name}; leave it out")
+        if name == "model":
+            out[name] = text
+            continue
         try:
             out |= overrides([f"{name}={text}"], config)
         except OptionError as error:

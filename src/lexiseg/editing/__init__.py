@@ -6,7 +6,14 @@ lexiseg.edit.remove("photo.jpg", out["dog"]).save("without.png")
 
 from __future__ import annotations
 
-from lexiseg.editing.conductor import OperationInfo, apply, operation, operations, settings
+from lexiseg.editing.conductor import (
+    OperationInfo,
+    apply,
+    operation,
+    operations,
+    settings,
+    wanted_model,
+)
 from lexiseg.editing.region import Region, Scene
 from lexiseg.editing.result import EditResult, Step
 from lexiseg.editing.verbs import (
@@ -40,4 +47,5 @@ __all__ = [
     "replace",
     "settings",
     "style",
+    "wanted_model",
 ]

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from lexiseg import imaging
+from lexiseg.editing.drawn import Drawn
+from lexiseg.editing.generate import DEFAULT
 from lexiseg.editing.outcome import Outcome
 from lexiseg.editing.region import Scene, Where, as_masks
 from lexiseg.editing.result import EditResult, Step
@@ -21,7 +23,7 @@ from lexiseg.errors import OptionError, UnknownName
 from lexiseg.imaging import Picture, Source
 from lexiseg.registry import Registry
 
-__all__ = ["OperationInfo", "apply", "operation", "operations", "settings"]
+__all__ = ["OperationInfo", "apply", "operation", "operations", "settings", "wanted_model"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ def settings(name: str, **options: Any) -> Any:
         if key not in known:
             raise UnknownName.among(f"field of {name}'s Config", key, known)
     return config(**options)
+
+
+def wanted_model(name: str, **options: Any) -> Any:
+    """Return the model that an operation would load with these settings; None where none.
+
+    So that a caller can load it before anything else is done, on a device of his choice.
+    """
+    config = settings(name, **options)
+    if not isinstance(config, Drawn):
+        return None
+    worded = getattr(operation(name), "worded", None)
+    words = worded(config) if worded is not None else None
+    return config.model if config.model is not None or words is None else DEFAULT
 
 
 def apply(

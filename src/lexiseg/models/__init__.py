@@ -10,10 +10,11 @@ from typing import cast
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Correlator, Detector, Encoder, Masker, Proxy
+from lexiseg.protocols import Correlator, Detector, Encoder, Inpainter, Masker, Proxy
 
 __all__ = [
-    "families", "load_correlator", "load_detector", "load_encoder", "load_masker", "load_proxy",
+    "families", "load_correlator", "load_detector", "load_encoder", "load_inpainter",
+    "load_masker", "load_proxy",
 ]  # fmt: skip
 
 
@@ -87,6 +88,18 @@ def load_correlator(
     return cast(Correlator, _load("correlator", name, device, dtype, pull, offline))
 
 
+def load_inpainter(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Inpainter:
+    """Return the inpainter of a checkpoint's name or folder; raises as ``load_encoder`` does."""
+    return cast(Inpainter, _load("inpainter", name, device, dtype, pull, offline))
+
+
 def _load(
     kind: str,
     name: str | Path,
@@ -105,6 +118,6 @@ def _load(
     module = import_module(f"{__name__}.{family}")
     build = getattr(module, f"build_{kind}", None)
     if build is None:
-        reason = "is not an encoder" if kind == "encoder" else f"is not a {kind}"
+        reason = f"is not a{'n' if kind[0] in 'aeiou' else ''} {kind}"
         raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
     return build(checkpoint, pick(device, dtype))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from lexiseg import imaging
 from lexiseg.editing.blend import blended
 from lexiseg.editing.colours import is_colour, parse_colour
+from lexiseg.editing.drawn import Drawn, drawn
 from lexiseg.editing.fills.membrane import membrane
 from lexiseg.editing.holes import without
 from lexiseg.editing.mark import COMPOSITE
@@ -20,31 +22,34 @@ from lexiseg.editing.sources import covering, inside, like
 from lexiseg.errors import OptionError
 from lexiseg.imaging import Picture
 
-__all__ = ["SUMMARY", "Config", "edit"]
+__all__ = ["SUMMARY", "Config", "edit", "poisson", "worded"]
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 SUMMARY = "replace what was meant by a picture, a colour, or what words describe"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Drawn):
     """What comes in its place, and how it is fitted in.
 
-    with_: a colour, or a picture (path, PIL, array). A picture without transparency covers the
-        region; one with transparency, such as a cut-out, is stood into it, after the old thing is
-        removed.
+    with_: a colour, a picture (path, PIL, array), or words, for the model to make. A picture
+        without transparency covers the region; one with transparency, such as a cut-out, is stood
+        into it, after the old thing is removed.
     match: how far its colours move towards those that were there, in [0, 1].
     bleed: how far the rim's colours reach into it, as a part of the region's depth: 0 not at all,
         1 all through, which is Poisson blending.
     instances: cut-outs stand for each instance, not once for all.
-    dilation, blur: pixels of the region's border.
+    dilation, blur: pixels of the region's border; None: 2 and 3, and 5 and 8 for a model.
+    model: the network for words; None: "sd-2-inpainting".
+    steps, guidance, negative, seeds, context, progress: of that network, see `Drawn`.
     """
 
     with_: Any = "grey"
     match: float = 0.3
     bleed: float = 0.3
     instances: bool = False
-    dilation: int = 2
-    blur: int = 3
+    dilation: int | None = None
+    blur: int | None = None
 
 
 def edit(scene: Scene, config: Config) -> Outcome:
@@ -52,7 +57,11 @@ def edit(scene: Scene, config: Config) -> Outcome:
     for name in ("match", "bleed"):
         if not 0 <= getattr(config, name) <= 1:
             raise OptionError(f"{name} is {getattr(config, name):g}; give a number from 0 to 1")
-    where = region(scene.mask, dilation=config.dilation, blur=config.blur)
+    words = worded(config)
+    dilation, blur = _border(config, generous=words is not None)
+    where = region(scene.mask, dilation=dilation, blur=blur)
+    if words is not None:
+        return drawn(scene.picture, where, words, config)
     if isinstance(config.with_, str) and is_colour(config.with_):
         colours = np.empty((*where.mask.shape, 3), np.uint8)
         colours[:] = parse_colour(config.with_)
@@ -68,9 +77,33 @@ def edit(scene: Scene, config: Config) -> Outcome:
     return Outcome((blended(scene.picture, where, new),), COMPOSITE)
 
 
+def worded(config: Config) -> str | None:
+    """Return what the model is asked for; None where a picture or a colour comes in.
+
+    What could be a file is one: its suffix is a picture's, or it is there.
+    """
+    text = config.with_
+    if not isinstance(text, str):
+        return None
+    if config.model is not None:
+        return text
+    if is_colour(text) or Path(text).suffix.lower() in _PICTURES or Path(text).exists():
+        return None
+    return text
+
+
+def _border(config: Config, *, generous: bool) -> tuple[int, int]:
+    dilation, blur = (5, 8) if generous else (2, 3)
+    return (
+        dilation if config.dilation is None else config.dilation,
+        blur if config.blur is None else config.blur,
+    )
+
+
 def _stood(scene: Scene, other: Picture, config: Config) -> Picture:
     """Remove what was meant, and stand a cut-out in its place."""
-    hole = region(scene.mask, dilation=config.dilation + 3, blur=config.blur)
+    dilation, blur = _border(config, generous=True)
+    hole = region(scene.mask, dilation=dilation, blur=blur)
     colours, alpha, _ = without(scene.picture, hole)
     clean = blended(scene.picture, hole, colours, alpha)
     for mask in scene.masks if config.instances else (scene.mask,):

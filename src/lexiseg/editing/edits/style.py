@@ -10,38 +10,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.editing.blend import blended
+from lexiseg.editing.drawn import Drawn, drawn
+from lexiseg.editing.generate import means_words
 from lexiseg.editing.outcome import Outcome
 from lexiseg.editing.region import Scene, region
 from lexiseg.editing.window import clear_of_edges
 from lexiseg.errors import UnknownName
 
-__all__ = ["STYLES", "SUMMARY", "Config", "edit"]
+__all__ = ["STYLES", "SUMMARY", "Config", "edit", "worded"]
 
 SUMMARY = "restyle what was meant, by a filter, or as words describe"
 _MARGIN = 24  # pixels around the region that filters see
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Drawn):
     """Which style.
 
     with_: "stylise" (flat areas, dark edges), "sketch" (pencil), "coloured-sketch", "cartoon",
-        "oil", "detail" (stronger texture), "grey".
-    dilation, blur: pixels of the region's border.
+        "oil", "detail" (stronger texture), "grey"; or words, for the model.
+    strength: how much of what was there a model gives up; its structure stays with little.
+    dilation, blur: pixels of the region's border; None: 0 and 3, and 5 and 8 for a model.
+    model: the network for words; None: "sd-2-inpainting".
+    steps, guidance, negative, seeds, context, progress: of that network, see `Drawn`.
     """
 
     with_: str = "stylise"
-    dilation: int = 0
-    blur: int = 3
+    strength: float = 0.55
+    dilation: int | None = None
+    blur: int | None = None
 
 
 def edit(scene: Scene, config: Config) -> Outcome:
     """Return the picture with the region restyled."""
-    if config.with_ not in STYLES:
-        raise UnknownName.among("style", config.with_, STYLES)
-    where = region(scene.mask, dilation=config.dilation, blur=config.blur)
+    words = worded(config)
+    usual = (0, 3) if words is None else (5, 8)
+    dilation = usual[0] if config.dilation is None else config.dilation
+    blur = usual[1] if config.blur is None else config.blur
+    where = region(scene.mask, dilation=dilation, blur=blur)
+    if words is not None:
+        # The region's own latents, with noise, are what denoising starts from.
+        return drawn(scene.picture, where, words, config, config.strength)
     part, inner = clear_of_edges(scene.picture.rgb, where, _MARGIN)
     return Outcome((blended(scene.picture, where, STYLES[config.with_](part)[inner]),))
+
+
+def worded(config: Config) -> str | None:
+    """Return what the model is asked for; None for a filter. Raises UnknownName for a typo."""
+    if config.model is None and config.with_ in STYLES:
+        return None
+    if config.model is None and not means_words(config.with_, tuple(STYLES)):
+        raise UnknownName.among("style", config.with_, STYLES)
+    return config.with_
 
 
 def _stylise(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
