@@ -36,22 +36,40 @@ BEFORE_AFTER: Mapping[str, tuple[str, str]] = {
     "hard-parrot": ("parrot", "bird|parrot; tree; rock"),
 }
 
+# Name -> photo, what to remove, what else is there: the photo beside what is left.
+REMOVED: Mapping[str, tuple[str, str, str]] = {
+    "removed-cows": ("cows", "cow", "grass; tree; sky; water"),
+    "removed-plane": ("plane", "airplane", "sky; road; tree"),
+    "removed-snowboarder": ("snowboarder", "person; snowboard", "snow; sky; tree"),
+}
+
 
 def draw() -> list[str]:
     """Draw all pictures; return their names."""
     seg = lexiseg.load("tiny")
     for name, (photo, words) in BEFORE_AFTER.items():
         _save(name, _before_after(seg, photo, words))
+    for name, (photo, words, others_there) in REMOVED.items():
+        _save(name, _removed(seg, photo, words, others_there))
     others: Mapping[str, Callable[[Any], Pixels]] = {"open-closed": _open_closed, "heat": _heat}
     for name, make in others.items():
         _save(name, make(seg))
-    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *others)]
+    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *REMOVED, *others)]
 
 
 def _before_after(seg: Any, photo: str, words: str) -> Pixels:
     picture = _photo(photo)
     after = visualize.overlay(seg(picture, words), picture)
     return _beside(_fitted(picture, after), after)
+
+
+def _removed(seg: Any, photo: str, words: str, others: str) -> Pixels:
+    """What `lexiseg edit PHOTO remove WORDS --words OTHERS` gives, beside the photo."""
+    picture = _photo(photo)
+    asked = words.split("; ")
+    out = seg(picture, [*asked, *others.split("; ")])
+    meant = np.isin(out.semantic(), [out.index(word) for word in asked])
+    return _beside(picture, lexiseg.edit.remove(picture, meant).rgb)
 
 
 def _open_closed(seg: Any) -> Pixels:
