@@ -40,7 +40,7 @@ BEFORE_AFTER: Mapping[str, tuple[str, str]] = {
 REMOVED: Mapping[str, tuple[str, str, str]] = {
     "removed-cows": ("cows", "cow", "grass; tree; sky; water"),
     "removed-plane": ("plane", "airplane", "sky; road; tree"),
-    "removed-snowboarder": ("snowboarder", "person; snowboard", "snow; sky; tree"),
+    "removed-sign": ("sign", "stop sign", "sky; tree; building; road"),
 }
 
 

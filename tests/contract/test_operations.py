@@ -20,8 +20,11 @@ NAMES = [one.name for one in operations()]
 EACH = pytest.mark.parametrize("name", NAMES)
 SIZE = (60, 83)
 # How far from the mask an operation may change pixels with its defaults; None: anywhere outside.
-REACH = {one.name: one.defaults.get("dilation", 0) + one.defaults.get("blur", 0) for one in
-         operations()}  # fmt: skip
+# None in a Config means: by what comes in; here a colour and a filter.
+REACH = {
+    one.name: sum(one.defaults.get(part) or 0 for part in ("dilation", "blur"))
+    for one in operations()
+} | {"replace": 5, "style": 3}
 WHOLE = {"mask", "cutout"}  # give something else than the picture
 OUTSIDE = {"background"}
 

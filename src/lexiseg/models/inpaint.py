@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class Diffusion:
         self, pipeline: Any, checkpoint: Checkpoint, compute: Compute, *, negative: bool
     ) -> None:
         self.pipeline = pipeline
+        pipeline.set_progress_bar_config(disable=True)
         self.name = checkpoint.record.name
         self.side: int | None = checkpoint.record.preprocessing.size or 512
         self.multiple = int(2 * pipeline.vae_scale_factor)
@@ -90,38 +92,59 @@ class Diffusion:
         if negative and not self._negative:
             raise OptionError(f"{self.name} takes no negative prompt; leave it out")
         options: dict[str, Any] = {"negative_prompt": negative or None} if self._negative else {}
-        if progress is not None:
-            total = max(1, int(steps * strength))
+        steps_each = max(1, int(steps * strength))
+        made = []
+        # One by one: in a batch, a seed's picture would depend on the first one's random numbers.
+        for number, seed in enumerate(seeds):
+            if progress is not None:
+                before = number * steps_each
 
-            def tell(_: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
-                progress(step + 1, total)
-                return values
+                def tell(
+                    _: Any, step: int, __: Any, values: dict[str, Any], before: int = before
+                ) -> dict[str, Any]:
+                    progress(before + step + 1, steps_each * len(seeds))
+                    return values
 
-            options["callback_on_step_end"] = tell
-        self.pipeline.set_progress_bar_config(disable=True)
-        with torch.inference_mode():
-            found = self.pipeline(
-                prompt=words,
-                image=Image.fromarray(rgb),
-                mask_image=Image.fromarray(mask.astype(np.uint8) * 255),
-                height=height,
-                width=width,
-                strength=strength,
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                num_images_per_prompt=len(seeds),
-                generator=[generator(seed) for seed in seeds],
-                output_type="np",
-                **options,
-            )
-        flagged = getattr(found, "nsfw_content_detected", None)
-        if flagged and any(flagged):
-            raise PromptError(
-                f"the safety checker of {self.name} refused what was made of {words!r}; use other "
-                "words, or another seed"
-            )
-        out = np.rint(np.clip(np.asarray(found.images, np.float32), 0, 1) * 255)
+                options["callback_on_step_end"] = tell
+            with torch.inference_mode(), _quiet():
+                found = self.pipeline(
+                    prompt=words,
+                    image=Image.fromarray(rgb),
+                    mask_image=Image.fromarray(mask.astype(np.uint8) * 255),
+                    height=height,
+                    width=width,
+                    strength=strength,
+                    num_inference_steps=steps,
+                    guidance_scale=guidance,
+                    generator=generator(seed),
+                    output_type="np",
+                    **options,
+                )
+            if any(getattr(found, "nsfw_content_detected", None) or ()):
+                raise PromptError(
+                    f"the safety checker of {self.name} refused what was made of {words!r}; use "
+                    "other words, or another seed"
+                )
+            made.append(np.asarray(found.images[0], np.float32))
+        out = np.rint(np.clip(np.stack(made), 0, 1) * 255)
         return out.astype(np.uint8)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """diffusers reports on stderr; what matters of it is raised."""
+    import diffusers
+
+    logging = diffusers.utils.logging
+    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    try:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _load(kind: str, folder: Path, checkpoint: Checkpoint, compute: Compute) -> Any:
@@ -135,28 +158,21 @@ def _load(kind: str, folder: Path, checkpoint: Checkpoint, compute: Compute) -> 
             "pip install 'lexiseg[edit]'"
         ) from error
     half = any(".fp16." in file.name for file in checkpoint.record.files)
-    logging = diffusers.utils.logging
-    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
     try:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        return found.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            torch_dtype=compute.dtype,
-            **({"variant": "fp16"} if half else {}),
-        )
+        with _quiet():
+            return found.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                torch_dtype=compute.dtype,
+                **({"variant": "fp16"} if half else {}),
+            )
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         first = " ".join(str(error).split())[:200] or repr(error)
         raise CheckpointError(
             f"{folder} does not hold a {kind} as diffusers saves it ({first}); pull the "
             "checkpoint again"
         ) from error
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _check_complete(pipeline: Any, folder: Path) -> None:
