@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import editing, options
 from lexiseg.cli.parser import Parser
+from lexiseg.cli.progress import Progress
 from lexiseg.errors import NothingFound, OptionError
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def run(argv: list[str]) -> int:
     out = editing.target(args.out, source, steps)
     names = ("device", "dtype", "pull", "offline")
     where = {name: getattr(args, name) for name in names if getattr(args, name)}
-    steps = [step.ready(**where) for step in steps]
+    progress = Progress(quiet=args.quiet)
+    steps = [step.ready(progress.step, **where) for step in steps]
     words = editing.vocabulary(steps, args.words)
     asked = Vocabulary.parse(words).names
     segmenter = options.load_segmenter(args, **options.thresholds(args.threshold, asked))
@@ -61,10 +63,11 @@ def run(argv: list[str]) -> int:
         if not any(word in seg.found for word in step.names):
             raise NothingFound(_not_found(step.names, seg))
     result: Any = picture
-    for step in steps:
-        found = tuple(word for word in step.names if word in seg.found)
-        masks = editing.masks(seg, found, instances=step.instances)
-        result = room.apply(step.operation, result, masks, words=found, **step.options)
+    with progress:
+        for step in steps:
+            found = tuple(word for word in step.names if word in seg.found)
+            masks = editing.masks(seg, found, instances=step.instances)
+            result = room.apply(step.operation, result, masks, words=found, **step.options)
     files = editing.save(result, out)
     if args.json:
         document = {"picture": str(source), "files": [str(path) for path in files]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,11 +78,11 @@ class Planned:
         """Whether instances are asked for one by one."""
         return bool(self.options.get("instances"))
 
-    def ready(self, **where: Any) -> Planned:
+    def ready(self, tell: Callable[[int, int], None], **where: Any) -> Planned:
         """Return the step with its network loaded, where it needs one.
 
-        where: device, dtype, pull, offline. Raises UnknownName or OptionError where the settings
-        cannot be, and WeightsMissing.
+        tell: called with (step, steps) of denoising. where: device, dtype, pull, offline.
+        Raises UnknownName or OptionError where the settings cannot be, and WeightsMissing.
         """
         from lexiseg import editing
         from lexiseg.editing import generate
@@ -90,7 +91,7 @@ class Planned:
         if model is None:
             return self
         loaded = generate.load(model, **where)
-        return replace(self, options={**self.options, "model": loaded})
+        return replace(self, options={**self.options, "model": loaded, "progress": tell})
 
 
 def add_step_flags(parser: Parser) -> None:

@@ -38,7 +38,7 @@ class OperationInfo:
 @cache
 def _registry() -> Registry[ModuleType]:
     found: Registry[ModuleType] = Registry("operation")
-    found.discover("lexiseg.editing.edits", group="lexiseg.operations")
+    found.discover("lexiseg.editing.edits", group="lexiseg.editing")
     return found
 
 
@@ -144,4 +144,7 @@ def _value(value: Any) -> Any:
         return {str(key): _value(part) for key, part in value.items()}
     if isinstance(value, tuple | list):
         return [_value(part) for part in value]
-    return str(getattr(value, "name", type(value).__name__))
+    name = getattr(value, "name", None)
+    if name is None and callable(value):  # who is told of progress changes no pixel
+        return None
+    return str(name or type(value).__name__)

@@ -92,14 +92,14 @@ def generated(
     height, width = crop.shape[0], crop.shape[1]
     tall, wide = _size((height, width), model)
     if (tall, wide) == (height, width):
-        found = model_fill(model, crop, mask, words, how)
+        found = _fill(model, crop, mask, words, how)
         return [one[inner] for one in found]
     way = cv2.INTER_AREA if tall * wide < height * width else cv2.INTER_CUBIC
     scaled = np.asarray(cv2.resize(crop, (wide, tall), interpolation=way), np.uint8)
     # Any part of a pixel that may change has to be filled, and what interpolation mixes into it.
     share = cv2.resize(mask.astype(np.float32), (wide, tall), interpolation=cv2.INTER_LINEAR)
     hole = cv2.dilate((share > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    found = model_fill(model, scaled, np.asarray(hole), words, how)
+    found = _fill(model, scaled, np.asarray(hole), words, how)
     back = cv2.INTER_CUBIC if tall * wide < height * width else cv2.INTER_AREA
     return [
         np.asarray(cv2.resize(one, (width, height), interpolation=back), np.uint8)[inner]
@@ -107,7 +107,7 @@ def generated(
     ]
 
 
-def model_fill(
+def _fill(
     model: Inpainter,
     rgb: NDArray[np.uint8],
     mask: NDArray[np.bool_],

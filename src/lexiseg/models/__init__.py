@@ -118,6 +118,7 @@ def _load(
     module = import_module(f"{__name__}.{family}")
     build = getattr(module, f"build_{kind}", None)
     if build is None:
-        reason = f"is not a{'n' if kind[0] in 'aeiou' else ''} {kind}"
+        reasons = {"encoder": "is not an encoder", "inpainter": "is not an inpainter"}
+        reason = reasons.get(kind, f"is not a {kind}")
         raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
     return build(checkpoint, pick(device, dtype))

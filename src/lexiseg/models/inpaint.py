@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,7 +141,9 @@ def _quiet() -> Iterator[None]:
     try:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # names that older versions need
+            yield
     finally:
         logging.set_verbosity(level)
         if shown:
