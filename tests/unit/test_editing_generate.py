@@ -11,6 +11,7 @@ import torch
 
 from lexiseg import edit, imaging
 from lexiseg.checkpoints import Checkpoint, Preprocessing, Record, WeightFile
+from lexiseg.checkpoints.folders import describe_folder
 from lexiseg.cli import main
 from lexiseg.device import pick
 from lexiseg.editing.generate import DEFAULT, Generation, generated
@@ -243,6 +244,23 @@ def test_a_model_too_large_for_a_machine_without_a_gpu(monkeypatch: pytest.Monke
     inpaint._check_memory("sd-2-inpainting", 5_000_000_000, pick("cpu"))
     with pytest.raises(OptionError, match=r"has 24.0 GB of weights.* needs a GPU"):
         inpaint._check_memory("flux.1-fill-dev", 24_000_000_000, pick("cpu"))
+
+
+def test_a_folder_of_diffusers_describes_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "My Pipeline"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet" / "config.json").write_text('{"sample_size": 96}')
+    (folder / "unet" / "weights.safetensors").write_bytes(b"1234")
+    (folder / "notes.md").write_text("not a part of it")
+    record = describe_folder(folder)
+    assert record is not None
+    assert (record.name, record.family, record.kind) == ("my-pipeline", "inpaint", "inpainter")
+    assert record.preprocessing.size == 768
+    assert [file.name for file in record.files] == [
+        "model_index.json", "unet/config.json", "unet/weights.safetensors",
+    ]  # fmt: skip
+    assert all(file.known for file in record.files)
 
 
 def test_other_folders_are_no_inpainters(tmp_path: Path) -> None:
