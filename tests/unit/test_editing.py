@@ -17,6 +17,7 @@ from lexiseg.editing.mark import COMPOSITE, EDITED, GENERATED, digital_source, s
 from lexiseg.editing.matting import foreground, matte
 from lexiseg.editing.region import Region, region
 from lexiseg.editing.sources import covering, inside, like
+from lexiseg.editing.window import grown
 from lexiseg.errors import OptionError, PictureError, UnknownName
 from lexiseg.imaging import Picture
 from lexiseg.metrics import psnr
@@ -274,7 +275,7 @@ def fuzzy(front: tuple[int, int, int], back: tuple[int, int, int], size=(80, 101
     return np.rint(rgb).astype(np.uint8), alpha, alpha > 0.5
 
 
-@pytest.mark.parametrize("edges", ["soft", "closed-form"])
+@pytest.mark.parametrize("edges", ["soft", pytest.param("closed-form", marks=pytest.mark.slow)])
 def test_soft_edges_come_near_the_truth(edges: str) -> None:
     if edges == "closed-form":
         pytest.importorskip("pymatting")
@@ -395,3 +396,14 @@ def test_arrays_and_files_in_the_record() -> None:
     assert out.steps[0].config["ground"] == "a picture of (5, 8)"
     out = edit.background(noise(), disc(), Image.fromarray(noise((5, 8))))
     assert out.steps[0].config["ground"] == "a picture of (5, 8)"
+
+
+def test_a_region_in_a_larger_box_is_the_same_region() -> None:
+    where = region(disc(5, at=(20, 3)), dilation=2)
+    larger = grown(where, SIZE, 4)
+    one, other = (np.zeros(SIZE, np.float32) for _ in range(2))
+    one[where.window], other[larger.window] = where.weight, larger.weight
+    assert (one == other).all()
+    x0, y0, x1, y1 = where.box_xyxy
+    assert larger.box_xyxy == (0, y0 - 4, x1 + 4, y1 + 4)
+    assert x0 == 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lexiseg.editing.region import Region
 
-__all__ = ["clear_of_edges", "extent", "widened"]
+__all__ = ["extent", "grown", "widened", "with_margin"]
 
 Window = tuple[slice, slice]
 
@@ -25,10 +25,19 @@ def widened(where: Region, size_hw: tuple[int, int], margin: int) -> tuple[Windo
     return outer, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
-def clear_of_edges(pixels: NDArray[Any], where: Region, margin: int) -> tuple[NDArray[Any], Window]:
-    """Return the region's pixels with `margin` around it, and the region inside of that."""
+def with_margin(pixels: NDArray[Any], where: Region, margin: int) -> tuple[NDArray[Any], Window]:
+    """Return the region's pixels with `margin` around them, and the region inside of that."""
     outer, inner = widened(where, (pixels.shape[0], pixels.shape[1]), margin)
     return np.ascontiguousarray(pixels[outer]), inner
+
+
+def grown(where: Region, size_hw: tuple[int, int], margin: int) -> Region:
+    """Return the same region in a larger box: `margin` pixels more, of weight 0."""
+    (rows, columns), inner = widened(where, size_hw, margin)
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    weight, mask = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    weight[inner], mask[inner] = where.weight, where.mask
+    return Region((columns.start, rows.start, columns.stop, rows.stop), weight, mask)
 
 
 def extent(mask: NDArray[np.bool_]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lexiseg.editing.blend import blended, colours_of
 from lexiseg.editing.outcome import Outcome
 from lexiseg.editing.region import Scene, region
-from lexiseg.editing.window import clear_of_edges, extent
+from lexiseg.editing.window import extent, with_margin
 from lexiseg.errors import OptionError
 
 __all__ = ["SUMMARY", "Config", "edit"]
@@ -38,6 +38,6 @@ def edit(scene: Scene, config: Config) -> Outcome:
     if not 0 < radius <= 1000:
         raise OptionError(f"radius is {radius:g}; give pixels above 0, at most 1000")
     where = region(mask, dilation=config.dilation, blur=config.blur)
-    colours, inner = clear_of_edges(colours_of(scene.picture), where, round(3 * radius) + 1)
+    colours, inner = with_margin(colours_of(scene.picture), where, round(3 * radius) + 1)
     soft = cv2.GaussianBlur(colours, (0, 0), radius, borderType=cv2.BORDER_REPLICATE)
     return Outcome((blended(scene.picture, where, soft[inner]),))

@@ -19,6 +19,7 @@ from lexiseg.editing.mark import COMPOSITE
 from lexiseg.editing.outcome import Outcome
 from lexiseg.editing.region import Region, Scene, region
 from lexiseg.editing.sources import covering, inside, like
+from lexiseg.editing.window import grown
 from lexiseg.errors import OptionError
 from lexiseg.imaging import Picture
 
@@ -69,6 +70,7 @@ def edit(scene: Scene, config: Config) -> Outcome:
     other = imaging.read(config.with_)
     if other.alpha is not None and (other.alpha < 255).any():
         return Outcome((_stood(scene, other, config),), COMPOSITE)
+    where = grown(where, scene.picture.size_hw, 1)  # a rim that new and old can agree on
     old = scene.picture.rgb[where.window]
     new = covering(other, where.mask.shape)[..., :3]
     flat = np.ones(where.mask.shape, np.float32)
@@ -139,8 +141,7 @@ def poisson(
     inner = where.weight > 0
     if bleed == 0 or inner.all():
         return new
-    # A pixel all around, so that rims at the box's edge count; at the picture's edge it repeats.
-    difference = (old.astype(np.float32) - new)[..., :]
+    difference = old.astype(np.float32) - new
     surface = membrane(np.where(inner[..., None], 0, difference), inner)
     if bleed < 1:
         away = cv2.distanceTransform(inner.astype(np.uint8), cv2.DIST_L2, 5)

@@ -14,7 +14,7 @@ from lexiseg.editing.drawn import Drawn, drawn
 from lexiseg.editing.generate import means_words
 from lexiseg.editing.outcome import Outcome
 from lexiseg.editing.region import Scene, region
-from lexiseg.editing.window import clear_of_edges
+from lexiseg.editing.window import with_margin
 from lexiseg.errors import UnknownName
 
 __all__ = ["STYLES", "SUMMARY", "Config", "edit", "worded"]
@@ -51,7 +51,7 @@ def edit(scene: Scene, config: Config) -> Outcome:
     if words is not None:
         # The region's own latents, with noise, are what denoising starts from.
         return drawn(scene.picture, where, words, config, config.strength)
-    part, inner = clear_of_edges(scene.picture.rgb, where, _MARGIN)
+    part, inner = with_margin(scene.picture.rgb, where, _MARGIN)
     return Outcome((blended(scene.picture, where, STYLES[config.with_](part)[inner]),))
 
 
