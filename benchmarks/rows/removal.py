@@ -140,7 +140,6 @@ def table(result: dict[str, Any]) -> str:
         "texture distance",
         "nearer than Telea's",
         "PSNR, dB",
-        "time, median",
     ]
     lines = [
         [
@@ -148,7 +147,6 @@ def table(result: dict[str, Any]) -> str:
             f"{one['texture']:.3f}",
             f"{one['below_telea']} of {result['holes']}",
             f"{one['psnr']:.1f}",
-            f"{one['seconds']:.2f} s",
         ]
         for name, one in result["ways"].items()
     ]
