@@ -22,6 +22,7 @@ FACTS: Mapping[str, Maker] = {
     "methods": facts.methods,
     **{f"fields-{one.name}": partial(facts.fields, one.name) for one in lexiseg.methods()},
     **{f"presets-{one.name}": partial(facts.presets, one.name) for one in lexiseg.methods()},
+    "operations": facts.operations,
     "background": facts.background,
     "errors": facts.error_classes,
     "public": facts.public,

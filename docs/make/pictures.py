@@ -41,6 +41,12 @@ EXAMPLES: tuple[tuple[str, tuple[int, int, int, int], str], ...] = (
     ("cat", (70, 37, 387, 320), "chelsea-cat"),
     ("bird", (41, 77, 441, 208), "parrot"),
 )
+# Name -> photo, what to remove, what else is there: the photo beside what is left.
+REMOVED: Mapping[str, tuple[str, str, str]] = {
+    "removed-cows": ("cows", "cow", "grass; tree; sky; water"),
+    "removed-plane": ("plane", "airplane", "sky; road; tree"),
+    "removed-sign": ("sign", "stop sign", "sky; tree; building; road"),
+}
 
 
 def draw() -> list[str]:
@@ -48,11 +54,13 @@ def draw() -> list[str]:
     seg = lexiseg.load("tiny")
     for name, (photo, words) in BEFORE_AFTER.items():
         _save(name, _before_after(seg, photo, words))
+    for name, (photo, words, others_there) in REMOVED.items():
+        _save(name, _removed(seg, photo, words, others_there))
     others: Mapping[str, Callable[[Any], Pixels]] = {"open-closed": _open_closed, "heat": _heat}
     for name, make in others.items():
         _save(name, make(seg))
     _save("examples", _examples())
-    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *others, "examples")]
+    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *REMOVED, *others, "examples")]
 
 
 def _examples() -> Pixels:
@@ -90,6 +98,15 @@ def _before_after(seg: Any, photo: str, words: str) -> Pixels:
     picture = _photo(photo)
     after = visualize.overlay(seg(picture, words), picture)
     return _beside(_fitted(picture, after), after)
+
+
+def _removed(seg: Any, photo: str, words: str, others: str) -> Pixels:
+    """What `lexiseg edit PHOTO remove WORDS --words OTHERS` gives, beside the photo."""
+    picture = _photo(photo)
+    asked = words.split("; ")
+    out = seg(picture, [*asked, *others.split("; ")])
+    meant = np.isin(out.semantic(), [out.index(word) for word in asked])
+    return _beside(picture, lexiseg.edit.remove(picture, meant).rgb)
 
 
 def _open_closed(seg: Any) -> Pixels:

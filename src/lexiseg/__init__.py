@@ -16,8 +16,10 @@ from lexiseg._rooms import make_callable
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
+    from lexiseg import editing as edit
     from lexiseg import errors
     from lexiseg.checkpoints import records as checkpoints
+    from lexiseg.editing import EditResult
     from lexiseg.evaluate import Evaluation, evaluate
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, load, methods
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
 
 __all__ = [
+    "EditResult",
     "Evaluation",
     "Example",
     "Like",
@@ -40,6 +43,7 @@ __all__ = [
     "__version__",
     "checkpoints",
     "config_class",
+    "edit",
     "errors",
     "evaluate",
     "load",
@@ -47,6 +51,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "EditResult": "lexiseg.editing:EditResult",
     "Evaluation": "lexiseg.evaluate:Evaluation",
     "Example": "lexiseg.prompts:Example",
     "Like": "lexiseg.prompts:Like",
@@ -60,6 +65,7 @@ _HOMES = {
     "Vocabulary": "lexiseg.prompts:Vocabulary",
     "checkpoints": "lexiseg.checkpoints",
     "config_class": "lexiseg.loading:config_class",
+    "edit": "lexiseg.editing",
     "errors": "lexiseg.errors",
     "evaluate": "lexiseg.evaluate",
     "load": "lexiseg.loading:load",

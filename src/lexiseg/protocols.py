@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from lexiseg._inpainter import Inpainter
 from lexiseg._prompted import PromptedModel, Seen
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "DetectorState",
     "Encoder",
     "Frame",
+    "Inpainter",
     "KnowsItsLimits",
     "LastBlock",
     "MaskPrompts",

@@ -23,6 +23,7 @@ IMAGENET_PIXELS = Preprocessing(352, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225
 _TRANSFORMERS = ("model.safetensors", "pytorch_model.bin")
 _DECODERS = ("decoder.safetensors", "film.safetensors")  # on a CLIP, on the bundled encoder
 _TRAINED = "lexiseg-clipseg"  # the model type of a decoder that `lexiseg train clipseg` made
+_PIPELINE = "model_index.json"
 _OPENCLIP = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
@@ -36,6 +37,8 @@ def describe_folder(folder: Path) -> Record | None:
     Sizes and the activation come from the folder's configuration; the licence is not known.
     Raises CheckpointError where that configuration is damaged or of a model that is not read.
     """
+    if (folder / _PIPELINE).is_file():
+        return _pipeline(folder)
     for config_name, weights, build in (
         ("open_clip_config.json", _OPENCLIP, _openclip),
         ("config.json", _TRANSFORMERS, _transformers),
@@ -111,6 +114,35 @@ def _other(
         ),
         stride=int(config.get("vision_config", config).get("patch_size", 8)),
         notes=f"described by its own {config_name}",
+    )
+
+
+def _pipeline(folder: Path) -> Record:
+    """The record of a folder as diffusers saves a pipeline: a folder for each of its parts."""
+    files = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".model")
+    )
+    scale = 8
+    side = 512
+    for part in ("unet", "transformer"):
+        config = folder / part / "config.json"
+        if config.is_file():
+            sample = json.loads(config.read_text("utf-8")).get("sample_size")
+            side = scale * int(sample) if isinstance(sample, int) else 1024
+    return Record(
+        name=re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "pipeline",
+        family="inpaint",
+        kind="inpainter",
+        files=describe_files(folder, files),
+        licence="not known",
+        licence_url="not known",
+        preprocessing=Preprocessing(side, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic"),
+        activation="silu",
+        embed_dim=0,
+        stride=scale,
+        notes=f"described by its own {_PIPELINE}",
     )
 
 

@@ -10,14 +10,26 @@ from typing import Any, cast
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Correlator, Detector, Encoder, Masker, PromptedModel, Proxy
+from lexiseg.protocols import (
+    Correlator,
+    Detector,
+    Encoder,
+    Inpainter,
+    Masker,
+    PromptedModel,
+    Proxy,
+)
 
 __all__ = [
-    "families", "load_correlator", "load_detector", "load_encoder", "load_masker", "load_prompted",
-    "load_proxy",
+    "families", "load_correlator", "load_detector", "load_encoder", "load_inpainter",
+    "load_masker", "load_prompted", "load_proxy",
 ]  # fmt: skip
 
-_REFUSALS = {"encoder": "is not an encoder", "prompted": "draws no maps for prompts"}
+_REFUSALS = {
+    "encoder": "is not an encoder",
+    "inpainter": "is not an inpainter",
+    "prompted": "draws no maps for prompts",
+}
 
 
 def families() -> frozenset[str]:
@@ -108,6 +120,18 @@ def load_correlator(
 ) -> Correlator:
     """Return the correlator of a checkpoint's name or file; raises as ``load_encoder`` does."""
     return cast(Correlator, _load("correlator", name, device, dtype, pull, offline))
+
+
+def load_inpainter(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Inpainter:
+    """Return the inpainter of a checkpoint's name or folder; raises as ``load_encoder`` does."""
+    return cast(Inpainter, _load("inpainter", name, device, dtype, pull, offline))
 
 
 def _load(
