@@ -94,7 +94,10 @@ def test_rough_masks_as_prompts(
     assert (raw.logits - plain.logits).abs().mean() > 0.1, "the rough mask changes the answer"
 
 
-@pytest.mark.parametrize("case", GENERATED)
+SLOW = pytest.param("plain", marks=pytest.mark.slow)  # the official default: 1,024 points
+
+
+@pytest.mark.parametrize("case", [SLOW, *(name for name in GENERATED if name != "plain")])
 def test_automatic_generation(masker: SamMasker, golden: dict[str, Any], case: str) -> None:
     want, (photo, settings) = read("sam_masks"), GENERATED[case]
     rgb = golden[f"rgb {photo}"]
