@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lexiseg.errors import CheckpointError
+from lexiseg.models.sam.prompts import ChannelNorm
 
 __all__ = ["EncoderConfig", "LastAttention", "PictureEncoder", "encoder_config"]
 
@@ -144,19 +145,6 @@ class _Block(nn.Module):
         return whole[:, :h, :w]
 
 
-class _ChannelNorm(nn.Module):
-    """Layer norm over channels of (B, C, H, W)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width))
-        self.bias = nn.Parameter(torch.empty(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, _EPSILON)
-        return y.permute(0, 3, 1, 2)
-
-
 class PictureEncoder(nn.Module):
     """Normalised, padded pixels (1, 3, P, P) -> features (1, out, S, S)."""
 
@@ -169,9 +157,9 @@ class PictureEncoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(c, window) for window in c.windows)
         self.neck = nn.Sequential(
             nn.Conv2d(c.width, c.out, 1, bias=False),
-            _ChannelNorm(c.out),
+            ChannelNorm(c.out),
             nn.Conv2d(c.out, c.out, 3, padding=1, bias=False),
-            _ChannelNorm(c.out),
+            ChannelNorm(c.out),
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
