@@ -222,7 +222,9 @@ class MaskDecoder(nn.Module):
         """
         heads, count, t, d = tokens.shape
         known = self._places[name] if shared is None else shared
-        part = torch.bmm(tokens.reshape(heads, count * t, d), known.transpose(1, 2).to(tokens.dtype))
+        part = torch.bmm(
+            tokens.reshape(heads, count * t, d), known.transpose(1, 2).to(tokens.dtype)
+        )
         part = part.view(heads, count, t, -1).transpose(0, 1)
         if shared is not None:
             return part
