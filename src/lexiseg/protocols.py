@@ -370,6 +370,7 @@ class Detector(Protocol):
     """Finds the things that words name, as boxes."""
 
     name: str
+    threshold: float  # what boxes must score, in [0, 1], as its authors have it
 
     @property
     def device_name(self) -> str:

@@ -90,6 +90,12 @@ _OTHERS = {
     "dinov2_with_registers": "dino",
     "dinov3_vit": "dino",
     "sam": "sam",
+    "sam2": "sam2",
+    "sam2_video": "sam2",
+    "edgetam": "edgetam",
+    "edgetam_video": "edgetam",
+    "sam3": "sam3",
+    "sam3_video": "sam3",
 }
 
 
