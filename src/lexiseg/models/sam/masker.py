@@ -39,6 +39,8 @@ class SamState:
 class SamMasker:
     """Protocol ``Masker`` over SAM (Kirillov et al. 2023)."""
 
+    min_quality, min_stability = 0.88, 0.95  # the defaults of its own generator
+
     def __init__(
         self,
         encoder: PictureEncoder,
