@@ -25,6 +25,7 @@ __all__ = ["Cells", "DecoderConfig", "MaskDecoder"]
 
 _TOKENS = 4  # one for a single answer, three candidates
 _LAYERS = 2
+_PART = 1 << 16  # numbers of cells that are made finer at once on a CPU
 
 
 @dataclass(frozen=True)
@@ -265,20 +266,33 @@ class MaskDecoder(nn.Module):
         v = attention.split(attention.v_proj(values))
         # A cell's weights sum to 1 in each head: each brings its part of the bias.
         told = torch.einsum("hbtd,chd->bhtc", v, weight).flatten(1, 2) + linear.bias / heads
-        told = told.to(k.dtype)
-        flat = weights.to(k.dtype).flatten(1, 2)
+        told, flat = told.to(k.dtype), weights.to(k.dtype).flatten(1, 2)
         return torch.baddbmm(x.to(k.dtype).expand(count, -1, -1), flat.transpose(1, 2), told)
 
     def _masks(self, x: Tensor, heads: Tensor) -> Tensor:
         """Cells made four times as fine, times each answer's vector: (B, K, 4S, 4S)."""
-        side = self.config.side
+        (count, cells, width), answers, side = x.shape, heads.shape[1], self.config.side
+        # What lies between is sixteen times as many numbers: on a CPU in parts that fit the cache.
+        step = max(1, _PART // width) if x.device.type == "cpu" else cells
+        if step >= cells:
+            fine = self._finer(x).flatten(1, 2)
+            masks = torch.bmm(heads, fine.transpose(1, 2))
+        else:
+            masks = heads.new_empty(count, answers, cells * 16)
+            for i in range(count):
+                for start in range(0, cells, step):
+                    fine = self._finer(x[i, start : start + step]).flatten(0, 1)
+                    masks[i, :, start * 16 : start * 16 + len(fine)] = heads[i] @ fine.T
+        masks = masks.view(count, answers, side, side, 2, 2, 2, 2)
+        # Rows: cell, half, quarter; columns likewise.
+        return masks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(count, answers, 4 * side, 4 * side)
+
+    def _finer(self, x: Tensor) -> Tensor:
+        """Cells (..., C) -> the 4 x 4 places of each, (..., 16, C / 8)."""
         up, norm, _, finer, _ = self.output_upscaling
         y = _unfolded(up, x)
         y = F.gelu(F.layer_norm(y, norm.weight.shape, norm.weight, norm.bias, 1e-6))  # type: ignore[union-attr,arg-type]
-        y = F.gelu(_unfolded(finer, y)).view(len(x), -1, heads.shape[-1])
-        masks = torch.bmm(heads, y.transpose(1, 2)).view(*heads.shape[:2], side, side, 2, 2, 2, 2)
-        # Rows: cell, half, quarter; columns likewise.
-        return masks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*heads.shape[:2], 4 * side, 4 * side)
+        return F.gelu(_unfolded(finer, y)).flatten(-3, -2)
 
 
 def _unfolded(conv: nn.Module, x: Tensor) -> Tensor:
