@@ -84,6 +84,8 @@ def draw(folder: Path, seed: int = 0) -> Path:
             value.data = 0.1 * drawn + float("norm" in name and name.endswith("weight"))
         elif "embed" in name or "token" in name:
             value.data = (0.02 if "patch" in name else 0.5) * drawn
+        elif "upscale_conv" in name:  # a cell's places alike: blobs, not grains
+            value.data = (drawn[:, :, :1, :1] / value.shape[0] ** 0.5).expand_as(drawn).clone()
         else:
             value.data = drawn / value.shape[1:].numel() ** 0.5
     for name, value in model.state_dict().items():
@@ -93,6 +95,8 @@ def draw(folder: Path, seed: int = 0) -> Path:
     last = model.mask_decoder.iou_prediction_head.proj_out
     last.weight.data *= 0.1
     last.bias.data += 0.9
+    for head in model.mask_decoder.output_hypernetworks_mlps:
+        head.proj_out.weight.data *= 8
     model.save_pretrained(folder)
     state = meta_state(model.state_dict())
     path = folder / "drawn.pth"

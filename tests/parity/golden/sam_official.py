@@ -1,4 +1,4 @@
-"""The official SAM code, run from its own checkout, with stand-ins for what it takes of torchvision.
+"""The official SAM code, run from its checkout, with stand-ins for what it takes of torchvision.
 
 Only the scripts that make golden files use this; tests read what they made.
 """
@@ -53,8 +53,13 @@ def _nms(boxes: Any, scores: Any, threshold: float) -> Any:
 
 
 def _stand_in() -> None:
-    names = ("torchvision", "torchvision.ops", "torchvision.ops.boxes", "torchvision.transforms",
-             "torchvision.transforms.functional")
+    names = (
+        "torchvision",
+        "torchvision.ops",
+        "torchvision.ops.boxes",
+        "torchvision.transforms",
+        "torchvision.transforms.functional",
+    )
     made = {name: ModuleType(name) for name in names}
     boxes: Any = made["torchvision.ops.boxes"]
     boxes.batched_nms = lambda b, s, _, iou_threshold: _nms(b, s, iou_threshold)
@@ -71,7 +76,11 @@ def load_official(folder: Path) -> SimpleNamespace:
     sys.path.insert(0, str(folder))
     from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # type: ignore
     from segment_anything.modeling import (  # type: ignore
-        ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer,
+        ImageEncoderViT,
+        MaskDecoder,
+        PromptEncoder,
+        Sam,
+        TwoWayTransformer,
     )  # fmt: skip
 
     def build(s: dict[str, Any]) -> Any:
@@ -98,6 +107,4 @@ def load_official(folder: Path) -> SimpleNamespace:
             pixel_mean=[123.675, 116.28, 103.53], pixel_std=[58.395, 57.12, 57.375],
         )  # fmt: skip
 
-    return SimpleNamespace(
-        build=build, Generator=SamAutomaticMaskGenerator, Predictor=SamPredictor
-    )
+    return SimpleNamespace(build=build, Generator=SamAutomaticMaskGenerator, Predictor=SamPredictor)

@@ -29,15 +29,17 @@ def things(data: Path) -> list[tuple[Any, Any]]:
     """Pictures at their working size, (H, W, 3), and their regions, (N, H, W) bool."""
     from skimage.segmentation import felzenszwalb
 
-    from lexiseg.datasets.coco import fill_polygons
     from lexiseg.datasets.card import read_json
+    from lexiseg.datasets.coco import fill_polygons
 
     out = []
     side = SIZES["image"]
     for path in sorted((data / "bsds/train/images").glob("*"))[:10]:
         rgb = np.array(Image.open(path).convert("RGB"))
-        maps = [np.array(Image.open(p)) for p in
-                sorted((data / "bsds/train/masks").glob(f"{path.stem}.*.png"))]
+        maps = [
+            np.array(Image.open(p))
+            for p in sorted((data / "bsds/train/masks").glob(f"{path.stem}.*.png"))
+        ]
         masks = [m == v for m in maps for v in np.unique(m)]
         out.append((rgb, masks))
     coco = read_json(data / "coco/train/instances.json")
@@ -102,9 +104,7 @@ def losses(logits: Any, quality: Any, truth: Any, inside: Any, early: float) -> 
     focal = focal / inside.sum()
     on, off = truth * inside, (1 - truth) * inside
     even = (plain * on).sum((2, 3)) / on.sum((2, 3)) + (plain * off).sum((2, 3)) / off.sum((2, 3))
-    dice = 1 - (2 * (p * truth * inside).sum((2, 3)) + 1) / (
-        ((p + truth) * inside).sum((2, 3)) + 1
-    )
+    dice = 1 - (2 * (p * truth * inside).sum((2, 3)) + 1) / (((p + truth) * inside).sum((2, 3)) + 1)
     hard = (logits > 0) & (inside > 0)
     both = (hard & (truth > 0)).sum((2, 3))
     iou = both / (hard | (truth > 0)).sum((2, 3)).clamp_min(1)

@@ -14,6 +14,8 @@ A cell then costs 2 C · T · heads products an attention, in place of 4 C · C 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +71,7 @@ class _Attention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, heads * d) -> (heads, B, T, d)."""
-        return x.unflatten(-1, (self.heads, -1)).permute(2, 0, 1, 3)  # type: ignore[no-untyped-call]
+        return x.view(*x.shape[:-1], self.heads, -1).permute(2, 0, 1, 3)
 
     def joined(self, x: Tensor) -> Tensor:
         """(heads, B, T, d) -> the output projection, (B, T, C)."""
@@ -99,7 +101,7 @@ class _Head(nn.Module):
     def __init__(self, width: int, hidden: int, out: int, depth: int) -> None:
         super().__init__()
         sizes = [width, *[hidden] * (depth - 1), out]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
@@ -204,10 +206,11 @@ class MaskDecoder(nn.Module):
     def _cross(self) -> dict[str, tuple[_Attention, nn.Linear]]:
         """The attentions between tokens and cells, and the projection that cells go through."""
         out: dict[str, tuple[_Attention, nn.Linear]] = {}
-        for i, layer in enumerate(self.transformer.layers):
+        for i in range(_LAYERS):
+            layer = cast(_TwoWay, self.transformer.layers[i])
             to, back = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-            out[f"{i}.token_to_image"] = (to, to.k_proj)  # type: ignore[assignment]
-            out[f"{i}.image_to_token"] = (back, back.q_proj)  # type: ignore[assignment]
+            out[f"{i}.token_to_image"] = (to, to.k_proj)
+            out[f"{i}.image_to_token"] = (back, back.q_proj)
         final = self.transformer.final_attn_token_to_image
         out["final"] = (final, final.k_proj)
         return out
@@ -223,7 +226,9 @@ class MaskDecoder(nn.Module):
         """
         heads, count, t, d = tokens.shape
         known = self._places[name] if shared is None else shared
-        part = torch.bmm(tokens.reshape(heads, count * t, d), known.transpose(1, 2).to(tokens.dtype))
+        part = torch.bmm(
+            tokens.reshape(heads, count * t, d), known.transpose(1, 2).to(tokens.dtype)
+        )
         part = part.view(heads, count, t, -1).transpose(0, 1)
         if shared is not None:
             return part
@@ -258,7 +263,7 @@ class MaskDecoder(nn.Module):
         """Cells look at tokens, and add what they see: (B, N, C)."""
         attention, _ = self._cross()[name]
         k = attention.split(attention.k_proj(tokens))
-        heads, count, t, d = k.shape
+        heads, count, _, d = k.shape
         k = k * d**-0.5
         weights = self._logits(name, k, x, None if ready is None else ready.queries).softmax(2)
         linear = attention.out_proj
@@ -291,7 +296,7 @@ class MaskDecoder(nn.Module):
         """Cells (..., C) -> the 4 x 4 places of each, (..., 16, C / 8)."""
         up, norm, _, finer, _ = self.output_upscaling
         y = _unfolded(up, x)
-        y = F.gelu(F.layer_norm(y, norm.weight.shape, norm.weight, norm.bias, 1e-6))  # type: ignore[union-attr,arg-type]
+        y = F.gelu(F.layer_norm(y, norm.weight.shape, norm.weight, norm.bias, 1e-6))  # type: ignore[arg-type]
         return F.gelu(_unfolded(finer, y)).flatten(-3, -2)
 
 
