@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from benchmarks.machine import peak_mb
 
@@ -14,11 +18,19 @@ from benchmarks.machine import peak_mb
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Run the job: which (ours, official, plain), folder, weights, photo, points a side, quality,
     stability, dtype, and the official code's folder."""
-    way = {"ours": _ours, "official": _official, "plain": _plain}[job["which"]]
-    return {**way(job), "peak_mb": peak_mb()}
+    prepare = {"ours": _ours, "official": _official, "plain": _plain}[job["which"]]
+    generate = prepare(job)
+    started, work = time.perf_counter(), time.process_time()
+    found = generate()
+    return {
+        "seconds": round(time.perf_counter() - started, 2),
+        "cpu_seconds": round(time.process_time() - work, 2),
+        **found,
+        "peak_mb": peak_mb(),
+    }
 
 
-def _ours(job: dict[str, Any]) -> dict[str, Any]:
+def _ours(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     from lexiseg import imaging
     from lexiseg.device import pick
     from lexiseg.models.sam.masker import masker_of
@@ -31,30 +43,25 @@ def _ours(job: dict[str, Any]) -> dict[str, Any]:
     settings = Settings(
         points_per_side=job["side"], quality=job["quality"], stability=job["stability"]
     )
-    passed = []
+    passed: list[int] = []
     decode = masker.decode
 
     def counted(state: Any, prompts: Any, **rest: Any) -> Any:
-        started = time.perf_counter()
-        sieve = rest["keep"]
         raw = decode(state, prompts, **rest)
-        passed.append(sum(len(one.masks) for one in sieve.found))
-        clock["decode_s"] = round(time.perf_counter() - started, 2)
+        passed.append(sum(len(one.masks) for one in rest["keep"].found))
         return raw
 
-    clock: dict[str, float] = {}
     masker.decode = counted  # type: ignore[method-assign]
-    started = time.perf_counter()
-    found = generate(masker, rgb, settings)
-    seconds = time.perf_counter() - started
-    return {"seconds": round(seconds, 2), **clock, "passed": sum(passed), "masks": len(found.masks)}
+
+    def run() -> dict[str, Any]:
+        found = generate(masker, rgb, settings)
+        return {"passed": sum(passed), "masks": len(found.masks)}
+
+    return run
 
 
-def _official(job: dict[str, Any]) -> dict[str, Any]:
+def _official(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """The official generator as its documentation calls it, batches of 64."""
-    import torch
-    from PIL import Image
-
     sys.path.insert(0, job["official"])
     if job["stand_in"]:
         _without_torchvision()
@@ -71,31 +78,18 @@ def _official(job: dict[str, Any]) -> dict[str, Any]:
         stability_score_thresh=job["stability"],
     )  # fmt: skip
     with Image.open(job["photo"]) as image:
-        rgb = _array(image)
-    started = time.perf_counter()
-    with torch.inference_mode():
-        found = generator.generate(rgb)
-    return {"seconds": round(time.perf_counter() - started, 2), "masks": len(found)}
+        rgb = np.array(image.convert("RGB"))
+    return lambda: {"masks": len(generator.generate(rgb))}
 
 
-def _plain(job: dict[str, Any]) -> dict[str, Any]:
+def _plain(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """The same in the plainest way, on transformers' model: 64 points, all masks enlarged."""
-    from PIL import Image
-
     from benchmarks.plain_sam import generate, load
 
     model = load(job["folder"], job["device"])
     with Image.open(job["photo"]) as image:
-        rgb = _array(image)
-    started = time.perf_counter()
-    found = generate(model, rgb, job["side"], job["quality"], job["stability"])
-    return {"seconds": round(time.perf_counter() - started, 2), "masks": found}
-
-
-def _array(image: Any) -> Any:
-    import numpy as np
-
-    return np.array(image.convert("RGB"))
+        rgb = np.array(image.convert("RGB"))
+    return lambda: {"masks": generate(model, rgb, job["side"], job["quality"], job["stability"])}
 
 
 def _without_torchvision() -> None:
@@ -103,7 +97,6 @@ def _without_torchvision() -> None:
     from types import ModuleType
 
     import torch
-    from PIL import Image
 
     from benchmarks.plain_sam import greedy
 
