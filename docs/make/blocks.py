@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from docs.make import curve, facts, runs
+from docs.make import curve, decoder_curve, facts, runs
 from docs.make.commands import COMMANDS
 
 import lexiseg
@@ -30,6 +30,7 @@ FACTS: Mapping[str, Maker] = {
     "model-parts": facts.model_parts,
     "known-words": facts.known_words,
     "training": curve.text,
+    "clipseg-training": decoder_curve.text,
     **{f"options-{name}": partial(facts.options, name) for name in COMMANDS},
 }
 # Text that the model itself must be run for.

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, load, methods
     from lexiseg.masks import Masks
-    from lexiseg.prompts import Vocabulary
+    from lexiseg.prompts import Example, Like, Vocabulary
     from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
 
 __all__ = [
     "EditResult",
     "Evaluation",
+    "Example",
+    "Like",
     "Masks",
     "MethodInfo",
     "Picture",
@@ -51,6 +53,8 @@ __all__ = [
 _HOMES = {
     "EditResult": "lexiseg.editing:EditResult",
     "Evaluation": "lexiseg.evaluate:Evaluation",
+    "Example": "lexiseg.prompts:Example",
+    "Like": "lexiseg.prompts:Like",
     "Masks": "lexiseg.masks:Masks",
     "MethodInfo": "lexiseg.loading:MethodInfo",
     "Picture": "lexiseg.imaging:Picture",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lexiseg._inpainter import Inpainter
+from lexiseg._prompted import PromptedModel, Seen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,10 @@ __all__ = [
     "MaskState",
     "Masker",
     "OpenEncoder",
+    "PromptedModel",
     "Proxy",
     "RawMasks",
+    "Seen",
     "SizePolicy",
     "WholeAttention",
 ]
@@ -367,6 +370,7 @@ class Detector(Protocol):
     """Finds the things that words name, as boxes."""
 
     name: str
+    threshold: float  # what boxes must score, in [0, 1], as its authors have it
 
     @property
     def device_name(self) -> str:

@@ -229,6 +229,21 @@ def test_words_have_unit_length_and_average_their_templates(random_tiny: TinyEnc
         torch.testing.assert_close(vector, expected)
 
 
+@pytest.mark.parametrize(("cosine", "share"), [(0.5, 0), (0.7, 1.5), (0.9, 3), (1.0, 0)])
+def test_a_word_leans_on_its_nearest_known_one(
+    random_tiny: TinyEncoder, cosine: float, share: float
+) -> None:
+    encoder = TinyEncoder(
+        random_tiny._net, random_tiny._tower, random_tiny._tokenizer, ["cat", "dog"],
+        Compute(torch.device("cpu"), torch.float32),
+    )  # fmt: skip
+    cat, dog, other = torch.eye(len(random_tiny.meanings(["cat"])[0]))[:3]
+    word = cosine * dog + (1 - cosine**2) ** 0.5 * other
+    encoder._meanings.update(cat=cat, dog=dog, hound=word)
+    expected = random_tiny._net.project(F.normalize(word + share * dog, dim=-1)[None])
+    torch.testing.assert_close(encoder.text(["hound"]), expected)
+
+
 def test_a_word_means_the_same_whatever_is_asked_with_it(random_tiny: TinyEncoder) -> None:
     alone = random_tiny.text(["zebra"])
     long = random_tiny.text(["a very long phrase about zebras", "zebra"])

@@ -38,6 +38,8 @@ class GroundingDino:
     above a second threshold; that may join or halve words.
     """
 
+    threshold = 0.35  # of the official demonstration, for boxes
+
     def __init__(self, checkpoint: Checkpoint, compute: Compute) -> None:
         from tokenizers import Tokenizer
 

@@ -34,6 +34,8 @@ class _State:
 class Owl:
     """The picture is encoded once; every word costs one product with its patches."""
 
+    threshold = 0.1  # of transformers' examples; the paper counts all boxes, as detection does
+
     def __init__(self, checkpoint: Checkpoint, compute: Compute) -> None:
         from lexiseg.models.clip.tokenizer import tokenizer
 

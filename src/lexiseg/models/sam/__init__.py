@@ -1,16 +1,23 @@
-"""SAM: for now the picture encoder's last attention, which Trident gathers by."""
+"""SAM: masks of points and boxes; and its last attention, which Trident gathers by."""
 
 from __future__ import annotations
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.protocols import Correlator
+from lexiseg.protocols import Correlator, Masker
 
-__all__ = ["build_correlator"]
+__all__ = ["build_correlator", "build_masker"]
 
 
 def build_correlator(checkpoint: Checkpoint, compute: Compute) -> Correlator:
     """Build the picture encoder from verified files: Meta's .pth, or a folder of transformers."""
     from lexiseg.models.sam.trunk import from_checkpoint
+
+    return from_checkpoint(checkpoint, compute)
+
+
+def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
+    """Build the whole model from verified files: Meta's .pth, or a folder of transformers."""
+    from lexiseg.models.sam.masker import from_checkpoint
 
     return from_checkpoint(checkpoint, compute)

@@ -15,7 +15,7 @@ from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError
 from lexiseg.models.sam.encoder import LastAttention, PictureEncoder, encoder_config
-from lexiseg.models.sam.weights import encoder_state, read_weights
+from lexiseg.models.sam.weights import encoder_state, read_weights, weights_file
 
 __all__ = ["SamTrunk", "from_checkpoint", "scaled_pixels", "trunk_of"]
 
@@ -63,12 +63,7 @@ def scaled_pixels(rgb: NDArray[np.uint8], target: int) -> tuple[Tensor, tuple[in
 
 def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> SamTrunk:
     """Build the trunk. Raises CheckpointError where weights are missing or do not fit."""
-    files = [p for n, p in checkpoint.paths.items() if n.endswith((".safetensors", ".pth", ".pt"))]
-    if len(files) != 1:
-        raise CheckpointError(
-            f"{checkpoint.record.name!r} has {len(files)} files of weights; its record names one"
-        )
-    net = trunk_of(encoder_state(read_weights(files[0])))
+    net = trunk_of(encoder_state(read_weights(weights_file(checkpoint))))
     return SamTrunk(net, compute, name=checkpoint.record.name, sha256=checkpoint.sha256)
 
 

@@ -1,0 +1,197 @@
+"""What the methods share that find things one by one: from boxes and masks to a result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from lexiseg.errors import OptionError, UnknownName
+from lexiseg.prompts import Vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lexiseg.imaging import Picture
+    from lexiseg.masks import Masks
+    from lexiseg.results import Segmentation
+
+__all__ = ["NOTHING", "Finder", "Findings", "FoundView", "result"]
+
+# What the background is by default: what nothing was found in. It is no word to look for.
+NOTHING = "background"
+_GRID = 64  # cells of the score map's longer side
+_ROWS = 1024  # rows of the picture that are worked on at once
+
+
+@dataclass(frozen=True, eq=False)
+class FoundView:
+    """An encoded picture, for a detector and for a masker where there is one.
+
+    seen, state: what their ``encode`` made. makers: their names. seconds: stage -> wall time.
+    """
+
+    picture: Picture
+    seen: Any
+    state: Any
+    makers: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+    @property
+    def windows_xyxy(self) -> NDArray[np.int64]:
+        """What was looked at, in pixels of the picture: all of it, (1, 4)."""
+        import numpy as np
+
+        height, width = self.picture.size_hw
+        return np.array([[0, 0, width, height]], np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """N things: their masks; owner (N,) int64, as ``Vocabulary.queries`` numbers them; score and
+    quality (N,) float32 in [0, 1]; boxes_xyxy (N, 4), the detector's, in pixels."""
+
+    masks: Masks
+    owner: NDArray[np.int64]
+    score: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    boxes_xyxy: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def __getitem__(self, key: NDArray[np.int64]) -> Findings:
+        return Findings(
+            self.masks[key], self.owner[key], self.score[key], self.quality[key],
+            self.boxes_xyxy[key],
+        )  # fmt: skip
+
+
+class Finder:
+    """The part of a segmenter that does not depend on its models."""
+
+    name = ""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def _made_here(self, view: FoundView, makers: tuple[str, ...]) -> FoundView:
+        if view.makers != makers:
+            raise OptionError(
+                f"the view was made by {view.makers}, and this segmenter has {makers}; "
+                "prepare the picture with the same segmenter"
+            )
+        return view
+
+    def _vocabulary(
+        self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
+    ) -> Vocabulary:
+        if not isinstance(words, Vocabulary):
+            words = Vocabulary.parse(
+                words, background=background, default_background=self.config.background
+            )
+        elif background != "default":
+            raise OptionError(
+                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
+            )
+        for word in self.config.word_thresholds:
+            if word not in words.names:
+                raise UnknownName.among("word of the vocabulary", word, words.names)
+        return words
+
+    def _asked(self, vocabulary: Vocabulary) -> tuple[list[str], NDArray[np.int64]]:
+        """The phrases to look for, and the owner of each: all but the word "background"."""
+        import numpy as np
+
+        queries = [q for q in vocabulary.queries() if q.text.casefold() != NOTHING]
+        return [q.text for q in queries], np.array([q.owner for q in queries], np.int64)
+
+
+def result(
+    view: FoundView,
+    vocabulary: Vocabulary,
+    found: Findings,
+    config: Any,
+    facts: Mapping[str, Any],
+    seconds: dict[str, float],
+) -> Segmentation:
+    """Settle duplicates and overlaps by score, and return the result.
+
+    Of two masks with an IoU of at least ``config.iou_threshold`` the better score stays, of any
+    words. In the label map the best score has the pixel; an excluded thing lies on top of all,
+    unless it is the same as one that was asked for and scores better. In a closed vocabulary,
+    pixels in no mask go to the word of the nearest one.
+    """
+    import numpy as np
+
+    from lexiseg.results import Provenance, ScoreMap, Segmentation
+    from lexiseg.stages.found import nearest, on_top, the_best
+    from lexiseg.stages.merge import cut, paint
+    from lexiseg.stages.relabel import sampled
+
+    started = time.perf_counter()
+    count, closed = len(vocabulary.words), vocabulary.background is None
+    rest = vocabulary.background_owner
+    found = found[the_best(found.masks, found.owner, found.score, config.iou_threshold)]
+    wanted = (found.owner < count) & (found.owner != (-1 if rest is None else rest))
+    excluded = (found.owner >= count) & (found.owner < count + len(vocabulary.excluded))
+    rank = on_top(found.masks, found.score, wanted, excluded)
+    size_hw = view.picture.size_hw
+    top = np.full(size_hw, -1, np.int16 if len(found) < 2**15 else np.int32)
+    paint(top, found.masks, np.arange(len(found)), rank)
+    if closed:
+        nearest(top)
+    limits = np.zeros(vocabulary.owners, np.float32)
+    for i, word in enumerate(vocabulary.names):
+        least = 0.0 if i == vocabulary.background_index else config.threshold
+        limits[i] = config.word_thresholds.get(word, least)
+    strong = found.score >= limits[found.owner]
+    shown = (found.owner < count) & strong
+    # What nothing was found in is background, where that is a word that was asked for.
+    nothing = -1 if vocabulary.background_index is None else vocabulary.background_index
+    kind = np.int16 if vocabulary.owners < 2**15 else np.int32
+    label_map = np.append(np.where(shown, found.owner, -1), nothing).astype(kind)[top]
+    owners = np.append(found.owner, -1).astype(kind)[top]
+    kept = np.flatnonzero(wanted & strong)
+    left = cut(found.masks[kept], owners, found.owner[kept])
+    big = left.areas >= max(1, round(config.min_share * top.size))
+    order = np.lexsort((-found.score[kept], found.owner[kept]))
+    order = order[big[order]]
+    kept, left = kept[order], left[order]
+
+    cells = tuple(max(1, round(side * min(1.0, _GRID / max(size_hw)))) for side in size_hw)
+    at = sampled(top, (cells[0], cells[1]))
+    grid = np.zeros((count, *at.shape), np.float16)
+    ys, xs = np.nonzero(np.append(found.owner < count, False)[at])
+    grid[found.owner[at[ys, xs]], ys, xs] = found.score[at[ys, xs]]
+    word_scores = np.zeros(count, np.float32)
+    seen = np.zeros(len(found), np.bool_)
+    for row in range(0, len(top), _ROWS):
+        band = top[row : row + _ROWS]
+        seen[np.unique(band[band >= 0])] = True
+    seen &= shown
+    np.maximum.at(word_scores, found.owner[seen], found.score[seen])
+    boxes = found.boxes_xyxy[kept].astype(np.float64).round(1).tolist()
+    prompts = {**facts.get("prompts", {}), "boxes_xyxy": boxes}
+    return Segmentation(
+        words=vocabulary.names,
+        labels=np.array([vocabulary.names[i] for i in found.owner[kept]], np.str_),
+        scores=found.score[kept],
+        quality=found.quality[kept],
+        masks=left,
+        label_map=label_map,
+        word_scores=word_scores,
+        score_map=ScoreMap(grid, size_hw),
+        image=view.picture.rgb,
+        provenance=Provenance(
+            **{
+                **facts,
+                "config": asdict(config),
+                "prompts": prompts,
+                "seconds": {**view.seconds, **seconds, "merge": time.perf_counter() - started},
+                "notes": view.picture.notes,
+            }
+        ),
+    )

@@ -1,0 +1,225 @@
+"""Find boxes for words, then ask a mask model what is in them (Grounded SAM, Ren et al. 2024,
+arXiv 2401.14159; Grounding DINO, Liu et al. 2024; OWLv2, Minderer et al. 2023)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lexiseg.errors import OptionError
+from lexiseg.methods._found import NOTHING, Finder, Findings, FoundView, result
+from lexiseg.prompts import Vocabulary
+
+if TYPE_CHECKING:
+    from lexiseg.imaging import Source
+    from lexiseg.protocols import Detector, Masker
+    from lexiseg.results import Segmentation
+
+__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
+
+SUMMARY = "a detector finds boxes for words, a mask model draws what is in them (Grounded SAM)"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the method; every default lives here.
+
+    detector: a checkpoint that finds boxes for words, its folder or its file.
+    masker: a checkpoint that is a mask model, its folder or its file.
+    box_threshold: boxes that score less, in [0, 1], are left out; None: as the detector's authors
+        have it.
+    box_iou: boxes of a word with at least this IoU are one.
+    top_k: the best boxes of each word that stay; None: all.
+    background: words that are looked for, and take what they are found in, without being asked
+        for; "background" alone is what nothing was found in.
+    threshold: things that score less, in [0, 1], get no word.
+    word_thresholds: the same for single words.
+    iou_threshold: masks with at least this IoU are one, whatever their words.
+    min_quality: masks that the mask model itself rates lower, in [0, 1], are left out.
+    min_share: instances smaller than this part of the picture are left out (not of the label map).
+    """
+
+    detector: str = "grounding-dino-t"
+    masker: str = "tiny"
+    box_threshold: float | None = None
+    box_iou: float = 0.7
+    top_k: int | None = None
+    background: tuple[str, ...] = (NOTHING,)
+    threshold: float = 0.0
+    word_thresholds: Mapping[str, float] = field(default_factory=dict)
+    iou_threshold: float = 0.8
+    min_quality: float = 0.0
+    min_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "box_threshold", "box_iou", "threshold", "iou_threshold", "min_quality", "min_share",
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise OptionError(f"{name} is {value}; give 0 to 1")
+        for word, value in self.word_thresholds.items():
+            if not 0 <= value <= 1:
+                raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
+        for name in ("box_iou", "iou_threshold"):
+            if getattr(self, name) == 0:
+                raise OptionError(f"{name} is 0, and everything would be one thing; give more")
+        if self.top_k is not None and self.top_k < 1:
+            raise OptionError(f"top_k is {self.top_k}; give at least 1")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"top_k": 10},
+    "balanced": {},
+    "quality": {"masker": "sam2.1-hiera-l", "detector": "grounding-dino-b"},
+}
+
+
+class Segmenter(Finder):
+    """Call it with a picture and words; see `__call__`."""
+
+    name = "grounded"
+
+    def __init__(self, detector: Detector, masker: Masker, config: Config) -> None:
+        super().__init__(config)
+        self.detector = detector
+        self.masker = masker
+
+    def prepare(self, image: Source | FoundView, *, max_pixels: int | None = None) -> FoundView:
+        """Read and encode a picture: a path, a PIL image or an (H, W, 3) uint8 array."""
+        from lexiseg import imaging
+
+        makers = (self.detector.name, self.masker.name)
+        if isinstance(image, FoundView):
+            return self._made_here(image, makers)
+        clock = [time.perf_counter()]
+        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+        picture = image if isinstance(image, imaging.Picture) else imaging.read(image, **limit)
+        clock.append(time.perf_counter())
+        seen = self.detector.encode(picture.rgb)
+        clock.append(time.perf_counter())
+        state = self.masker.encode(picture.rgb)
+        clock.append(time.perf_counter())
+        stages = ("read", "encode", "encode for masks")
+        seconds = {s: b - a for s, a, b in zip(stages, clock[:-1], clock[1:], strict=True)}
+        return FoundView(picture, seen, state, makers, seconds)
+
+    def __call__(
+        self,
+        image: Source | FoundView,
+        words: str | Sequence[str] | Vocabulary,
+        *,
+        background: str | Sequence[str] | None = "default",
+    ) -> Segmentation:
+        """Return what the picture shows of the words; arguments as for the method ``dense``.
+
+        The background is what nothing was found in; background words of one's own are looked for
+        too. Scores are the detector's: they do not compete, and do not sum to 1.
+        Raises PromptError, PictureError.
+        """
+        vocabulary = self._vocabulary(words, background)
+        view = self.prepare(image)
+        started = time.perf_counter()
+        boxes, owner, score = self._boxes(view, vocabulary)
+        asked = time.perf_counter()
+        found = self._masks(view, boxes, owner, score)
+        seconds = {"boxes": asked - started, "masks": time.perf_counter() - asked}
+        if vocabulary.background is None and not len(found):
+            found = self._everywhere(view, vocabulary)
+        return result(view, vocabulary, found, self.config, self._facts(len(boxes)), seconds)
+
+    def _boxes(self, view: FoundView, vocabulary: Vocabulary) -> tuple[Any, Any, Any]:
+        """Boxes (N, 4) in pixels, the owner of each, (N,), and its score, without duplicates."""
+        import numpy as np
+        import torch
+
+        from lexiseg.stages.found import without_double_boxes
+
+        phrases, owners = self._asked(vocabulary)
+        if not phrases:
+            return torch.zeros(0, 4), np.zeros(0, np.int64), np.zeros(0, np.float32)
+        least = self.config.box_threshold
+        found = self.detector.detect(
+            view.seen, phrases, threshold=self.detector.threshold if least is None else least
+        )
+        owner = owners[found.words.cpu().numpy()]
+        score = found.scores.float().clamp(0, 1).cpu().numpy()
+        sides = found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]
+        boxes = found.boxes_xyxy.float()
+        real = torch.nonzero((sides > 0).all(1))[:, 0]
+        at = real.cpu().numpy()
+        boxes, owner, score = boxes[real], owner[at], score[at]
+        kept = without_double_boxes(boxes, owner, score, self.config.box_iou, self.config.top_k)
+        return boxes[torch.from_numpy(kept).to(boxes.device)], owner[kept], score[kept]
+
+    def _masks(self, view: FoundView, boxes: Any, owner: Any, score: Any) -> Findings:
+        """Ask the mask model for one mask a box; those that are empty or rated too low go."""
+        import numpy as np
+
+        from lexiseg.masks import Masks
+        from lexiseg.protocols import MaskPrompts
+        from lexiseg.stages.lift import lift
+
+        if not len(boxes):
+            none = np.zeros(0, np.float32)
+            masks = Masks.empty(view.picture.size_hw)
+            return Findings(masks, owner, score, none, none.reshape(0, 4))
+        raw = self.masker.decode(view.state, MaskPrompts(boxes_xyxy=boxes), candidates=1)
+        masks = lift(raw)
+        quality = raw.quality.float().clamp(0, 1).cpu().numpy()
+        found = Findings(masks, owner, score, quality, boxes.cpu().numpy())
+        return found[np.flatnonzero((masks.areas > 0) & (quality >= self.config.min_quality))]
+
+    def _everywhere(self, view: FoundView, vocabulary: Vocabulary) -> Findings:
+        """A closed vocabulary in which nothing was found: the word that comes nearest has it all,
+        with its score."""
+        import numpy as np
+
+        from lexiseg.masks import Masks
+
+        phrases, owners = self._asked(vocabulary)
+        found = self.detector.detect(view.seen, phrases, threshold=0.0)
+        owner, score = owners[:1], np.zeros(1, np.float32)
+        if len(found):
+            best = int(found.scores.argmax())
+            owner = owners[[int(found.words[best])]]
+            score = found.scores[best : best + 1].float().clamp(0, 1).cpu().numpy()
+        height, width = view.picture.size_hw
+        whole = Masks.from_dense(np.ones((1, height, width), np.bool_))
+        box = np.array([[0, 0, width, height]], np.float32)
+        return Findings(whole, owner, score, np.zeros(1, np.float32), box)
+
+    def _facts(self, asked: int) -> dict[str, Any]:
+        """What the provenance says of every result."""
+        from lexiseg._version import __version__
+
+        hashes = {f"masker {k}": v for k, v in self.masker.sha256.items()}
+        return {
+            "method": self.name,
+            "encoder": self.detector.name,
+            "masker": self.masker.name,
+            "version": __version__,
+            "device": self.detector.device_name,
+            "dtype": self.detector.dtype_name,
+            "checkpoint_sha256": {**self.detector.sha256, **hashes},
+            "prompts": {"asked": asked},
+        }
+
+
+def load(
+    config: Config,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Segmenter:
+    """Load the detector and the mask model that the Config names, and return the segmenter."""
+    from lexiseg.models import load_detector, load_masker
+
+    how: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
+    return Segmenter(
+        load_detector(config.detector, **how), load_masker(config.masker, **how), config
+    )
