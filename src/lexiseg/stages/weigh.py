@@ -23,7 +23,7 @@ from lexiseg.stages.dense import label_map
 from lexiseg.stages.refine import Guide
 from lexiseg.stages.regions import Regions
 
-__all__ = ["Votes", "Weights", "guide_of", "left_over", "relabel", "weighed"]
+__all__ = ["Votes", "Weights", "guide_of", "left_over", "relabel", "repaint", "weighed"]
 
 _LEAST = 1e-3  # a word's probability; a smaller one says no more
 _NOTHING = 1e-2  # the same of nothing, which is never that unlikely
@@ -38,10 +38,14 @@ class Weights:
     """pooling: the part of the evidence that places share with the masks that they lie in, [0, 1].
     trust: nats for which a mask of quality 0.5 speaks; of quality q, log2(1 - q)**2 times as many:
         poor masks whisper, sure ones decide.
+    radius, epsilon: of the guided filter that outlines follow, in cells of the mask model, and a
+        variance of colours in [0, 1] squared.
     """
 
-    pooling: float
-    trust: float
+    pooling: float = 0.3
+    trust: float = 2.0
+    radius: int = 3
+    epsilon: float = 1e-4
 
 
 class Votes:
@@ -55,6 +59,7 @@ class Votes:
         self, seen: Evidence, words: NDArray[np.integer], *, rest: bool, background: int | None
     ) -> None:
         self.words = torch.from_numpy(words.astype(np.int64)).to(seen.chances.device)
+        self.names = np.append(words, -1) if rest else words
         parts = [seen.chances[self.words]]
         if rest:
             parts.append((1 - seen.chances.sum(0, keepdim=True)).clamp_min(0) * seen.inside)
@@ -82,6 +87,21 @@ class Votes:
     def pooled(self) -> Tensor:
         """The mean over the masks that a place lies in, (K', h, w); 0 where there are none."""
         return self._sums / self._weight.clamp_min(1e-9)
+
+
+def repaint(
+    labels: NDArray[np.int16] | NDArray[np.int32],
+    rgb: NDArray[np.uint8],
+    votes: Votes,
+    answers: Answers,
+    left_over: Tensor,
+    weights: Weights,
+) -> None:
+    """Weigh a label map (H, W) of a picture (H, W, 3) with masks, in place; see ``weighed``."""
+    chances, touched = weighed(votes, answers, left_over, weights)
+    grid_hw = (votes.cover.shape[0], votes.cover.shape[1])
+    guide = guide_of(rgb, answers.raw.frame, grid_hw, weights.radius, weights.epsilon)
+    relabel(labels, chances, touched, votes.names, guide)
 
 
 def weighed(

@@ -45,7 +45,7 @@ def answer_words(
     from lexiseg.stages.merge import cut
     from lexiseg.stages.regions import find_regions
     from lexiseg.stages.relabel import apply_thresholds
-    from lexiseg.stages.weigh import Votes, Weights, guide_of, left_over, relabel, weighed
+    from lexiseg.stages.weigh import Votes, Weights, left_over, repaint
 
     scores = mapped.score_map
     if scores is None:
@@ -99,15 +99,8 @@ def answer_words(
         covered = _covered(answers, votes.seen, regions) >= config.coverage
         wrong = _regions_at(regions, clicks.not_points_xy, mapped.size_hw)
         lost = left_over(votes.seen, regions, covered, wrong.tolist())
-        weights = Weights(config.pooling, config.trust)
-        frame, grid_hw = answers.raw.frame, (votes.cover.shape[0], votes.cover.shape[1])
-        guide = guide_of(
-            view.picture.rgb, frame, grid_hw, config.refine_radius, config.refine_epsilon
-        )
-        relabel(
-            label_map, *weighed(votes, answers, lost, weights),
-            np.append(rivals, -1) if rest else rivals, guide,
-        )  # fmt: skip
+        weights = Weights(config.pooling, config.trust, config.refine_radius, config.refine_epsilon)
+        repaint(label_map, view.picture.rgb, votes, answers, lost, weights)
         word, chance, quality = answers.word, answers.chance, answers.quality
     clock.append(time.perf_counter())
     if answers is not None:

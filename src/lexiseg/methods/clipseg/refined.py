@@ -32,16 +32,17 @@ def with_masks(
 ) -> tuple[Masks, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """Return masks, the word, mean probability and quality of each; ``labels`` changes in place.
 
-    Each region of a word asks with its box and its peak. A mask that agrees with its region takes
-    its place in the label map; a region without one stays as it is, and is an instance too.
+    Each region of a word asks with its box and its peak. A mask that agrees with its region is
+    weighed with the map, as clip-then-sam does; a region without one stays, and is an instance too.
     """
     from lexiseg.masks import Masks
     from lexiseg.stages.agree import evidence
     from lexiseg.stages.ask import Request, ask
     from lexiseg.stages.lift import lift
-    from lexiseg.stages.merge import connected_parts, resolve
+    from lexiseg.stages.merge import connected_parts, cut
     from lexiseg.stages.regions import find_regions, plan_points
-    from lexiseg.stages.relabel import fill_released, release, sampled
+    from lexiseg.stages.relabel import sampled
+    from lexiseg.stages.weigh import Votes, Weights, left_over, repaint
 
     words = len(vocabulary.words)
     scale = min(1.0, _WORK / max(labels.shape))
@@ -64,16 +65,27 @@ def with_masks(
             grid_hw = (raw.logits.shape[1], raw.logits.shape[2])
             return evidence(scores.grid, small, regions, raw.frame, grid_hw, raw.logits.device)
 
+        ground = vocabulary.background_index
+        rivals = np.unique(small[small >= 0])
+        rivals = rivals if ground is None else np.union1d(rivals, [ground])
+        opened = vocabulary.background is not None and ground is None
+        votes: Votes | None = None
+
+        def hear(seen: Evidence, raw: RawMasks) -> None:
+            nonlocal votes
+            votes = votes or Votes(seen, rivals, rest=opened, background=ground)
+            votes.add(raw)
+
         answers = ask(
-            masker, state, Request(prompts, regions.word[plan.region], plan.region), look,
+            masker, state, Request(prompts, regions.word[plan.region], plan.region), look, hear,
             min_agreement=config.min_agreement, min_quality=0.0,
         )  # fmt: skip
-        if answers is not None and len(answers):
+        if answers is not None and len(answers) and votes is not None:
             word, chance, quality = answers.word, answers.chance, answers.quality
             handled = np.isin(np.arange(len(regions)), answers.region)
-            release(labels, regions, handled)
-            masks = resolve(labels, lift(answers.raw), word, chance)
-            fill_released(labels, scores, closed=vocabulary.background is None)
+            lost = left_over(votes.seen, regions, handled)
+            repaint(labels, rgb, votes, answers, lost, Weights())
+            masks = cut(lift(answers.raw), labels, word)
     # What no mask answered for.
     rest = labels.copy()
     rest[masks.union()] = -1
