@@ -10,19 +10,18 @@ from tests.sam2_weights import HEADS, HIDDEN, MASK_CHANNELS, SIDE, WIDTH, drawn
 
 def published(folder: Path) -> Any:
     """Write it, and return the model."""
-    from transformers import EdgeTamConfig, EdgeTamModel
+    from transformers import EdgeTamConfig, EdgeTamModel, TimmWrapperConfig
 
     side = SIDE // 16
     config = EdgeTamConfig(
         vision_config={
-            "backbone_config": {
-                "model_type": "timm_wrapper", "architecture": "repvit_m0_9.dist_in1k",
-                "model_args": {
+            "backbone_config": TimmWrapperConfig(
+                architecture="repvit_m0_9",
+                model_args={
                     "in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3],
                     "embed_dim": [16, 24, 32, 48], "depth": [1, 1, 2, 1],
                 },
-                "num_labels": 0,
-            },
+            ),
             "backbone_channel_list": [48, 32, 24, 16],
             "backbone_feature_sizes": [[4 * side] * 2, [2 * side] * 2, [side] * 2],
             "fpn_hidden_size": WIDTH,
