@@ -19,12 +19,13 @@ def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
     kind = name.split(".")[-2]
     if "embed" in kind or "token" in kind or "reference_points" in name:
         return 0.8 * value
-    if len(shape) == 1:
-        if "presence_head" in name and shape == (1,):
+    if "presence_head" in name and shape == (1,):
         return value.abs()
-    return (1.0 if name.endswith("weight") else 0.0) + 0.2 * value
-    gain = 2.5 if "scoring" in name or "presence" in name else 1.3
+    if len(shape) == 1:
+        return (1.0 if name.endswith("weight") else 0.0) + 0.2 * value
+    gain = 2.5 if "scoring" in name else 1.3
     return gain * value / max(1, value[0].numel()) ** 0.5
+
 
 
 def published(folder: Path) -> Any:
