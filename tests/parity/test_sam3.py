@@ -4,6 +4,7 @@ against transformers' processor on the same drawn weights; and through the comma
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ pytest.importorskip(
     "torchvision", exc_type=ImportError, reason="SAM 3 needs torchvision: lexiseg[sam3]"
 )
 
+# torch's compiler says so of itself where torchvision's pooling runs as Python.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "street.jpg"
 SIZE = (210, 290)
 
@@ -44,11 +48,10 @@ def rgb() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(autouse=True)
-def plain_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain_pooling() -> Iterator[None]:
     """Where torchvision has no build for this machine, its own Python runs, uncompiled."""
-    import torch._dynamo
-
-    monkeypatch.setattr(torch._dynamo.config, "disable", True)
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def reference(model: Any, rgb: NDArray[np.uint8], word: str, **boxes: Any) -> tuple[Any, ...]:
