@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["B16", "Sizes", "draw", "text_state", "to_transformers", "transformer", "vit_state"]
+__all__ = [
+    "B16", "Sizes", "clipseg_state", "clipseg_to_transformers", "draw", "text_state",
+    "to_transformers", "transformer", "vit_state",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,4 +130,71 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     out["visual_projection.weight"] = state["visual.proj"].T.contiguous()
     out["text_projection.weight"] = state["text_projection"].T.contiguous()
     out["logit_scale"] = state["logit_scale"]
+    return out
+
+
+def clipseg_state(
+    reduce_dim: int, *, refined: bool, steps: int, width: int, cond: int, cell: int, seed: int = 0,
+    mlp: int = 2048,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Return a CLIPSeg decoder with its authors' names, whose attention is far from uniform."""
+    generator = torch.Generator().manual_seed(seed)
+    out: dict[str, Tensor] = {}
+
+    def linear(name: str, filters: int, channels: int, scale: float = 1.0) -> None:
+        out[f"{name}.weight"] = draw((filters, channels), scale * channels**-0.5, generator)
+        out[f"{name}.bias"] = draw((filters,), 0.2, generator)
+
+    def conv(name: str, shape: tuple[int, ...], out_channels: int, scale: float) -> None:
+        out[f"{name}.weight"] = draw(shape, scale, generator)
+        out[f"{name}.bias"] = draw((out_channels,), 0.1, generator)
+
+    for name in ("film_mul", "film_add"):
+        linear(name, reduce_dim, cond)
+    for i in range(steps):
+        linear(f"reduces.{i}", reduce_dim, width)
+        block = f"blocks.{i}"
+        for norm in ("norm1", "norm2"):
+            out[f"{block}.{norm}.weight"] = 1 + draw((reduce_dim,), 0.2, generator)
+            out[f"{block}.{norm}.bias"] = draw((reduce_dim,), 0.2, generator)
+        linear(f"{block}.self_attn.in_proj_", 3 * reduce_dim, reduce_dim)
+        for kind in ("weight", "bias"):
+            joined = out.pop(f"{block}.self_attn.in_proj_.{kind}")
+            joined[: 2 * reduce_dim] *= 2.2  # q and k: attention sharper than chance
+            out[f"{block}.self_attn.in_proj_{kind}"] = joined
+        linear(f"{block}.self_attn.out_proj", reduce_dim, reduce_dim)
+        linear(f"{block}.linear1", mlp, reduce_dim)
+        linear(f"{block}.linear2", reduce_dim, mlp)
+    if refined:
+        half, side = reduce_dim // 2, cell // 4
+        conv("trans_conv.0", (reduce_dim, reduce_dim, 3, 3), reduce_dim, (reduce_dim * 9) ** -0.5)
+        conv("trans_conv.2", (reduce_dim, half, side, side), half, reduce_dim**-0.5)
+        conv("trans_conv.4", (half, 1, side, side), 1, 0.6 * half**-0.5)
+    else:
+        conv("trans_conv", (reduce_dim, 1, cell, cell), 1, 0.4 * reduce_dim**-0.5)
+    return out
+
+
+def clipseg_to_transformers(
+    clip: Mapping[str, Tensor], decoder: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """OpenAI's and CLIPSeg's names -> transformers' CLIPSegForImageSegmentation's."""
+    out = {f"clip.{name}": value for name, value in to_transformers(clip).items()}
+    for name, value in decoder.items():
+        parts = name.split(".")
+        if parts[0] == "trans_conv":
+            out[".".join(["decoder", "transposed_convolution", *parts[1:]])] = value
+        elif parts[0] != "blocks":
+            out[f"decoder.{name}"] = value
+        elif "in_proj" in name:
+            kind = name.rpartition("_")[2]
+            for part, letter in zip(value.chunk(3), "qkv", strict=True):
+                key = f"decoder.layers.{parts[1]}.self_attn.{letter}_proj.{kind}"
+                out[key] = part.clone()
+        else:
+            theirs = {
+                "linear1": "mlp.fc1", "linear2": "mlp.fc2", "norm1": "layer_norm1",
+                "norm2": "layer_norm2", "self_attn": "self_attn.out_proj",
+            }[parts[2]]  # fmt: skip
+            out[f"decoder.layers.{parts[1]}.{theirs}.{parts[-1]}"] = value
     return out

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lexiseg.device import Compute, seeded
-from lexiseg.protocols import SizePolicy
+from lexiseg.protocols import Seen, SizePolicy
 from lexiseg.results import UnknownWord
 
 if TYPE_CHECKING:
@@ -95,6 +95,46 @@ class ColourEncoder:
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
         far = [w for w in words if self._vector(w)[ELSEWHERE]]
         return tuple(UnknownWord(w, ("red", "green"), len(w) / 1000) for w in far)
+
+
+class ColourPrompted:
+    """The same encoder as a model that draws maps for prompts: 10 on a cell of the word's colour,
+    -10 elsewhere."""
+
+    name = "colours"
+    templates = ("{}",)
+    example = ()
+    device_name = "cpu"
+    dtype_name = "fp32"
+
+    def __init__(self, encoder: ColourEncoder) -> None:
+        self.encoder = encoder
+        self.sha256 = encoder.sha256
+
+    def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
+        return self.encoder.unknown(words)
+
+    def see(self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True) -> Seen:
+        from lexiseg.stages.windows import encode
+
+        found = encode(self.encoder, rgb, short_side=side or 64, window=96)  # type: ignore[arg-type]
+        return Seen(found.grid, found.work_hw, found.cell)
+
+    def words(self, sentences: Sequence[str]) -> torch.Tensor:
+        return self.encoder.text(sentences)
+
+    def examples(
+        self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
+    ) -> torch.Tensor:
+        made = []
+        for rgb, mask in pictures:
+            palette = np.array(list(COLOURS.values()))
+            nearest = np.square(rgb[mask][:, None].astype(int) - palette).sum(-1).argmin(-1)
+            made.append(np.bincount(nearest, minlength=len(COLOURS) + 1))
+        return F.normalize(torch.tensor(np.stack(made)).float(), dim=-1)
+
+    def maps(self, seen: Seen, vectors: torch.Tensor) -> torch.Tensor:
+        return 20 * (seen.value @ vectors.T).permute(2, 0, 1) - 10
 
 
 @pytest.fixture

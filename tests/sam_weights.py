@@ -31,10 +31,10 @@ def quantised(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return out
 
 
-def trained() -> dict[str, Tensor]:
+def trained(path: Path = TRAINED) -> dict[str, Tensor]:
     """The trained small SAM's state dict, float32, Meta's names."""
     out = {}
-    with np.load(TRAINED) as file:
+    with np.load(path) as file:
         for name in file.files:
             if name.endswith(":scale"):
                 continue

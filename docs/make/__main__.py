@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import tables
-from docs.make import blocks, curve
+from docs.make import blocks, curve, decoder_curve
 
 
 def main(arguments: list[str]) -> int:
@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["text"]):
         sys.stderr.write("usage: python -m docs.make [text]\n")
         return 2
-    written = [*curve.draw()]
+    written = [*curve.draw(), *decoder_curve.draw()]
     if not arguments:
         from docs.make import pictures
 

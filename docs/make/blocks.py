@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from docs.make import curve, facts, runs
+from docs.make import curve, decoder_curve, facts, runs
 from docs.make.commands import COMMANDS
 
 import lexiseg
@@ -22,6 +22,7 @@ FACTS: Mapping[str, Maker] = {
     "methods": facts.methods,
     **{f"fields-{one.name}": partial(facts.fields, one.name) for one in lexiseg.methods()},
     **{f"presets-{one.name}": partial(facts.presets, one.name) for one in lexiseg.methods()},
+    "operations": facts.operations,
     "background": facts.background,
     "errors": facts.error_classes,
     "public": facts.public,
@@ -29,6 +30,7 @@ FACTS: Mapping[str, Maker] = {
     "model-parts": facts.model_parts,
     "known-words": facts.known_words,
     "training": curve.text,
+    "clipseg-training": decoder_curve.text,
     **{f"options-{name}": partial(facts.options, name) for name in COMMANDS},
 }
 # Text that the model itself must be run for.

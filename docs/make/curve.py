@@ -19,25 +19,36 @@ def draw() -> list[str]:
     """Draw docs/images/training.svg where there is a log; return its name, or nothing."""
     if not LOG.is_file():
         return []
-    rows = read()
     panels = [
         ("loss over the words (cross-entropy and overlap)", "words", 1.0),
         ("points of training crops with the right word, %", "accuracy", 100.0),
     ]
+    title = "Training of the picture side of the bundled model"
+    return figure(PICTURE, title, panels, read())
+
+
+def figure(
+    picture: Path,
+    title: str,
+    panels: list[tuple[str, str, float]],
+    rows: list[dict[str, float]],
+    most: int = _POINTS,
+) -> list[str]:
+    """Draw panels one below the other, each of a title, a key of the rows, and a factor."""
     height = len(panels) * (_TOP + _HEIGHT + _BETWEEN)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         f'width="{_WIDTH}" height="{height}" font-family="sans-serif" font-size="12" '
         f'fill="{_INK}">',
-        "<title>Training of the picture side of the bundled model</title>",
+        f"<title>{title}</title>",
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
     ]
-    for place, (title, key, factor) in enumerate(panels):
-        points = means([(row["step"], factor * row[key]) for row in rows if key in row])
-        parts += _panel(title, points, _TOP + place * (_TOP + _HEIGHT + _BETWEEN))
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
-    return [str(PICTURE.relative_to(ROOT))]
+    for place, (name, key, factor) in enumerate(panels):
+        points = means([(row["step"], factor * row[key]) for row in rows if key in row], most)
+        parts += _panel(name, points, _TOP + place * (_TOP + _HEIGHT + _BETWEEN))
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
+    return [str(picture.relative_to(ROOT))]
 
 
 def text() -> str:
@@ -57,9 +68,9 @@ def text() -> str:
     )
 
 
-def read() -> list[dict[str, float]]:
-    """Return the lines of the log by step; of a step that a resumed run repeats, the last."""
-    lines = LOG.read_text(encoding="utf-8").splitlines()
+def read(log: Path | None = None) -> list[dict[str, float]]:
+    """Return the lines of a log by step; of a step that a resumed run repeats, the last."""
+    lines = (log or LOG).read_text(encoding="utf-8").splitlines()
     rows = {row["step"]: row for row in map(json.loads, filter(str.strip, lines))}
     return [rows[step] for step in sorted(rows)]
 

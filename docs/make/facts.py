@@ -62,6 +62,15 @@ def presets(method: str) -> str:
     return _left(["preset", "sets"], rows)
 
 
+def operations() -> str:
+    """Return a line an operation of `lexiseg edit`: what it does, its fields and their defaults."""
+    rows = []
+    for one in lexiseg.edit.operations():
+        named = [f"`{name}={value!r}`" for name, value in one.defaults.items()]
+        rows.append([f"`{one.name}`", one.summary, ", ".join(named)])
+    return _left(["operation", "what it does", "fields and their defaults"], rows)
+
+
 def background() -> str:
     """Return the default background words in a sentence."""
     return ", ".join(DEFAULT_BACKGROUND) + "."

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import lexiseg
 from lexiseg import visualize
@@ -36,22 +36,77 @@ BEFORE_AFTER: Mapping[str, tuple[str, str]] = {
     "hard-parrot": ("parrot", "bird|parrot; tree; rock"),
 }
 
+# A photo, the box in it that is shown as an example (x, y, width, height), and where to look.
+EXAMPLES: tuple[tuple[str, tuple[int, int, int, int], str], ...] = (
+    ("cat", (70, 37, 387, 320), "chelsea-cat"),
+    ("bird", (41, 77, 441, 208), "parrot"),
+)
+# Name -> photo, what to remove, what else is there: the photo beside what is left.
+REMOVED: Mapping[str, tuple[str, str, str]] = {
+    "removed-cows": ("cows", "cow", "grass; tree; sky; water"),
+    "removed-plane": ("plane", "airplane", "sky; road; tree"),
+    "removed-sign": ("sign", "stop sign", "sky; tree; building; road"),
+}
+
 
 def draw() -> list[str]:
     """Draw all pictures; return their names."""
     seg = lexiseg.load("tiny")
     for name, (photo, words) in BEFORE_AFTER.items():
         _save(name, _before_after(seg, photo, words))
+    for name, (photo, words, others_there) in REMOVED.items():
+        _save(name, _removed(seg, photo, words, others_there))
     others: Mapping[str, Callable[[Any], Pixels]] = {"open-closed": _open_closed, "heat": _heat}
     for name, make in others.items():
         _save(name, make(seg))
-    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *others)]
+    _save("examples", _examples())
+    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *REMOVED, *others, "examples")]
+
+
+def _examples() -> Pixels:
+    """What was shown, in its box, beside what was found like it; no word is given."""
+    seg = lexiseg.load("clipseg")
+    rows = []
+    for photo, box, other in EXAMPLES:
+        shown, picture = _photo(photo), _photo(other)
+        out = seg(picture, lexiseg.Like.of(shown, box=box, name=f"like the {photo}"))
+        marked = Image.fromarray(shown)
+        x, y, width, height = box
+        ImageDraw.Draw(marked).rectangle((x, y, x + width, y + height), outline="#f33", width=4)
+        found = visualize.overlay(out, picture, legend=False)
+        rows.append([_scaled(np.asarray(marked)), _scaled(found)])
+    return _below(*(_beside(*row) for row in rows))
+
+
+def _scaled(photo: Pixels, height: int = 300) -> Pixels:
+    size = (round(photo.shape[1] * height / photo.shape[0]), height)
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
+
+
+def _below(*parts: Pixels, gap: int = 8) -> Pixels:
+    """Pictures one below the other, left edges level, on white."""
+    width = max(part.shape[1] for part in parts)
+    rows = []
+    for part in parts:
+        row = np.full((part.shape[0] + gap, width, 3), 255, np.uint8)
+        row[: part.shape[0], : part.shape[1]] = part
+        rows.append(row)
+    return np.concatenate(rows)[:-gap]
 
 
 def _before_after(seg: Any, photo: str, words: str) -> Pixels:
     picture = _photo(photo)
     after = visualize.overlay(seg(picture, words), picture)
     return _beside(_fitted(picture, after), after)
+
+
+def _removed(seg: Any, photo: str, words: str, others: str) -> Pixels:
+    """What `lexiseg edit PHOTO remove WORDS --words OTHERS` gives, beside the photo."""
+    picture = _photo(photo)
+    asked = words.split("; ")
+    out = seg(picture, [*asked, *others.split("; ")])
+    meant = np.isin(out.semantic(), [out.index(word) for word in asked])
+    return _beside(picture, lexiseg.edit.remove(picture, meant).rgb)
 
 
 def _open_closed(seg: Any) -> Pixels:

@@ -16,17 +16,22 @@ from lexiseg._rooms import make_callable
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
+    from lexiseg import editing as edit
     from lexiseg import errors
     from lexiseg.checkpoints import records as checkpoints
+    from lexiseg.editing import EditResult
     from lexiseg.evaluate import Evaluation, evaluate
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, load, methods
     from lexiseg.masks import Masks
-    from lexiseg.prompts import Vocabulary
+    from lexiseg.prompts import Example, Like, Vocabulary
     from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
 
 __all__ = [
+    "EditResult",
     "Evaluation",
+    "Example",
+    "Like",
     "Masks",
     "MethodInfo",
     "Picture",
@@ -38,6 +43,7 @@ __all__ = [
     "__version__",
     "checkpoints",
     "config_class",
+    "edit",
     "errors",
     "evaluate",
     "load",
@@ -45,7 +51,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "EditResult": "lexiseg.editing:EditResult",
     "Evaluation": "lexiseg.evaluate:Evaluation",
+    "Example": "lexiseg.prompts:Example",
+    "Like": "lexiseg.prompts:Like",
     "Masks": "lexiseg.masks:Masks",
     "MethodInfo": "lexiseg.loading:MethodInfo",
     "Picture": "lexiseg.imaging:Picture",
@@ -56,6 +65,7 @@ _HOMES = {
     "Vocabulary": "lexiseg.prompts:Vocabulary",
     "checkpoints": "lexiseg.checkpoints",
     "config_class": "lexiseg.loading:config_class",
+    "edit": "lexiseg.editing",
     "errors": "lexiseg.errors",
     "evaluate": "lexiseg.evaluate",
     "load": "lexiseg.loading:load",

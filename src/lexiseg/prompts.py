@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lexiseg import _vocabularies
+from lexiseg._examples import Example, Like
 from lexiseg._templates import EIGHTY, SEVEN
 from lexiseg.errors import PromptError
 
-__all__ = ["DEFAULT_BACKGROUND", "TEMPLATES", "Clicks", "Query", "Vocabulary", "Word"]
+__all__ = [
+    "DEFAULT_BACKGROUND", "TEMPLATES", "Clicks", "Example", "Like", "Query", "Vocabulary", "Word",
+]  # fmt: skip
 
 # What is nearly always around the thing that is asked for. A list of one's own replaces it.
 DEFAULT_BACKGROUND = (
@@ -34,10 +37,16 @@ _NAMED = "@"  # before the name of a vocabulary
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a vocabulary: the name in results, and every phrase that stands for it."""
+    """One word of a vocabulary: the name in results, and every phrase that stands for it.
+
+    examples: pictures that stand for it too; a word may be examples alone, without a phrase.
+    weight: of the phrases where there are both, None: what the method takes.
+    """
 
     name: str
     synonyms: tuple[str, ...]
+    examples: tuple[Example, ...] = ()
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,26 +74,33 @@ class Vocabulary:
     @classmethod
     def parse(
         cls,
-        words: str | Sequence[str],
+        words: str | Like | Sequence[str | Like],
         *,
         background: str | Sequence[str] | None = "default",
         default_background: Sequence[str] = DEFAULT_BACKGROUND,
     ) -> Vocabulary:
         """Read what a user wrote.
 
-        words: a list, or one text with ";" between words. ``"sofa|couch"`` is one word with a
-        synonym, named by its first phrase; ``"person -helmet"`` excludes helmets; ``"@voc21"``
-        alone is the vocabulary of that name, see ``named``.
+        words: a list of texts and ``Like`` prompts, or one text with ";" between words.
+        ``"sofa|couch"`` is one word with a synonym, named by its first phrase;
+        ``"person -helmet"`` excludes helmets; ``"@voc21"`` alone is the vocabulary of that name,
+        see ``named``.
         background: "default" (``default_background``), words of one's own, or None for none.
         Raises PromptError for no word, an empty or absurd one, one that is given twice, and a
         background without a word of its own.
         """
-        entries = _listed(words, "words")
-        if any(entry.lstrip().startswith(_NAMED) for entry in entries):
+        entries = _prompts(words)
+        texts = [entry for entry in entries if isinstance(entry, str)]
+        if any(text.lstrip().startswith(_NAMED) for text in texts):
             return cls._of_name(entries, background)
         asked: list[Word] = []
         excluded: dict[str, Word] = {}  # two words may exclude the same
         for entry in entries:
+            if isinstance(entry, Like):
+                phrases = () if entry.words is None else _word(entry.words, entry.words).synonyms
+                name = " ".join(entry.title.split())
+                asked.append(Word(_word(name, name).name, phrases, entry.examples, entry.weight))
+                continue
             wanted, *unwanted = re.split(r"(?:^|\s+)-(?=\S)", entry.strip())
             if wanted.strip() or not unwanted:
                 asked.append(_word(wanted, entry))
@@ -133,18 +149,21 @@ class Vocabulary:
         return cls((rest, *words[1:]), (), words[0].synonyms, 0)
 
     @classmethod
-    def _of_name(cls, entries: Sequence[str], background: str | Sequence[str] | None) -> Vocabulary:
+    def _of_name(
+        cls, entries: Sequence[str | Like], background: str | Sequence[str] | None
+    ) -> Vocabulary:
+        named = next(e for e in entries if isinstance(e, str) and e.lstrip().startswith(_NAMED))
         if len(entries) > 1:
             raise PromptError(
-                f"the vocabulary {entries[0].strip()!r} stands among {len(entries)} words; give it "
+                f"the vocabulary {named.strip()!r} stands among {len(entries)} words; give it "
                 "alone, or write the words out"
             )
-        vocabulary = cls.named(entries[0].strip().removeprefix(_NAMED))
+        vocabulary = cls.named(named.strip().removeprefix(_NAMED))
         if background == "default" or background is None:
             return vocabulary
         if vocabulary.background is None:
             raise PromptError(
-                f"the vocabulary {entries[0].strip()!r} is closed, so it takes no background; "
+                f"the vocabulary {named.strip()!r} is closed, so it takes no background; "
                 "leave the background out"
             )
         return replace(vocabulary, background=_background(background))
@@ -251,6 +270,17 @@ def _numbers(given: Sequence[float], count: int, what: str) -> tuple[float, ...]
     return out
 
 
+def _prompts(words: str | Like | Sequence[str | Like]) -> list[str | Like]:
+    """A user's list; of a list with pictures in it, the texts are checked by themselves."""
+    if isinstance(words, Like):
+        return [words]
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        return [*_listed(words, "words")]
+    given = list(words)
+    texts = iter(_listed([w for w in given if not isinstance(w, Like)], "words"))
+    return [w if isinstance(w, Like) else next(texts) for w in given]
+
+
 def _listed(words: str | Sequence[str], what: str) -> list[str]:
     """A user's list, or one text with ";" between words; a ";" behind the last is no word."""
     if isinstance(words, str):
@@ -283,7 +313,7 @@ def _refuse_repeats(words: Sequence[Word]) -> None:
     """A phrase of two words would score for both alike: which one wins would be chance."""
     owner: dict[str, Word] = {}
     for word in words:
-        for phrase in word.synonyms:
+        for phrase in dict.fromkeys([word.name, *word.synonyms]):
             other = owner.setdefault(phrase.casefold(), word)
             if other is word:
                 continue

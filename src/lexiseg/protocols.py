@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from lexiseg._inpainter import Inpainter
+from lexiseg._prompted import PromptedModel, Seen
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,14 +26,17 @@ __all__ = [
     "Encoder",
     "ExampleDetector",
     "Frame",
+    "Inpainter",
     "KnowsItsLimits",
     "LastBlock",
     "MaskPrompts",
     "MaskState",
     "Masker",
     "OpenEncoder",
+    "PromptedModel",
     "Proxy",
     "RawMasks",
+    "Seen",
     "SizePolicy",
     "WholeAttention",
 ]

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from tests import weights_here
 from tests.boxes import ColourBoxes
+from tests.conftest import ColourPrompted
 from tests.flood import FloodMasker
 
 import lexiseg
@@ -77,6 +78,8 @@ def case(
         return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
     if encoder == "colours":
         monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
+        prompted = ColourPrompted(colours)
+        monkeypatch.setattr("lexiseg.models.load_prompted", lambda *_, **__: prompted)
         return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
     try:
         here = checkpoints.is_here(checkpoints.get(encoder))

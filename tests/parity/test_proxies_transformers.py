@@ -145,3 +145,18 @@ def test_the_encoder_of_sam_gives_transformers_features_and_last_attention(tmp_p
         torch.testing.assert_close(whole.attention(head), wanted, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(whole.v, v[:, inside], atol=1e-5, rtol=1e-4)
     assert trunk.name == "sam-tiny"
+
+
+def test_attention_in_bands_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lexiseg.models.sam import encoder
+
+    net = trunk_of(encoder_state(sam().state_dict()))
+    side = net.config.side * net.config.patch
+    pixels = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = net(pixels)
+        monkeypatch.setattr(encoder, "_LARGE", 1)
+        monkeypatch.setattr(encoder, "_BAND", 3 * net.config.side**3)  # the last band is smaller
+        banded = net(pixels)
+    assert whole.std() > 0.1
+    torch.testing.assert_close(banded, whole, atol=1e-4, rtol=0)

@@ -266,6 +266,31 @@ def test_pages_are_written_and_checked(tmp_path):
     assert tables.update(check=True, root=tmp_path) == []
 
 
+def test_decoder_row(options, monkeypatch):
+    """The decoder finds dogs by no colour: of the two classes of "pets" it keeps one."""
+
+    class NoDogs(ByColour):
+        def __call__(self, image, words, **more):
+            return super().__call__(np.where(image == COLOURS["dog"], 1, image), words, **more)
+
+    asked = []
+
+    def load(name, *, encoder=None, device=None):
+        asked.append((name, encoder))
+        return ByColour() if name == "tiny" else NoDogs()
+
+    monkeypatch.setattr("lexiseg.load", load)
+    result = row("decoder").run(options)
+    assert asked == [("tiny", None), ("clipseg", "tiny")]
+    pets, skies = result["sets"]
+    assert (pets["dense"], pets["decoder"]) == (1, 0.5)
+    assert pets["gain"] == {"value": -0.5, "low": -0.5, "high": -0.5}
+    assert skies["gain"]["value"] == 0
+    assert "| pets | 5 | 2 | 100.0 | 50.0 | -50.0 (-50.0 to -50.0) |" in row("decoder").table(
+        result
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_says_what_it_measures(name):
     module = row(name)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from lexiseg.checkpoints import known
 from lexiseg.checkpoints._verify import sha256_of, verify
-from lexiseg.checkpoints.folders import describe_folder
+from lexiseg.checkpoints.folders import describe_decoder, describe_folder
 from lexiseg.checkpoints.manifest import MANIFEST, read_manifest
 from lexiseg.checkpoints.places import Checkpoint, folder_of, pinned, verify_all
 from lexiseg.checkpoints.records import Record
+from lexiseg.checkpoints.single import describe_file
 from lexiseg.errors import CheckpointError, WeightsMissing
 
 __all__ = ["is_path", "open_local"]
@@ -44,9 +45,12 @@ def open_local(path: Path) -> Checkpoint:
             located = _recognise(known.get(name), path, digest)
         if located is not None:
             return located
-    described = describe_folder(path) if path.is_dir() else None
+    described = describe_folder(path) if path.is_dir() else describe_decoder(path)
     if described is not None:
-        return Checkpoint.at(described, path)
+        return Checkpoint.at(described, path if path.is_dir() else path.parent)
+    single = describe_file(path)
+    if single is not None:
+        return Checkpoint(single, {path.name: path})
     raise CheckpointError(
         f"{path} is not known weights: it has no {MANIFEST}, no configuration of transformers or "
         f"OpenCLIP beside its weights, and its files are those of no checkpoint in `lexiseg "

@@ -19,6 +19,7 @@ __all__ = ["main"]
 # Name -> what it does. Each command is the file of its name here, imported when it is called.
 COMMANDS = {
     "segment": "find words in pictures",
+    "edit": "remove, replace, restyle or cut out what words name",
     "methods": "list the ways to segment",
     "models": "list the weights; download them",
     "info": "show what is installed and where it computes",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lexiseg.cli.fields import overrides
@@ -26,6 +27,7 @@ def add_model_flags(parser: Parser, *, method: bool = True) -> None:
     group.add_argument(
         "--masker-checkpoint", metavar="FILE", help="the mask model's own file, such as Meta's"
     )
+    group.add_argument("--refine", metavar="WAY", help="how boundaries are drawn; see `methods`")
     group.add_argument("--preset", metavar="NAME", help="settings that belong together")
     group.add_argument(
         "--set",
@@ -47,12 +49,13 @@ def load_segmenter(args: argparse.Namespace, **fields: Any) -> Any:
     """
     from lexiseg import loading
 
-    names = ("encoder", "masker", "preset", "device", "dtype", "pull", "offline")
+    names = ("encoder", "masker", "refine", "preset", "device", "dtype", "pull", "offline")
     given = {name: getattr(args, name) for name in names if getattr(args, name)}
     if args.masker_checkpoint is not None:
         if args.masker is not None:
             raise OptionError("--masker and --masker-checkpoint both name a mask model; give one")
-        given["masker"] = args.masker_checkpoint
+        # A name without a folder is a file here too, never a name of the table.
+        given["masker"] = str(Path(args.masker_checkpoint).expanduser().absolute())
     if args.method is None and "masker" in given:
         args.method = WITH_MASKS
     method = {} if args.method is None else {"name": args.method}

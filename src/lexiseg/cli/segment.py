@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli import inputs, options, pointing
+from lexiseg.cli import inputs, liking, options, pointing
 from lexiseg.cli.parser import Parser
 from lexiseg.cli.progress import Progress
 from lexiseg.errors import LexisegError, NothingFound, UnknownName
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
-    from lexiseg.prompts import Clicks
+    from lexiseg.prompts import Clicks, Like
     from lexiseg.results import Segmentation
 
 __all__ = ["run"]
@@ -29,6 +29,7 @@ _NOTES = """examples:
   lexiseg segment photo.jpg dog --threshold 0.3 --cutout
   lexiseg segment photo.jpg @ade20k
   lexiseg segment photo.jpg --point 320,200 --box 10,20,300,400
+  lexiseg segment photo.jpg --like mug=example.jpg:40,60,200,180
 
 A word may have synonyms ("sofa|couch") and exclude things ("person -helmet"); @voc20, @voc21,
 @context59, @context60, @coco-object, @coco-stuff164k, @cityscapes, @ade20k are all words of a data
@@ -45,7 +46,7 @@ class _Task:
     """What to do: the pictures and their places, the words, those to write, the other flags."""
 
     jobs: list[inputs.Job]
-    words: list[str]
+    words: list[str | Like]
     shown: tuple[str, ...]
     fields: dict[str, Any]
     background: dict[str, Any]
@@ -132,6 +133,7 @@ def _parser() -> Parser:
         action="append",
         help="all words compete, only these are written; may be repeated",
     )
+    liking.add_flags(parser)
     pointing.add_flags(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
@@ -151,7 +153,9 @@ def _task(args: argparse.Namespace) -> _Task:
     from lexiseg.prompts import Vocabulary
 
     clicks = pointing.clicks(args)
-    names, words = inputs.split(args.items, args.words, wordless=bool(clicks.names))
+    wordless = bool(clicks.names or args.like)
+    names, texts = inputs.split(args.items, args.words, wordless=wordless)
+    words = liking.prompts(texts, args.like)
     asked = Vocabulary.parse(words).names if words else clicks.names
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS

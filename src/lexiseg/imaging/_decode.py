@@ -30,6 +30,7 @@ _PLUGINS = {
 }
 _READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or AVIF"
 _ORIENTATION = 0x0112
+_XMP_TAG = 700
 # What Pillow's decoders raise on damaged files.
 _DAMAGE = (
     OSError,
@@ -57,6 +58,7 @@ class Pixels:
     exif: bytes | None
     deep: NDArray[np.uint16] | None
     notes: tuple[str, ...]
+    xmp: bytes | None = None
 
 
 def open_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
@@ -138,6 +140,7 @@ def decode(image: Image.Image, name: str, file: BinaryIO | None = None) -> Pixel
         exif=_exif_bytes(exif),
         deep=None if deep is None else _upright(deep, orientation),
         notes=tuple(notes),
+        xmp=_xmp_bytes(image),
     )
 
 
@@ -244,6 +247,16 @@ def _exif_bytes(exif: Image.Exif) -> bytes | None:
         return own.tobytes()
     except _DAMAGE:
         return None
+
+
+def _xmp_bytes(image: Image.Image) -> bytes | None:
+    """Return the XMP packet, which says among other things whether a picture was generated."""
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if found is None and image.format == "TIFF":
+        found = getattr(image, "tag_v2", {}).get(_XMP_TAG)
+    if isinstance(found, str):
+        found = found.encode()
+    return found if isinstance(found, bytes) else None
 
 
 def _layout(image: Image.Image, file: BinaryIO | None) -> tuple[bool, bool]:

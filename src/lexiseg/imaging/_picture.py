@@ -28,7 +28,7 @@ class Picture:
     rgb: (H, W, 3) uint8, contiguous; under transparent pixels the colours that the file holds.
     alpha: (H, W) uint8, or None where the file has no transparency.
     path: where it was read from. mode: Pillow's name of the file's own kind of pixel.
-    icc: colour profile of `rgb`. exif: EXIF block, its orientation set to upright.
+    icc: colour profile of `rgb`. exif: EXIF block, its orientation set to upright. xmp: XMP packet.
     deep: (H, W, C) uint16, C 1, 3 or 4, of a 16-bit file; `rgb` is the same divided by 257.
     notes: remarks for the reader, such as "turned upright".
     """
@@ -41,6 +41,7 @@ class Picture:
     exif: bytes | None = None
     deep: NDArray[np.uint16] | None = None
     notes: tuple[str, ...] = ()
+    xmp: bytes | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -136,6 +137,7 @@ def _picture(pixels: Pixels, path: Path | None) -> Picture:
         exif=pixels.exif,
         deep=pixels.deep,
         notes=pixels.notes,
+        xmp=pixels.xmp,
     )
 
 

@@ -28,6 +28,7 @@ _KINDS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
+_XMP_KEY, _XMP_TAG = "XML:com.adobe.xmp", 700  # in PNG and in TIFF
 _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 3},  # half the time of 6, for files a little larger
     "JPEG": {"quality": 95, "subsampling": 0},  # thin outlines keep their colour
@@ -44,6 +45,7 @@ def write(
     metadata: Mapping[str, str] | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
+    xmp: bytes | None = None,
 ) -> None:
     """Write an array as the kind of picture that the name ends in: png, jpg, webp or tif.
 
@@ -51,7 +53,7 @@ def write(
         uint16 (H, W) to png and tif, (H, W, 3) and (H, W, 4) to png.
     palette: (P, 3) uint8 RGB, P <= 256; makes a uint8 (H, W) array indices into it; png alone.
     metadata: texts by their keyword, such as "Software"; png alone.
-    icc, exif: colour profile and EXIF block, as `Picture` keeps them.
+    icc, exif, xmp: colour profile, EXIF block and XMP packet, as `Picture` keeps them.
 
     The file is written whole or not at all. Raises OutputError.
     """
@@ -83,6 +85,8 @@ def write(
     texts = PngInfo()
     for key, value in (metadata or {}).items():
         texts.add_text(key, value)
+    if xmp is not None and kind == "PNG":
+        texts.add_itxt(_XMP_KEY, xmp.decode("utf-8", "replace"))
     if array.dtype == np.uint16 and not flat:
         write_bytes(path, _deep_png(array, texts, icc, exif))
         return
@@ -91,6 +95,10 @@ def write(
         options["icc_profile"] = icc
     if exif is not None:
         options["exif"] = exif
+    if xmp is not None and kind == "TIFF":
+        options["tiffinfo"] = {_XMP_TAG: xmp}
+    elif xmp is not None and kind != "PNG":
+        options["xmp"] = xmp
     if kind == "PNG":
         options["pnginfo"] = texts
     image = Image.fromarray(np.ascontiguousarray(array))

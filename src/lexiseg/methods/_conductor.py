@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.methods._view import View
 from lexiseg.prompts import Vocabulary
-from lexiseg.protocols import Encoder, KnowsItsLimits
+from lexiseg.protocols import Encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Source
     from lexiseg.methods._view import Seen
-    from lexiseg.results import Segmentation, UnknownWord
+    from lexiseg.results import Segmentation
     from lexiseg.stages.dense import LabelMap, WordVectors
 
 __all__ = ["Conductor"]
@@ -97,11 +97,12 @@ class Conductor:
         Raises PromptError, PictureError.
         """
         from lexiseg.stages.dense import word_vectors
+        from lexiseg.stages.known import unknown_words
 
         vocabulary = self._vocabulary(words, background)
         view = self.prepare(image)
         clock = [time.perf_counter()]
-        unknown = self._unknown(vocabulary)
+        unknown = unknown_words(self.encoder, vocabulary)
         silent: set[str] = set()
         if vocabulary.background is not None and not self.config.paint_unknown:
             silent = {found.word for found in unknown}
@@ -135,19 +136,6 @@ class Conductor:
             if word not in words.names:
                 raise UnknownName.among("word of the vocabulary", word, words.names)
         return words
-
-    def _unknown(self, vocabulary: Vocabulary) -> tuple[UnknownWord, ...]:
-        """The words of which the encoder knows no synonym; each stands for its best one."""
-        asked = [w for i, w in enumerate(vocabulary.words) if i != vocabulary.background_index]
-        phrases = [phrase for word in asked for phrase in word.synonyms]
-        if not phrases or not isinstance(self.encoder, KnowsItsLimits):
-            return ()
-        far = {found.word: found for found in self.encoder.unknown(phrases)}
-        return tuple(
-            replace(max((far[p] for p in word.synonyms), key=_similarity), word=word.name)
-            for word in asked
-            if all(phrase in far for phrase in word.synonyms)
-        )
 
     @property
     def _scale(self) -> float:
@@ -245,7 +233,3 @@ class Conductor:
                 notes=view.picture.notes,
             ),
         )
-
-
-def _similarity(word: UnknownWord) -> float:
-    return word.similarity

@@ -5,16 +5,31 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import cast
+from typing import Any, cast
 
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
-from lexiseg.protocols import Correlator, Detector, Encoder, Masker, Proxy
+from lexiseg.protocols import (
+    Correlator,
+    Detector,
+    Encoder,
+    Inpainter,
+    Masker,
+    PromptedModel,
+    Proxy,
+)
 
 __all__ = [
-    "families", "load_correlator", "load_detector", "load_encoder", "load_masker", "load_proxy",
+    "families", "load_correlator", "load_detector", "load_encoder", "load_inpainter",
+    "load_masker", "load_prompted", "load_proxy",
 ]  # fmt: skip
+
+_REFUSALS = {
+    "encoder": "is not an encoder",
+    "inpainter": "is not an inpainter",
+    "prompted": "draws no maps for prompts",
+}
 
 
 def families() -> frozenset[str]:
@@ -49,6 +64,26 @@ def load_masker(
 ) -> Masker:
     """Return the masker of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
     return cast(Masker, _load("masker", name, device, dtype, pull, offline))
+
+
+def load_prompted(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> PromptedModel:
+    """Return the model that draws maps for prompts; raises as ``load_encoder`` does.
+
+    The CLIP under a decoder that comes without one is loaded by the name in its configuration.
+    """
+
+    def backbone(encoder: str) -> object:
+        return load_encoder(encoder, device=device, dtype=dtype, pull=pull, offline=offline)
+
+    made = _load("prompted", name, device, dtype, pull, offline, backbone)
+    return cast(PromptedModel, made)
 
 
 def load_detector(
@@ -87,6 +122,18 @@ def load_correlator(
     return cast(Correlator, _load("correlator", name, device, dtype, pull, offline))
 
 
+def load_inpainter(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    pull: bool = False,
+    offline: bool | None = None,
+) -> Inpainter:
+    """Return the inpainter of a checkpoint's name or folder; raises as ``load_encoder`` does."""
+    return cast(Inpainter, _load("inpainter", name, device, dtype, pull, offline))
+
+
 def _load(
     kind: str,
     name: str | Path,
@@ -94,6 +141,7 @@ def _load(
     dtype: str | None,
     pull: bool,
     offline: bool | None,
+    *more: Any,
 ) -> object:
     checkpoint = resolve(name, pull=pull, offline=offline)
     family = checkpoint.record.family
@@ -105,6 +153,6 @@ def _load(
     module = import_module(f"{__name__}.{family}")
     build = getattr(module, f"build_{kind}", None)
     if build is None:
-        reason = "is not an encoder" if kind == "encoder" else f"is not a {kind}"
+        reason = _REFUSALS.get(kind, f"is not a {kind}")
         raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
-    return build(checkpoint, pick(device, dtype))
+    return build(checkpoint, pick(device, dtype), *more)

@@ -76,6 +76,7 @@ def ask(
     state: MaskState,
     request: Request,
     look: Callable[[RawMasks], Evidence],
+    hear: Callable[[Evidence, RawMasks], None] = lambda seen, raw: None,
     *,
     min_agreement: float,
     min_quality: float,
@@ -83,7 +84,8 @@ def ask(
     """Return the best candidate of each prompt where it is good enough; None for no prompt.
 
     It is where it agrees with the map, and where its word has the largest mean probability inside
-    it, nothing included. look: gives what the map says on the grid of the masks.
+    it, nothing included. look: gives what the map says on the grid of the masks. hear: is told all
+    candidates.
     """
     parts: list[Answers] = []
     see: Evidence | None = None
@@ -91,6 +93,7 @@ def ask(
         part = slice(start, start + _AT_ONCE)
         raw = masker.decode(state, request.prompts[part], candidates=3)
         see = see or look(raw)
+        hear(see, raw)
         word, region = (
             torch.from_numpy(values[part]).to(raw.logits.device)
             for values in (request.word, request.region)

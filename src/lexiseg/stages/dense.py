@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.prompts import Vocabulary
-from lexiseg.protocols import Encoder
+from lexiseg.prompts import Example, Vocabulary
+from lexiseg.protocols import Encoder, OpenEncoder
+from lexiseg.stages.exemplar import WAYS, example_pixels
 from lexiseg.stages.refine import Guide
-from lexiseg.stages.windows import Window
+from lexiseg.stages.windows import Window, padded, scaled, working_size
 
 __all__ = ["LabelMap", "WordVectors", "label_map", "probabilities", "word_vectors"]
 
@@ -51,8 +53,13 @@ def word_vectors(
     queries = [
         q for q in vocabulary.queries() if q.owner >= len(names) or names[q.owner] not in silent
     ]
-    vectors = encoder.text([q.text for q in queries], templates)
-    owners = torch.tensor([q.owner for q in queries], device=vectors.device)
+    parts, owner_list = _examples(encoder, vocabulary, templates)
+    mixed = set(owner_list)
+    queries = [q for q in queries if q.owner not in mixed]
+    if queries:
+        parts.append(encoder.text([q.text for q in queries], templates))
+    vectors = torch.cat(parts)
+    owners = torch.tensor([*owner_list, *(q.owner for q in queries)], device=vectors.device)
     rest = vocabulary.background_owner
     if rest is not None:
         is_rest = owners == rest
@@ -63,6 +70,45 @@ def word_vectors(
             if bool((keep & is_rest).any()):
                 vectors, owners = vectors[keep], owners[keep]
     return WordVectors(vectors, owners, vocabulary.owners, rest)
+
+
+def _examples(
+    encoder: Encoder, vocabulary: Vocabulary, templates: Sequence[str]
+) -> tuple[list[Tensor], list[int]]:
+    """The vectors of words that have example pictures: the mean of theirs, mixed with the text's.
+
+    What is meant of a picture is pooled; CLIP sees it cropped, its background blurred and darkened.
+    """
+    parts, owners = [], []
+    for owner, word in enumerate(vocabulary.words):
+        if not word.examples:
+            continue
+        seen = [_pooled(encoder, example) for example in word.examples]
+        vector = F.normalize(torch.cat(seen).mean(0, keepdim=True), dim=-1)
+        if word.synonyms:
+            weight = 0.5 if word.weight is None else word.weight
+            text = encoder.text(list(word.synonyms), templates).mean(0, keepdim=True)
+            vector = weight * F.normalize(text, dim=-1) + (1 - weight) * vector
+        parts.append(F.normalize(vector, dim=-1))
+        owners.append(owner)
+    return parts, owners
+
+
+def _pooled(encoder: Encoder, example: Example) -> Tensor:
+    """The vector of an example picture, (1, D)."""
+    size = encoder.size
+    ways = WAYS if isinstance(encoder, OpenEncoder) else ()
+    rgb, mask = example_pixels(example, ways)
+    if ways:
+        side = size.window
+        pixels = torch.from_numpy(scaled(rgb, (side, side)))[None]
+        return encoder.pooled(pixels)
+    high, wide = working_size((rgb.shape[0], rgb.shape[1]), size.short_side)
+    made = padded(scaled(rgb, (high, wide)), size.multiple)
+    marked = np.zeros(made.shape[:2], np.float32)
+    marked[:high, :wide] = scaled(mask.astype(np.uint8) * 255, (high, wide)).astype(np.float32)
+    inside = marked >= min(127.5, float(marked.max()))  # a speck stays where it is brightest
+    return encoder.pooled(torch.from_numpy(made)[None], torch.from_numpy(inside)[None])
 
 
 def probabilities(grid: Tensor, words: WordVectors, scale: float) -> Tensor:

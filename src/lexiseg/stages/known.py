@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lexiseg.prompts import Vocabulary
-from lexiseg.protocols import Encoder, KnowsItsLimits
+from lexiseg.protocols import KnowsItsLimits
 from lexiseg.results import UnknownWord
 
 __all__ = ["unknown_words"]
 
 
-def unknown_words(encoder: Encoder, vocabulary: Vocabulary) -> tuple[UnknownWord, ...]:
+def unknown_words(encoder: object, vocabulary: Vocabulary) -> tuple[UnknownWord, ...]:
     """Return the asked words that the encoder does not know; each stands for its best synonym."""
-    asked = [w for i, w in enumerate(vocabulary.words) if i != vocabulary.background_index]
+    asked = [
+        word
+        for i, word in enumerate(vocabulary.words)
+        if i != vocabulary.background_index and not word.examples  # a picture says what is meant
+    ]
     phrases = [phrase for word in asked for phrase in word.synonyms]
     if not phrases or not isinstance(encoder, KnowsItsLimits):
         return ()

@@ -1,4 +1,9 @@
-"""Masks of everything: a grid of points, filtered on the mask model's own grid."""
+"""Masks of everything: SAM's automatic mask generator (Kirillov et al. 2023, section B).
+
+A grid of points is asked over the whole picture, then over crops of it, layer by layer. What is
+rated too low goes at once, on the mask model's own grid; what may pass is enlarged straight into a
+crop, measured at the picture's size as the official generators measure it, and kept as bits.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +16,29 @@ from torch import Tensor
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import Masker, MaskPrompts, RawMasks
-from lexiseg.stages.lift import lift
+from lexiseg.stages.lift import axes, lift_one
+from lexiseg.stages.specks import without_specks
+from lexiseg.stages.suppress import suppress
 
-__all__ = ["Proposals", "Settings", "generate"]
+__all__ = ["PRESETS", "Proposals", "Settings", "crops", "generate"]
+
+_NEAR = 20  # pixels: a mask so near to a crop's border is cut there, not where the thing ends
+# On the mask model's grid, stability is not exactly what it is at the picture's size: masks of at
+# least so many cells that miss it by so much there are not measured again.
+_CELLS, _MARGIN = 100, 0.1
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How everything is asked for: SAM's automatic mask generator, its defaults.
+    """How everything is asked for; defaults are those of SAM 1's generator.
 
-    points_per_side: of the grid. quality, stability: what masks must reach, in [0, 1].
-    stability_offset: logits between which a stable mask hardly grows. box_nms: IoU of boxes above
-    which the better rated mask alone stays.
+    points_per_side: of the grid. quality, stability: what masks must exceed and reach, in [0, 1];
+    0: not asked. stability_offset: logits between which a stable mask hardly grows. box_nms: IoU of
+    boxes above which the better rated mask alone stays. crop_layers: how often crops are asked too,
+    2, 4, 8 ... a side. crop_nms: the same between crops, where masks of smaller crops stay.
+    crop_overlap: of the picture's short side, for 2 a side. crop_downscale: the grid of each
+    further layer has so many times fewer points a side. least_area: pixels; smaller holes are
+    filled, smaller islands removed.
     """
 
     points_per_side: int = 32
@@ -30,6 +46,15 @@ class Settings:
     stability: float = 0.95
     stability_offset: float = 1.0
     box_nms: float = 0.7
+    crop_layers: int = 0
+    crop_nms: float = 0.7
+    crop_overlap: float = 512 / 1500
+    crop_downscale: int = 1
+    least_area: int = 0
+
+
+# The defaults of the two official generators.
+PRESETS = {"sam1": Settings(), "sam2": Settings(quality=0.8)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,45 +67,160 @@ class Proposals:
     prompts: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Masks of a crop, in pixels of the picture; ratings as the model gave them."""
+
+    masks: Masks
+    quality: NDArray[np.float32]
+    stability: NDArray[np.float32]
+
+    def __getitem__(self, key: NDArray[np.integer]) -> _Found:
+        return _Found(self.masks[key], self.quality[key], self.stability[key])
+
+
 def generate(masker: Masker, rgb: NDArray[np.uint8], settings: Settings) -> Proposals:
-    """Return the masks at a grid of points of a picture (H, W, 3), best rated first."""
-    side = settings.points_per_side
-    state = masker.encode(rgb)
-    places = (np.arange(side, dtype=np.float32) + 0.5) / side
-    x, y = np.meshgrid(places * rgb.shape[1], places * rgb.shape[0])
-    points = torch.from_numpy(np.stack([x.ravel(), y.ravel()], 1)[:, None])
-    prompts = MaskPrompts(points, torch.ones(points.shape[:2], dtype=torch.int64))
+    """Return the masks of everything in a picture (H, W, 3), best rated first."""
+    size_hw = (rgb.shape[0], rgb.shape[1])
+    parts, smallness, prompts = [], [], 0
+    for layer, box in crops(size_hw, settings.crop_layers, settings.crop_overlap):
+        side = max(1, int(settings.points_per_side / settings.crop_downscale**layer))
+        found = _in_crop(masker, rgb, box, side, settings)
+        parts.append(found[suppress(found.masks.boxes_xyxy, found.quality, settings.box_nms)])
+        area = np.float32(1) / np.float32((box[2] - box[0]) * (box[3] - box[1]))
+        smallness.append(np.full(len(parts[-1].quality), area))
+        prompts += side * side
+    found = _joined(size_hw, parts)
+    if len(parts) > 1:
+        rank = np.concatenate(smallness)
+        found = found[suppress(found.masks.boxes_xyxy, rank, settings.crop_nms)]
+    if settings.least_area > 0:
+        masks, changed = without_specks(found.masks, settings.least_area)
+        found = _Found(masks, found.quality, found.stability)
+        # Masks that needed no mending are preferred.
+        limit = max(settings.box_nms, settings.crop_nms)
+        found = found[suppress(masks.boxes_xyxy, (~changed).astype(np.float32), limit)]
+    found = found[np.argsort(-found.quality, kind="stable")]
+    return Proposals(found.masks, found.quality.clip(0, 1), found.stability, prompts)
 
-    def keep(raw: RawMasks) -> Tensor:
-        good = raw.quality >= settings.quality
-        return good & (_stability(raw.logits, settings) >= settings.stability)
 
-    raw = masker.decode(state, prompts, candidates=3, keep=keep)
-    raw = raw[torch.argsort(raw.quality, descending=True, stable=True)]
-    raw = raw[(raw.logits > 0).flatten(1).any(1)]
-    stability = _stability(raw.logits, settings)
-    masks = lift(raw)
-    boxes = masks.boxes_xyxy.astype(np.float64)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    alive = masks.areas > 0
-    for i in np.flatnonzero(alive):
-        if alive[i]:
-            low = np.maximum(boxes[i, :2], boxes[i + 1 :, :2])
-            high = np.minimum(boxes[i, 2:], boxes[i + 1 :, 2:])
-            shared = (high - low).clip(0).prod(1)
-            iou = shared / (area[i] + area[i + 1 :] - shared)
-            alive[i + 1 :] &= iou <= settings.box_nms
-    kept = np.flatnonzero(alive)
-    return Proposals(
-        masks[kept],
-        raw.quality.float().clamp(0, 1).cpu().numpy()[kept],
-        stability.cpu().numpy()[kept],
-        side * side,
+def crops(
+    size_hw: tuple[int, int], layers: int, overlap: float
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Return (layer, x0 y0 x1 y1): the whole picture, then 2 ** layer crops a side, by columns."""
+    height, width = size_hw
+    out = [(0, (0, 0, width, height))]
+    for layer in range(1, layers + 1):
+        count = 2**layer
+        common = int(overlap * min(size_hw) * (2 / count))
+        wide, high = (-(-(common * (count - 1) + side) // count) for side in (width, height))
+        for i in range(count):
+            for j in range(count):
+                x0, y0 = (wide - common) * i, (high - common) * j
+                box = (x0, y0, min(x0 + wide, width), min(y0 + high, height))
+                if box[0] < box[2] and box[1] < box[3]:
+                    out.append((layer, box))
+    return out
+
+
+def _in_crop(
+    masker: Masker,
+    rgb: NDArray[np.uint8],
+    box: tuple[int, int, int, int],
+    side: int,
+    settings: Settings,
+) -> _Found:
+    """The masks at a grid of points of a crop that are good enough."""
+    x0, y0, x1, y1 = box
+    size_hw = (rgb.shape[0], rgb.shape[1])
+    state = masker.encode(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
+    sieve = _Sieve(size_hw, box, settings)
+    masker.decode(state, _grid((y1 - y0, x1 - x0), side), candidates=3, keep=sieve)
+    return _joined(size_hw, sieve.found)
+
+
+def _grid(size_hw: tuple[int, int], side: int) -> MaskPrompts:
+    """One point a prompt, by rows.
+
+    The official generators hand parts of the picture to code that counts pixels from the middle of
+    the first one, which is half a pixel further.
+    """
+    places = (np.arange(side) + 0.5) / side
+    x, y = (np.minimum(places * size + 0.5, size - 0.01) for size in size_hw[::-1])
+    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 1, 2).astype(np.float32)
+    return MaskPrompts(
+        torch.from_numpy(points), torch.ones(points.shape[:2], dtype=torch.int64)
+    )  # fmt: skip
+
+
+class _Sieve:
+    """Takes what is good enough of each batch, as bits, and lets the masker keep nothing."""
+
+    def __init__(
+        self, size_hw: tuple[int, int], box: tuple[int, int, int, int], settings: Settings
+    ) -> None:
+        self.found: list[_Found] = []
+        self._size_hw, self._box, self._settings = size_hw, box, settings
+        self._axes: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, raw: RawMasks) -> Tensor:
+        if self._axes is None:
+            grid_hw = (raw.logits.shape[1], raw.logits.shape[2])
+            vertical, level = axes(grid_hw, raw.frame)
+            self._axes = (vertical.to(raw.logits.device), level.to(raw.logits.device))
+        likely = torch.nonzero(self._likely(raw))[:, 0]
+        if len(likely):
+            self._take(raw[likely])
+        return torch.zeros(len(raw), dtype=torch.bool, device=raw.logits.device)
+
+    def _likely(self, raw: RawMasks) -> Tensor:
+        """Which masks may pass: by quality, which is certain, and by stability, which is rough."""
+        s, (vertical, level) = self._settings, self._axes or axes((1, 1), raw.frame)
+        good = torch.ones(len(raw), dtype=torch.bool, device=raw.logits.device)
+        if s.quality > 0:
+            good &= raw.quality > s.quality
+        # Cells of padding are no part of the picture.
+        rows, columns = (int((m > 0).any(0).nonzero().max()) + 1 for m in (vertical, level))
+        logits = raw.logits[:, :rows, :columns].flatten(1)
+        larger = (logits > -s.stability_offset).sum(1)
+        rough = (logits > s.stability_offset).sum(1) / larger.clamp_min(1)
+        return good & ((larger < _CELLS) | (rough >= s.stability - _MARGIN))
+
+    def _take(self, raw: RawMasks) -> None:
+        s, (x0, y0, _, _) = self._settings, self._box
+        vertical, level = self._axes or axes((1, 1), raw.frame)
+        offsets = (s.stability_offset, -s.stability_offset)
+        lifted, stability = [], []
+        for logits in raw.logits.float():
+            one = lift_one(logits, vertical, level, 0.0, offsets)
+            lifted.append(one)
+            stability.append(one.counts[0] / max(1, one.counts[1]))
+        corners = [(one.corner_xy[0] + x0, one.corner_xy[1] + y0) for one in lifted]
+        found = _Found(
+            Masks.from_crops(self._size_hw, np.array(corners), [one.crop for one in lifted]),
+            raw.quality.float().cpu().numpy(),
+            np.array(stability, np.float32),
+        )
+        good = (found.stability >= s.stability) & (found.masks.areas > 0)
+        good &= ~_cut_off(found.masks.boxes_xyxy, self._box, self._size_hw)
+        self.found.append(found[np.flatnonzero(good)])
+
+
+def _cut_off(
+    boxes_xyxy: NDArray[np.int32], crop: tuple[int, int, int, int], size_hw: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Which boxes end near a border of their crop that is no border of the picture, (N,)."""
+    ends = boxes_xyxy - [0, 0, 1, 1]
+    near_crop = np.abs(ends - np.array(crop)) <= _NEAR
+    near_picture = np.abs(ends - np.array([0, 0, size_hw[1], size_hw[0]])) <= _NEAR
+    out: NDArray[np.bool_] = (near_crop & ~near_picture).any(1)
+    return out
+
+
+def _joined(size_hw: tuple[int, int], parts: list[_Found]) -> _Found:
+    nothing = np.zeros(0, np.float32)
+    return _Found(
+        Masks.concat([Masks.empty(size_hw), *(part.masks for part in parts)]),
+        np.concatenate([nothing, *(part.quality for part in parts)]),
+        np.concatenate([nothing, *(part.stability for part in parts)]),
     )
-
-
-def _stability(logits: Tensor, settings: Settings) -> Tensor:
-    """IoU of the mask a little smaller and a little larger, (N,)."""
-    smaller = (logits > settings.stability_offset).flatten(1).sum(1)
-    larger = (logits > -settings.stability_offset).flatten(1).sum(1)
-    return smaller / larger.clamp_min(1)

@@ -32,8 +32,12 @@ class Config:
     iou_threshold: masks with at least this IoU are one; the better one stays.
     min_quality: masks that the mask model itself rates lower, in [0, 1], are left out.
     min_agreement: masks that agree less with the map, in [0, 1], are left out.
-    coverage: where masks cover at least this part of a region, what they left over of it goes to
-        the word that scores next; otherwise it stays.
+    coverage: where masks cover at least this part of a region, they speak against its word in
+        what they left over of it.
+    pooling: the part of the evidence, in [0, 1], that pixels share with the masks they lie in.
+    trust: how much a mask speaks for its word against the map: nats at quality 0.5, more at higher.
+    refine_radius, refine_epsilon: of the guided filter along which the outlines of the label map
+        follow the picture, in cells of the mask model, and a variance of colours in [0, 1] squared.
     min_share: instances smaller than this part of the picture are left out (not of the label map).
     """
 
@@ -51,8 +55,12 @@ class Config:
     point: str = "pole"
     iou_threshold: float = 0.8
     min_quality: float = 0.0
-    min_agreement: float = 0.5
+    min_agreement: float = 0.7
     coverage: float = 0.5
+    pooling: float = 0.3
+    trust: float = 2.0
+    refine_radius: int = 3
+    refine_epsilon: float = 1e-4
     min_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -60,7 +68,7 @@ class Config:
             raise UnknownName.among("way to choose points", self.point, ("peak", "pole"))
         parts = (
             "threshold", "region_threshold", "iou_threshold", "min_quality", "min_agreement",
-            "coverage", "min_share",
+            "coverage", "pooling", "min_share",
         )  # fmt: skip
         for name in parts:
             if not 0 <= getattr(self, name) <= 1:
@@ -70,6 +78,12 @@ class Config:
                 raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
         if self.iou_threshold == 0:
             raise OptionError("iou_threshold is 0, and every mask would be every other; give more")
+        if self.trust < 0:
+            raise OptionError(f"trust is {self.trust}; give 0 or more")
+        if not 0 <= self.refine_radius <= 64:
+            raise OptionError(f"refine_radius is {self.refine_radius}; give 0 to 64 cells")
+        if self.refine_epsilon <= 0:
+            raise OptionError(f"refine_epsilon is {self.refine_epsilon}; give more than 0")
         if self.min_region_size < 1:
             raise OptionError(f"min_region_size is {self.min_region_size}; give at least 1 pixel")
         if not 1 <= self.points_per_region <= 64:

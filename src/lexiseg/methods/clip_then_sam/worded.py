@@ -34,18 +34,18 @@ def answer_words(
 ) -> Segmentation:
     """Return what a map of words, its excluded words among them, becomes with masks.
 
-    Instances are the masks. In the label map a pixel under masks has the word of the best-scoring
-    one; under none it keeps the word that the map gave it, unless masks cover most of its region:
-    then it goes to the word that scores next there, or to nothing.
+    Where masks have a say, the map is weighed together with them; elsewhere it stays. Instances
+    are the masks, each as far as its word has the pixels.
     """
     from lexiseg.masks import Masks
     from lexiseg.results import Provenance, ScoreMap, Segmentation
     from lexiseg.stages.agree import evidence
     from lexiseg.stages.ask import ask, ask_clicks, joined, named
     from lexiseg.stages.lift import lift
-    from lexiseg.stages.merge import resolve
+    from lexiseg.stages.merge import cut
     from lexiseg.stages.regions import find_regions
-    from lexiseg.stages.relabel import apply_thresholds, fill_released, release
+    from lexiseg.stages.relabel import apply_thresholds
+    from lexiseg.stages.weigh import Votes, Weights, left_over, repaint
 
     scores = mapped.score_map
     if scores is None:
@@ -64,30 +64,47 @@ def answer_words(
         grid_hw = (raw.logits.shape[1], raw.logits.shape[2])
         return evidence(scores.grid, labels, regions, raw.frame, grid_hw, raw.logits.device)
 
-    answers = ask(
-        masker, view.state, request, look,
-        min_agreement=config.min_agreement, min_quality=config.min_quality,
-    )  # fmt: skip
+    forced = votes = None
+    present = set(np.unique(labels[labels >= 0]).tolist())
     if clicks.names:
         raw = ask_clicks(
             masker, view.state, clicks.points_xy, clicks.boxes_xyxy, clicks.not_points_xy
         )
         forced = named(raw, look(raw), count)
+        present.update(forced.word.tolist())
+    if vocabulary.background_index is not None:
+        present.add(vocabulary.background_index)
+    rivals = np.array(sorted(present), np.int64)
+    rest = vocabulary.background is not None and vocabulary.background_index is None
+
+    def hear(seen: Evidence, raw: RawMasks) -> None:
+        nonlocal votes
+        ground = vocabulary.background_index
+        votes = votes or Votes(seen, rivals, rest=rest, background=ground)
+        votes.add(raw)
+
+    answers = ask(
+        masker, view.state, request, look, hear,
+        min_agreement=config.min_agreement, min_quality=config.min_quality,
+    )  # fmt: skip
+    if forced is not None:
+        hear(look(forced.raw), forced.raw)
         answers = forced if answers is None else joined([answers, forced])
     clock.append(time.perf_counter())
     label_map = mapped.label_map.copy()
     masks = Masks.empty(mapped.size_hw)
     word, chance, quality = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32)
-    if answers is not None and len(answers):
+    if answers is not None and votes is not None:
         answers = answers[_best(answers, clicks, config)]
-        handled = _covered(answers, look(answers.raw), regions) >= config.coverage
-        handled[_regions_at(regions, clicks.not_points_xy, mapped.size_hw)] = True
+        covered = _covered(answers, votes.seen, regions) >= config.coverage
+        wrong = _regions_at(regions, clicks.not_points_xy, mapped.size_hw)
+        lost = left_over(votes.seen, regions, covered, wrong.tolist())
+        weights = Weights(config.pooling, config.trust, config.refine_radius, config.refine_epsilon)
+        repaint(label_map, view.picture.rgb, votes, answers, lost, weights)
         word, chance, quality = answers.word, answers.chance, answers.quality
-        masks = lift(answers.raw)
-        release(label_map, regions, handled)
-        # What a user asked for lies on top.
-        masks = resolve(label_map, masks, word, chance + answers.forced)
-        fill_released(label_map, scores, closed=vocabulary.background is None)
+    clock.append(time.perf_counter())
+    if answers is not None:
+        masks = cut(lift(answers.raw), label_map, word)
     clock.append(time.perf_counter())
     label_map[label_map >= count] = -1
     limits = np.array([config.word_thresholds.get(n, config.threshold) for n in vocabulary.names])
@@ -101,7 +118,7 @@ def answer_words(
     kept = np.flatnonzero(mine & (masks.areas >= least))
     kept = kept[np.lexsort((-chance[kept], word[kept]))]
     clock.append(time.perf_counter())
-    stages = ("points", "masks", "lift", "merge")
+    stages = ("points", "masks", "weigh", "lift", "merge")
     seconds = dict(view.seconds) | {f"map: {k}": v for k, v in mapped.provenance.seconds.items()}
     seconds |= {s: b - a for s, a, b in zip(stages, clock[:-1], clock[1:], strict=True)}
     return Segmentation(

@@ -22,6 +22,13 @@ class Config:
     points_per_side: masks are asked for on a grid of so many points a side.
     min_quality, min_stability: what masks must reach, in [0, 1], by the mask model's own opinion,
         and by how little they grow or shrink with its threshold.
+    stability_offset: how far that threshold is moved, in logits.
+    box_nms_threshold: IoU of boxes above which the better rated mask alone stays.
+    crop_n_layers: how often crops are asked too: 2, 4, 8 ... a side.
+    crop_nms_threshold: the same as box_nms_threshold between crops, where smaller crops win.
+    crop_overlap_ratio: what crops have in common, as a part of the picture's short side.
+    crop_points_downscale: each layer of crops has so many times fewer points a side.
+    min_region_area: holes and islands of fewer pixels are filled or removed; 0: none.
     background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
     templates: "plain", "photo", "imagenet-7", "imagenet-80".
     threshold: masks whose word scores less, in [0, 1], are left out.
@@ -46,6 +53,13 @@ class Config:
     points_per_side: int = 32
     min_quality: float = 0.88
     min_stability: float = 0.95
+    stability_offset: float = 1.0
+    box_nms_threshold: float = 0.7
+    crop_n_layers: int = 0
+    crop_nms_threshold: float = 0.7
+    crop_overlap_ratio: float = 512 / 1500
+    crop_points_downscale: int = 1
+    min_region_area: int = 0
     background: tuple[str, ...] = DEFAULT_BACKGROUND
     templates: str = "plain"
     threshold: float = 0.0
@@ -68,7 +82,7 @@ class Config:
             raise UnknownName.among("set of templates", self.templates, TEMPLATES)
         names = (
             "min_quality", "min_stability", "threshold", "relative_threshold", "iou_threshold",
-            "alpha", "min_share",
+            "alpha", "min_share", "box_nms_threshold", "crop_nms_threshold", "crop_overlap_ratio",
         )  # fmt: skip
         for name in names:
             if not 0 <= getattr(self, name) <= 1:
@@ -81,6 +95,8 @@ class Config:
         for name, low, high in (
             ("points_per_side", 1, 256), ("top_k", 1, 10**6), ("crop_side", 16, 2048),
             ("batch", 1, 4096), ("short_side", 32, 8192), ("border", 0, 64),
+            ("stability_offset", 0, 100), ("crop_n_layers", 0, 4), ("crop_points_downscale", 1, 16),
+            ("min_region_area", 0, 10**9),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -93,6 +109,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"points_per_side": 16, "layers": (0.5, 1.0)},
     "balanced": {},
     "quality": {"points_per_side": 48, "min_quality": 0.9, "alpha": 0.4},
+    # How the official generators of SAM 1 and of SAM 2 ask for everything.
+    "sam1": {"min_quality": 0.88, "min_stability": 0.95},
+    "sam2": {"min_quality": 0.8, "min_stability": 0.95},
     # The two published ways as published: masked crops, and pooled features.
     "crops": {"scoring": "crops"},
     "features": {"scoring": "features"},

@@ -61,6 +61,13 @@ class Segmenter:
             points_per_side=config.points_per_side,
             quality=config.min_quality,
             stability=config.min_stability,
+            stability_offset=config.stability_offset,
+            box_nms=config.box_nms_threshold,
+            crop_layers=config.crop_n_layers,
+            crop_nms=config.crop_nms_threshold,
+            crop_overlap=config.crop_overlap_ratio,
+            crop_downscale=config.crop_points_downscale,
+            least_area=config.min_region_area,
         )
         proposals = generate(self.masker, picture.rgb, settings)
         clock.append(time.perf_counter())

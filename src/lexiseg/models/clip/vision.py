@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -100,6 +100,21 @@ class VisionTransformer(nn.Module):
                 kept[i] = x
         q, k, v = self.last.attn.qkv(self.last.ln_1(x))
         return OpenVitBlock(x, q, k, v, grid_hw, kept, maps, self)
+
+    def outputs(
+        self, pixels: Tensor, layers: Sequence[int]
+    ) -> tuple[list[Tensor], tuple[int, int]]:
+        """Return what blocks give, counted from 0, each (B, T, W), and the grid of the patches.
+
+        Positions are resized to "size". Blocks after the last one that is asked for are not run.
+        """
+        x, grid_hw = self._embed(pixels, "size")
+        kept = {}
+        for i, block in enumerate(self.blocks[: max(layers) + 1]):
+            x = block(x)
+            if i in layers:
+                kept[i] = x
+        return [kept[i] for i in layers], grid_hw
 
     def joint(self, tokens: Tensor) -> Tensor:
         """Tokens (B, T, W) -> the space of the words, (B, T, D), not normalised."""

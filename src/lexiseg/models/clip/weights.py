@@ -13,7 +13,7 @@ from torch import Tensor
 from lexiseg.errors import CheckpointError
 from lexiseg.models.clip.torchscript import is_torchscript, read_torchscript
 
-__all__ = ["from_transformers", "read_weights"]
+__all__ = ["from_transformers", "read_tensors", "read_weights"]
 
 # What a state dict may hold beside parameters.
 _IGNORED = re.compile(
@@ -28,15 +28,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     No pickled code is run: state dicts are loaded as tensors only, archives by
     ``read_torchscript``. Raises CheckpointError for anything else.
     """
-    if path.suffix == ".safetensors":
-        state = _safetensors(path)
-    elif is_torchscript(path):
-        state = read_torchscript(path)
-    else:
-        state = _state_dict(path)
+    state = read_tensors(path)
     if any(name.startswith("vision_model.") for name in state):
         return from_transformers(state)
     return {name: value for name, value in state.items() if not _IGNORED.fullmatch(name)}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of tensors of any of these formats, with its own names."""
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    return read_torchscript(path) if is_torchscript(path) else _state_dict(path)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

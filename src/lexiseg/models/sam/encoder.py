@@ -21,6 +21,8 @@ from lexiseg.models.sam.prompts import ChannelNorm
 __all__ = ["EncoderConfig", "LastAttention", "PictureEncoder", "encoder_config"]
 
 _EPSILON = 1e-6
+_LARGE = 1024  # cells from which attention on a CPU goes in bands
+_BAND = 1 << 19  # logits of a band
 
 
 @dataclass(frozen=True)
@@ -76,24 +78,56 @@ class _Attention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.empty(2 * side - 1, width // heads))
         self.rel_pos_w = nn.Parameter(torch.empty(2 * side - 1, width // heads))
 
-    def widened(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cells (B, s, s, W) -> q, k (B, heads, s * s, d + 2 s) with positions in them, and v."""
+    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Cells (B, h, w, W) -> q, k, v (B, heads, h * w, d), and what positions add to the logit
+        of a cell and a row, a cell and a column, (B, heads, h * w, h) and (..., w)."""
         b, h, w, width = x.shape
         d = width // self.heads
         q, k, v = self.qkv(x).view(b, h * w, 3, self.heads, d).permute(2, 0, 3, 1, 4)
         plane = q.view(b, self.heads, h, w, d)
         up = torch.einsum("bnhwd,hkd->bnhwk", plane, _offsets(self.rel_pos_h, h))
         along = torch.einsum("bnhwd,wkd->bnhwk", plane, _offsets(self.rel_pos_w, w))
-        q = torch.cat([q * d**-0.5, up.flatten(2, 3), along.flatten(2, 3)], -1)
+        return q, k, v, up.flatten(2, 3), along.flatten(2, 3)
+
+    def widened(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cells (B, s, s, W) -> q, k (B, heads, s * s, d + 2 s) with positions in them, and v."""
+        b, h, w, _ = x.shape
+        q, k, v, up, along = self._parts(x)
+        q = torch.cat([q * q.shape[-1] ** -0.5, up, along], -1)
         rows = torch.eye(h, dtype=k.dtype, device=k.device).repeat_interleave(w, 0)
         columns = torch.eye(w, dtype=k.dtype, device=k.device).repeat(h, 1)
         place = torch.cat([rows, columns], 1).expand(b, self.heads, -1, -1)
         return q, torch.cat([k, place], -1), v
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.widened(x)
-        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        cells = x.shape[1] * x.shape[2]
+        if x.device.type == "cpu" and cells >= _LARGE:
+            attended = self._in_bands(x)
+        else:
+            q, k, v = self.widened(x)
+            attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)
         out: Tensor = self.proj(attended.transpose(1, 2).reshape(x.shape))
+        return out
+
+    def _in_bands(self, x: Tensor) -> Tensor:
+        """Attention of a large grid on a CPU, so many rows at once that their map fits the cache.
+
+        torch's fused attention does not take keys that are wider than values there: it would hold
+        the maps of all heads.
+        """
+        b, h, w, _ = x.shape
+        q, k, v, up, along = self._parts(x)
+        k = k * k.shape[-1] ** -0.5
+        step = max(1, _BAND // (h * w * w)) * w
+        out = torch.empty_like(v)
+        for i, head in ((i, head) for i in range(b) for head in range(self.heads)):
+            keys, values = k[i, head].T, v[i, head]
+            for start in range(0, h * w, step):
+                band = slice(start, start + step)
+                logits = (q[i, head, band] @ keys).float().unflatten(1, (h, w))  # type: ignore[no-untyped-call]
+                logits += up[i, head, band, :, None]
+                logits += along[i, head, band, None, :]
+                out[i, head, band] = logits.flatten(1).softmax(-1).to(v.dtype) @ values
         return out
 
 

@@ -24,8 +24,8 @@ from lexiseg.protocols import Frame, MaskPrompts, RawMasks
 __all__ = ["SamMasker", "SamState", "from_checkpoint", "masker_of"]
 
 _CANDIDATES = 3
-_AT_ONCE = 4  # prompts on a CPU: what one touches fits the cache
-_ON_GPU = 64
+# Numbers of a prompt's cells that are worked on together: what fits the cache of a CPU, or a GPU.
+_AT_ONCE, _ON_GPU = 1 << 22, 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,8 @@ class SamMasker:
             raise PromptError(f"{candidates} candidates a prompt; give 1 or {_CANDIDATES}")
         asked = self._checked(prompts)
         answers = slice(0, 1) if candidates == 1 else slice(1, 1 + _CANDIDATES)
-        at_once = _AT_ONCE if self._compute.device.type == "cpu" else _ON_GPU
+        budget = _AT_ONCE if self._compute.device.type == "cpu" else _ON_GPU
+        at_once = min(64, max(1, budget // state.cells.plain.numel()))
         found: list[RawMasks] = []
         for start in range(0, len(asked), at_once):
             raw = self._batch(state, asked[start : start + at_once], answers, start)

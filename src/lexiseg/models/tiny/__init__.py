@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.protocols import Encoder, Masker
+from lexiseg.errors import OptionError
+from lexiseg.protocols import Encoder, Masker, PromptedModel
 
-__all__ = ["build_encoder", "build_masker"]
+__all__ = ["HEAD", "PICTURES", "build_encoder", "build_masker", "build_prompted"]
+
+HEAD = "film.safetensors"
+PICTURES = "vision.safetensors"  # the picture side, on which the head was trained
 
 
 def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
@@ -14,6 +20,22 @@ def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
     from lexiseg.models.tiny.encoder import from_checkpoint
 
     return from_checkpoint(checkpoint, compute)
+
+
+def build_prompted(
+    checkpoint: Checkpoint, compute: Compute, backbone: Callable[[str], object]
+) -> PromptedModel:
+    """Build the encoder with its head for prompts. Raises OptionError where it has none."""
+    from lexiseg.models.tiny.encoder import from_checkpoint
+    from lexiseg.models.tiny.prompted import TinyPrompted, load_head
+
+    if HEAD not in checkpoint.paths:
+        raise OptionError(
+            f"{checkpoint.record.name!r} has no head for prompts ({HEAD}); train one by "
+            "`lexiseg train clipseg --backbone`, or choose another checkpoint"
+        )
+    encoder = from_checkpoint(checkpoint, compute)
+    return TinyPrompted(encoder, load_head(checkpoint[HEAD], encoder.sha256.get(PICTURES)))
 
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:

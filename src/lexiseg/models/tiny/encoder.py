@@ -104,6 +104,17 @@ class TinyEncoder:
             features: Tensor = self._net(self._pixels(rgb))
         return F.normalize(features.float(), dim=-1)
 
+    @property
+    def net(self) -> VisionNet:
+        """The picture side, for heads that are put on it."""
+        return self._net
+
+    @torch.no_grad()
+    def decoded(self, rgb: Tensor) -> Tensor:
+        """Return what features are made of, (B, H/4, W/4, fine_dim), of (B, H, W, 3) uint8."""
+        with self._compute.autocast():
+            return self._net.decode(*self._net.backbone(self._pixels(rgb)))
+
     @torch.inference_mode()
     def pooled(self, rgb: Tensor, masks: Tensor | None = None) -> Tensor:
         """Return the mean feature of each mask, (N, D), or of each picture, (B, D), unit length.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lexiseg.models.tiny.backbone import MobileNetV2
 
-__all__ = ["VisionConfig", "VisionNet"]
+__all__ = ["ConvBlock", "VisionConfig", "VisionNet"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Depthwise(nn.Module):
         return out
 
 
-class _ConvBlock(nn.Module):
+class ConvBlock(nn.Module):
     """Depthwise, norm, wide pointwise, narrow pointwise, residual (ConvNeXt, Liu et al. 2022)."""
 
     def __init__(self, dim: int, mlp: int, kernel: int = 5) -> None:
@@ -123,10 +123,10 @@ class VisionNet(nn.Module):
         )
         self.to_low = nn.Linear(c.context_dim, c.middle_dim)
         self.from_low = _Lateral(low, c.middle_dim)
-        self.low_block = _ConvBlock(c.middle_dim, 3 * c.middle_dim)
+        self.low_block = ConvBlock(c.middle_dim, 3 * c.middle_dim)
         self.to_fine = nn.Linear(c.middle_dim, c.fine_dim)
         self.from_fine = _Lateral(fine, c.fine_dim)
-        self.fine_block = _ConvBlock(c.fine_dim, 2 * c.fine_dim)
+        self.fine_block = ConvBlock(c.fine_dim, 2 * c.fine_dim)
         self.norm = nn.LayerNorm(c.fine_dim)
         self.head = nn.Linear(c.fine_dim, c.dim)
         # The words' side of the shared space, and the temperature that both were trained with.

@@ -49,16 +49,16 @@ _SHARES = {
 class MaskerRecipe:
     """Everything that decides the mask network, but for the data and the picture side."""
 
-    steps: int = 2000
+    steps: int = 3000
     warmup: int = 100
-    fall: int = 800  # the last so many steps, in which the rate falls to zero
+    fall: int = 1200  # the last so many steps, in which the rate falls to zero
     rate: float = 2e-3
     weight_decay: float = 0.02
     clip: float = 1.0
     ema: float = 0.998
     corrected: float = 0.5  # part of the steps with a second, correcting click
     others: float = 0.1  # weight of the candidates that did not fit best
-    judge: float = 0.3  # weight of the quality's error
+    judge: float = 0.5  # weight of the quality's error
     seed: int = 0
     save_every: int = 100
     sampling: ObjectSampling = field(default_factory=ObjectSampling)
@@ -92,7 +92,8 @@ def mask_loss(
         iou = (inside & truth).sum((2, 3)) / (inside | truth).sum((2, 3)).clamp(min=1)
     best = each.amin(1)
     loss = best.mean() + recipe.others * each.mean()
-    loss = loss + recipe.judge * (quality.sigmoid() - iou).square().mean() * 10
+    # Cross-entropy: with squares of sigmoids a judge that starts far off learns nothing any more.
+    loss = loss + recipe.judge * F.binary_cross_entropy_with_logits(quality, iou)
     return loss, iou.amax(1)
 
 

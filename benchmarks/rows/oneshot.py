@@ -1,0 +1,198 @@
+"""Example pictures as prompts: the bundled head against nearest prototypes of the raw backbone.
+
+For every photo of the split and every class in it, the prompt is one or five masked photos of that
+class from the training split, the same for all ways, drawn once a class. The raw way has no
+training with masks behind it: features of the ImageNet backbone at strides 16 and 32, the mean
+inside the examples' masks and the mean outside, and each place goes to the nearer one. Mean IoU is
+over classes, sums over photos before division; intervals of the difference draw photos again.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.machine import Unmeasurable
+from benchmarks.rows.common import estimate, markdown, open_data, progress
+
+ABOUT = "example pictures as prompts, against nearest prototypes of the raw ImageNet backbone"
+NEEDS_DATA = True
+COUNTS = (1, 5)
+BACKBONE = "mobilenet_v2_1.0_224_quant.tflite"
+SIDE = 288
+LEAST = 5  # photos of a class that counts
+
+
+def run(options: Namespace) -> dict[str, Any]:
+    """Measure every set that has a training split."""
+    import lexiseg
+    from lexiseg.datasets import open_set
+    from lexiseg.training.tiny.tflite import read_mobilenet
+
+    folder = Path(options.data[0])
+    weights = [place / "weights" / BACKBONE for place in (folder, *folder.resolve().parents[:2])]
+    file = next((path for path in weights if path.is_file()), None)
+    if file is None:
+        raise Unmeasurable(f"there is no {BACKBONE} in a folder weights beside the data")
+    net = read_mobilenet(file)[0].eval()
+    segmenter = lexiseg.load("clipseg", device=options.device)
+    sets = []
+    for data in open_data(options):
+        root = folder if (folder / "dataset.json").is_file() else folder / data.name
+        sets.append(_measure(segmenter, net, data, open_set(root, "train")))
+    return {"sets": sets, "config": {"side": SIDE, "examples": list(COUNTS)}}
+
+
+def _measure(segmenter: Any, net: Any, data: Any, train: Any) -> dict[str, Any]:
+    """Overlaps of every way by photo and class, (photos, classes, 2): intersection and union."""
+    from lexiseg import imaging
+
+    classes = [i for i in range(len(data.classes)) if i != data.background_index]
+    support = _supports(train, classes)
+    model = segmenter.model
+    ours = {
+        (c, n): model.examples([(r, m) for r, m in pairs[:n]]).mean(0)
+        for c, pairs in support.items()
+        for n in COUNTS
+    }
+    raw = {(c, n): _prototypes(net, pairs[:n]) for c, pairs in support.items() for n in COUNTS}
+    ways = [f"{way} {n}" for n in COUNTS for way in ("head", "raw", "cosine")]
+    sums = {way: np.zeros((len(data), len(classes), 2), np.int64) for way in ways}
+    seen = np.zeros((len(data), len(classes)), np.bool_)
+    show = progress(f"oneshot {data.name}")
+    for row, sample in enumerate(data):
+        rgb = imaging.read(sample.path).rgb
+        truth = sample.labels(rgb.shape[:2])
+        counted = truth != data.ignore_index
+        there = [c for c in np.unique(truth[counted]).tolist() if c in support]
+        view, features = model.see(rgb), _features(net, rgb)
+        grid = view.value.features[0]
+        for c in there:
+            seen[row, classes.index(c)] = True
+            for n in COUNTS:
+                vector = ours[c, n]
+                cosine = grid @ F.normalize(vector, dim=-1)
+                own, other = raw[c, n]
+                maps = {
+                    "head": model.maps(view, vector[None])[0],
+                    "raw": features @ own - features @ other,
+                    # Without a decoder: halfway between the picture's least and best cosine.
+                    "cosine": cosine - (cosine.max() + cosine.min()) / 2,
+                }
+                for way, values in maps.items():
+                    full = F.interpolate(
+                        values[None, None], rgb.shape[:2], mode="bilinear", align_corners=False
+                    )
+                    found = (full[0, 0] > 0).cpu().numpy() & counted
+                    true = (truth == c) & counted
+                    place = sums[f"{way} {n}"][row, classes.index(c)]
+                    place += [int((found & true).sum()), int((found | true).sum())]
+        if show:
+            show(row + 1, len(data))
+    return _scores(data, classes, sums, seen)
+
+
+def _scores(
+    data: Any, classes: list[int], sums: dict[str, NDArray[np.int64]], seen: NDArray[np.bool_]
+) -> dict[str, Any]:
+    from lexiseg.metrics.bootstrap import draw_weights, interval, resample
+
+    kept = seen.sum(0) >= LEAST
+    weights = draw_weights(len(data))
+    drawn, values = {}, {}
+    for way, counts in sums.items():
+        part = counts[:, kept]
+        drawn[way] = np.nanmean(resample(part[..., 0], part[..., 1], weights), 1)
+        total = part.sum(0)
+        values[way] = float(np.mean(total[:, 0] / np.maximum(total[:, 1], 1)))
+    out: dict[str, Any] = {
+        "set": data.name, "photos": len(data), "classes": int(kept.sum()),
+        "prompts": int(seen[:, kept].sum()), "ways": {},
+    }  # fmt: skip
+    for way in sums:
+        low, high = interval(drawn[way]).tolist()
+        out["ways"][way] = {"value": values[way], "low": low, "high": high}
+    for n in COUNTS:
+        for rival in ("raw", "cosine"):
+            low, high = interval(drawn[f"head {n}"] - drawn[f"{rival} {n}"]).tolist()
+            gain = values[f"head {n}"] - values[f"{rival} {n}"]
+            out["ways"][f"head over {rival} {n}"] = {"value": gain, "low": low, "high": high}
+    return out
+
+
+def _supports(
+    train: Any, classes: list[int]
+) -> dict[int, list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]]:
+    """Five masked photos of each class that cover at least a hundredth of theirs."""
+    from lexiseg import imaging
+
+    rng = np.random.default_rng(0)
+    found: dict[int, list[Any]] = {c: [] for c in classes}
+    for i in rng.permutation(len(train)).tolist():
+        if all(len(pairs) >= max(COUNTS) for pairs in found.values()):
+            break
+        sample = train[i]
+        rgb = imaging.read(sample.path).rgb
+        labels = sample.labels(rgb.shape[:2])
+        for c in np.unique(labels).tolist():
+            mask = labels == c
+            if c in found and len(found[c]) < max(COUNTS) and mask.mean() >= 0.01:
+                found[c].append((rgb, mask))
+    return {c: pairs for c, pairs in found.items() if len(pairs) == max(COUNTS)}
+
+
+@torch.inference_mode()
+def _features(net: Any, rgb: NDArray[np.uint8]) -> Tensor:
+    """Maps at strides 16 and 32, each of unit length, side by side, (h, w, 1376)."""
+    from lexiseg.stages.windows import padded, scaled, working_size
+
+    work = working_size((rgb.shape[0], rgb.shape[1]), SIDE)
+    pixels = torch.from_numpy(padded(scaled(rgb, work), 32)).permute(2, 0, 1)[None]
+    _, _, middle, coarse = net(pixels.float() / 127.5 - 1)
+    coarse = F.interpolate(coarse, middle.shape[2:], mode="bilinear", align_corners=False)
+    both = [F.normalize(x, dim=1) for x in (middle, coarse)]
+    made = torch.cat(both, 1)[0].permute(1, 2, 0) / 2**0.5
+    return made[: -(-work[0] // 16), : -(-work[1] // 16)]
+
+
+def _prototypes(net: Any, pairs: list[Any]) -> tuple[Tensor, Tensor]:
+    """The mean features inside and outside the masks, each of unit length."""
+    inside, outside = [], []
+    for rgb, mask in pairs:
+        features = _features(net, rgb)
+        cells = torch.from_numpy(mask)[None, None].float()
+        share = F.interpolate(cells, features.shape[:2], mode="area")[0, 0]
+        inside.append(torch.einsum("hw,hwd->d", share, features))
+        outside.append(torch.einsum("hw,hwd->d", 1 - share, features))
+    own, other = (F.normalize(torch.stack(x).sum(0), dim=-1) for x in (inside, outside))
+    return own, other
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return a line a set and number of examples."""
+    lines = []
+    for one in result["sets"]:
+        for n in result["config"]["examples"]:
+            ways = one["ways"]
+            lines.append(
+                [
+                    f"{one['set']}, {n} example{'s' if n > 1 else ''}",
+                    one["classes"],
+                    one["prompts"],
+                    *(estimate(ways[f"{way} {n}"]) for way in ("head", "raw", "cosine")),
+                    estimate(ways[f"head over raw {n}"]),
+                ]
+            )
+    head = ["set", "classes", "prompts", "head", "raw backbone", "cosine alone", "head over raw"]
+    return (
+        f"{markdown(head, lines)}\n\nMean IoU in percent, with 95 % intervals over photos. Cosine "
+        "alone: the bundled features without the head, cut halfway between a photo's least and "
+        "best cosine."
+    )

@@ -1,0 +1,57 @@
+"""What editing may ask of a network that fills holes; found as `lexiseg.protocols.Inpainter`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Inpainter"]
+
+
+@runtime_checkable
+class Inpainter(Protocol):
+    """Fills what was masked, by words where it takes any.
+
+    side: pixels of the longer side that it was trained at; None: any will do. multiple: sides are
+    multiples of it. generative: whether it makes things up by words.
+    """
+
+    name: str
+    side: int | None
+    multiple: int
+    generative: bool
+
+    @property
+    def device_name(self) -> str:
+        """Where it computes: "cpu", "cuda:0"."""
+
+    @property
+    def dtype_name(self) -> str:
+        """The number format that it computes in."""
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of the weights in use."""
+
+    def fill(
+        self,
+        rgb: NDArray[np.uint8],
+        mask: NDArray[np.bool_],
+        words: str,
+        *,
+        strength: float,
+        steps: int,
+        guidance: float,
+        negative: str,
+        seeds: Sequence[int],
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[np.uint8]:
+        """Return a picture a seed, (B, H, W, 3) uint8; it may differ outside of the mask too.
+
+        rgb: (H, W, 3), sides in multiples of ``multiple``. mask: (H, W), what to fill.
+        strength: how much of what was there is given up, in (0, 1]. progress: (step, steps).
+        """

@@ -1,0 +1,16 @@
+"""CLIPSeg: a decoder draws a map for each prompt, a word, an example picture, or both mixed.
+
+Lüddecke and Ecker, "Image Segmentation Using Text and Image Prompts" (CVPR 2022). The picture is
+encoded once; prompts, however many, cost a small decoder each. Published decoders run on CLIP, the
+bundled one on the encoder in the package.
+"""
+
+from __future__ import annotations
+
+from lexiseg.methods.clipseg.config import PRESETS, Config
+from lexiseg.methods.clipseg.segmenter import Segmenter, load
+from lexiseg.methods.clipseg.view import View
+
+__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "View", "load"]
+
+SUMMARY = "a map for each word or example picture, drawn by a decoder on it"

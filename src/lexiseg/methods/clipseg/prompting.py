@@ -1,0 +1,95 @@
+"""Prompts as vectors: words, example pictures, and mixes of both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lexiseg.methods.clipseg.config import Config
+    from lexiseg.prompts import Vocabulary, Word
+    from lexiseg.protocols import PromptedModel
+
+__all__ = ["Prompts", "limits_of", "prompts_of"]
+
+_NO_MAP = "background"  # what is nothing in particular has no map: the cutoff stands for it
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """vectors: (Q, C), and the owner of each, (Q,); that of a background word is ``count``.
+
+    count: of owners that are words, asked and excluded.
+    """
+
+    vectors: Tensor | None
+    owners: tuple[int, ...]
+    count: int
+
+
+def prompts_of(
+    model: PromptedModel, vocabulary: Vocabulary, config: Config, silent: Collection[str] = ()
+) -> Prompts:
+    """Encode a vocabulary, but for the words named in ``silent``, which get no map."""
+    import torch
+
+    sentences = config.sentences(tuple(model.templates))
+    words = [*vocabulary.words, *vocabulary.excluded]
+    owners: list[int] = []
+    vectors: list[Tensor] = []
+    taken = {p.casefold() for i, w in enumerate(words) if i != vocabulary.background_index
+             for p in w.synonyms}  # fmt: skip
+    phrases: list[tuple[str, int]] = []
+    for i, word in enumerate(words):
+        if word.examples:
+            owners.append(i)
+            vectors.append(_mixed(model, word, sentences, config))
+        elif i != vocabulary.background_index and word.name not in silent:
+            phrases += [(phrase, i) for phrase in word.synonyms]
+    phrases += [
+        (phrase, len(words))
+        for phrase in vocabulary.background or ()
+        if phrase.casefold() not in taken and phrase.casefold() != _NO_MAP
+    ]
+    if phrases:
+        made = _words(model, [phrase for phrase, _ in phrases], sentences)
+        vectors += list(made)
+        owners += [owner for _, owner in phrases]
+    return Prompts(torch.stack(vectors) if vectors else None, tuple(owners), len(words))
+
+
+def _words(model: PromptedModel, phrases: list[str], sentences: tuple[str, ...]) -> Tensor:
+    """The mean over the sentences around each phrase, (K, C)."""
+    made = model.words([s.format(p) for p in phrases for s in sentences])
+    out: Tensor = made.view(len(phrases), len(sentences), -1).mean(1)
+    return out
+
+
+def _mixed(model: PromptedModel, word: Word, sentences: tuple[str, ...], config: Config) -> Tensor:
+    """The mean of a word's example pictures, and with words the weighted mean of both, (C,).
+
+    Vectors are mixed as they are, as in the paper's training: CLIP's are not normalised.
+    """
+    from lexiseg.stages.exemplar import example_pixels
+
+    ways = tuple(model.example) if config.prepare is None else config.prepare
+    visual = model.examples([example_pixels(e, ways) for e in word.examples]).mean(0)
+    if not word.synonyms:
+        return visual
+    weight = config.mix if word.weight is None else word.weight
+    text = _words(model, list(word.synonyms), sentences).mean(0)
+    return weight * text + (1 - weight) * visual
+
+
+def limits_of(vocabulary: Vocabulary, config: Config, owners: int) -> np.ndarray:
+    """The threshold of each owner, (O,) float32."""
+    limits = np.zeros(owners, np.float32)
+    for i, word in enumerate(vocabulary.words):
+        rest = 0.0 if i == vocabulary.background_index else config.threshold
+        limits[i] = config.word_thresholds.get(word.name, rest)
+    return limits
