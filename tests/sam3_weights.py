@@ -27,7 +27,6 @@ def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
     return gain * value / max(1, value[0].numel()) ** 0.5
 
 
-
 def published(folder: Path) -> Any:
     """Write it with CLIP's tokenizer, and return the model."""
     from transformers import Sam3Config, Sam3Model

@@ -19,7 +19,9 @@ from lexiseg.models.sam2.masker import squashed
 from lexiseg.protocols import MaskPrompts
 
 pytest.importorskip(
-    "timm", exc_type=ImportError, reason="EdgeTAM's backbone is timm's: pip install lexiseg[edgetam]"
+    "timm",
+    exc_type=ImportError,
+    reason="EdgeTAM needs timm: lexiseg[edgetam]",
 )
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "street.jpg"

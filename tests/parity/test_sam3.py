@@ -93,9 +93,7 @@ def check(found: Detections, wanted: tuple[Any, ...]) -> None:
     assert 0.02 < float(masks.float().mean()) < 0.98
 
 
-def test_words_find_what_transformers_finds(
-    both: tuple[Path, Any], rgb: NDArray[np.uint8]
-) -> None:
+def test_words_find_what_transformers_finds(both: tuple[Path, Any], rgb: NDArray[np.uint8]) -> None:
     folder, model = both
     detector = load_detector(folder, device="cpu", dtype="fp32")
     state = detector.encode(rgb)
@@ -171,9 +169,7 @@ def test_the_method_on_the_command_line(
     assert all(min(abs(score - b) for b in best) < 1e-3 for score in mine)
     assert found["provenance"]["method"] == "sam3"
 
-    code = main(
-        ["segment", photo, "--box", "10,20,100,80", "--set", "box_threshold=0.0", *common]
-    )
+    code = main(["segment", photo, "--box", "10,20,100,80", "--set", "box_threshold=0.0", *common])
     assert code == 0
     found = json.loads(capsys.readouterr().out)["pictures"][0]
     assert {one["word"] for one in found["instances"]} == {"box 1"}

@@ -102,9 +102,7 @@ class Finder:
                 raise UnknownName.among("word of the vocabulary", word, words.names)
         return words
 
-    def _everywhere(
-        self, detector: Detector, view: FoundView, vocabulary: Vocabulary
-    ) -> Findings:
+    def _everywhere(self, detector: Detector, view: FoundView, vocabulary: Vocabulary) -> Findings:
         """A closed vocabulary in which nothing was found: the word that comes nearest has it all,
         with its score."""
         import numpy as np

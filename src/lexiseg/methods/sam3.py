@@ -143,7 +143,6 @@ class Segmenter(Finder):
     def _findings(
         self, view: FoundView, vocabulary: Vocabulary, clicks: Clicks, wrong: Clicks, *, alone: bool
     ) -> Findings:
-        import numpy as np
         import torch
 
         least = self.config.box_threshold
@@ -198,9 +197,7 @@ class Segmenter(Finder):
 
         if not parts:
             none = np.zeros(0, np.float32)
-            return Findings(
-                Masks.empty(size_hw), np.zeros(0, np.int64), none, none.reshape(0, 4)
-            )
+            return Findings(Masks.empty(size_hw), np.zeros(0, np.int64), none, none.reshape(0, 4))
         return Findings(
             Masks.concat([part.masks for part in parts]),
             np.concatenate([part.owner for part in parts]),

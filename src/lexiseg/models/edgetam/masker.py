@@ -51,9 +51,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> Sam2Masker:
     sizes = _Sizes(int(prompt.image_size) // int(prompt.patch_size), int(prompt.patch_size))
     heads, stable = decoder_settings(config)
     name = checkpoint.record.name
-    prompts, decoder, no_memory = heads_of(
-        meta_state(whole.state_dict()), sizes.side, heads, name
-    )
+    prompts, decoder, no_memory = heads_of(meta_state(whole.state_dict()), sizes.side, heads, name)
     return Sam2Masker(
         _Encoder(whole.vision_encoder, sizes), prompts, decoder, no_memory, compute,
         name=name, sha256=checkpoint.sha256, stable=stable,
