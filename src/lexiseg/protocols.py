@@ -24,6 +24,7 @@ __all__ = [
     "Detector",
     "DetectorState",
     "Encoder",
+    "ExampleDetector",
     "Frame",
     "Inpainter",
     "KnowsItsLimits",
@@ -395,3 +396,23 @@ class Detector(Protocol):
 
     def detect(self, state: Any, words: Sequence[str], *, threshold: float) -> Detections:
         """Return what scores at least ``threshold``, each box with its best word."""
+
+
+@runtime_checkable
+class ExampleDetector(Detector, Protocol):
+    """A detector that draws masks itself, and finds what is like a thing in a box."""
+
+    def detect_like(
+        self,
+        state: Any,
+        word: str | None,
+        boxes_xyxy: Tensor,
+        wanted: Tensor,
+        *,
+        threshold: float,
+    ) -> Detections:
+        """Return what is like the things in boxes, all of word 0; see ``detect``.
+
+        boxes_xyxy: (N, 4) in pixels of the picture. wanted: (N,) bool; False for what is not meant.
+        word: what they are, or None.
+        """

@@ -476,7 +476,7 @@ def test_models_are_listed_by_kind(capsys: Any, monkeypatch: pytest.MonkeyPatch)
     listed = json.loads(capsys.readouterr().out)
     assert {model["kind"] for model in listed} == {"masker"}
     assert {model["name"] for model in listed if model["readable"]} >= {"sam-vit-b"}
-    assert not any(model["readable"] for model in listed if model["family"] == "sam3")
+    assert not any(model["readable"] for model in listed if model["family"] == "edgetam")
     assert run("models", "list", "--kind", "maskr") == 2
     assert "did you mean 'masker'" in capsys.readouterr().err
     assert run("models", "path", "tiny", "--kind", "masker") == 2

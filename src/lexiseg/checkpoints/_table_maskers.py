@@ -1,4 +1,4 @@
-"""Masks of points and boxes: SAM, SAM 2, SAM 2.1, EdgeTAM, SAM 3.
+"""Masks of points and boxes: SAM, SAM 2, SAM 2.1, EdgeTAM; of words: SAM 3.
 
 SAM: Kirillov et al. 2023, arXiv 2304.02643. SAM 2: Ravi et al. 2024, arXiv 2408.00714. EdgeTAM:
 Zhou et al. 2025, arXiv 2501.07256. SAM 3: Carion et al. 2025, arXiv 2511.16719.
@@ -60,6 +60,7 @@ def _masker(
     size: int = 1024,
     stride: int = 16,
     gated: bool = False,
+    kind: str = "masker",
     notes: str = "",
 ) -> Record:
     halves = (0.5, 0.5, 0.5)
@@ -67,7 +68,7 @@ def _masker(
     return Record(
         name=name,
         family=family,
-        kind="masker",
+        kind=kind,
         files=files,
         licence=licence[0],
         licence_url=licence[1],
@@ -118,6 +119,7 @@ MASKERS = [
         size=1008,
         stride=14,
         gated=True,
-        notes="finds words too: the method sam3",
+        kind="detector",
+        notes="finds words and draws what it found: the method sam3",
     ),
 ]

@@ -70,12 +70,15 @@ def arguments(given: Clicks) -> dict[str, Any]:
 
 
 def check_method(segmenter: Any, given: Clicks) -> None:
-    """Raise OptionError where there are points and the method takes none."""
-    if given and "points" not in signature(segmenter.__call__).parameters:
-        raise OptionError(
-            f"points and boxes are for methods that ask at points, and {segmenter.name} does not; "
-            f"use --method {options.WITH_MASKS}"
-        )
+    """Raise OptionError where there are points, or boxes, and the method takes none."""
+    taken = signature(segmenter.__call__).parameters
+    for name in arguments(given):
+        if name not in taken:
+            what = "boxes" if name == "boxes" else "points"
+            raise OptionError(
+                f"{segmenter.name} takes no {what}: points and boxes are for methods that ask "
+                f"there; use --method {options.WITH_MASKS}"
+            )
 
 
 def fields(args: argparse.Namespace, asked: Sequence[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Picture
     from lexiseg.masks import Masks
+    from lexiseg.protocols import Detector
     from lexiseg.results import Segmentation
 
 __all__ = ["NOTHING", "Finder", "Findings", "FoundView", "result"]
@@ -50,22 +51,22 @@ class FoundView:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """N things: their masks; owner (N,) int64, as ``Vocabulary.queries`` numbers them; score and
-    quality (N,) float32 in [0, 1]; boxes_xyxy (N, 4), the detector's, in pixels."""
+    """N things: their masks; owner (N,) int64, as ``Vocabulary.queries`` numbers them; score (N,)
+    float32 in [0, 1]; boxes_xyxy (N, 4), the detector's, in pixels; quality as score, or None."""
 
     masks: Masks
     owner: NDArray[np.int64]
     score: NDArray[np.float32]
-    quality: NDArray[np.float32]
     boxes_xyxy: NDArray[np.float32]
+    quality: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.owner)
 
     def __getitem__(self, key: NDArray[np.int64]) -> Findings:
         return Findings(
-            self.masks[key], self.owner[key], self.score[key], self.quality[key],
-            self.boxes_xyxy[key],
+            self.masks[key], self.owner[key], self.score[key], self.boxes_xyxy[key],
+            None if self.quality is None else self.quality[key],
         )  # fmt: skip
 
 
@@ -100,6 +101,25 @@ class Finder:
             if word not in words.names:
                 raise UnknownName.among("word of the vocabulary", word, words.names)
         return words
+
+    def _everywhere(self, detector: Detector, view: FoundView, vocabulary: Vocabulary) -> Findings:
+        """A closed vocabulary in which nothing was found: the word that comes nearest has it all,
+        with its score."""
+        import numpy as np
+
+        from lexiseg.masks import Masks
+
+        phrases, owners = self._asked(vocabulary)
+        found = detector.detect(view.seen, phrases, threshold=0.0)
+        owner, score = owners[:1], np.zeros(1, np.float32)
+        if len(found):
+            best = int(found.scores.argmax())
+            owner = owners[[int(found.words[best])]]
+            score = found.scores[best : best + 1].float().clamp(0, 1).cpu().numpy()
+        height, width = view.picture.size_hw
+        whole = Masks.from_dense(np.ones((1, height, width), np.bool_))
+        box = np.array([[0, 0, width, height]], np.float32)
+        return Findings(whole, owner, score, box, np.zeros(1, np.float32))
 
     def _asked(self, vocabulary: Vocabulary) -> tuple[list[str], NDArray[np.int64]]:
         """The phrases to look for, and the owner of each: all but the word "background"."""
@@ -179,7 +199,7 @@ def result(
         words=vocabulary.names,
         labels=np.array([vocabulary.names[i] for i in found.owner[kept]], np.str_),
         scores=found.score[kept],
-        quality=found.quality[kept],
+        quality=None if found.quality is None else found.quality[kept],
         masks=left,
         label_map=label_map,
         word_scores=word_scores,

@@ -127,7 +127,7 @@ class Segmenter(Finder):
         found = self._masks(view, boxes, owner, score)
         seconds = {"boxes": asked - started, "masks": time.perf_counter() - asked}
         if vocabulary.background is None and not len(found):
-            found = self._everywhere(view, vocabulary)
+            found = self._everywhere(self.detector, view, vocabulary)
         return result(view, vocabulary, found, self.config, self._facts(len(boxes)), seconds)
 
     def _boxes(self, view: FoundView, vocabulary: Vocabulary) -> tuple[Any, Any, Any]:
@@ -165,31 +165,12 @@ class Segmenter(Finder):
         if not len(boxes):
             none = np.zeros(0, np.float32)
             masks = Masks.empty(view.picture.size_hw)
-            return Findings(masks, owner, score, none, none.reshape(0, 4))
+            return Findings(masks, owner, score, none.reshape(0, 4), none)
         raw = self.masker.decode(view.state, MaskPrompts(boxes_xyxy=boxes), candidates=1)
         masks = lift(raw)
         quality = raw.quality.float().clamp(0, 1).cpu().numpy()
-        found = Findings(masks, owner, score, quality, boxes.cpu().numpy())
+        found = Findings(masks, owner, score, boxes.cpu().numpy(), quality)
         return found[np.flatnonzero((masks.areas > 0) & (quality >= self.config.min_quality))]
-
-    def _everywhere(self, view: FoundView, vocabulary: Vocabulary) -> Findings:
-        """A closed vocabulary in which nothing was found: the word that comes nearest has it all,
-        with its score."""
-        import numpy as np
-
-        from lexiseg.masks import Masks
-
-        phrases, owners = self._asked(vocabulary)
-        found = self.detector.detect(view.seen, phrases, threshold=0.0)
-        owner, score = owners[:1], np.zeros(1, np.float32)
-        if len(found):
-            best = int(found.scores.argmax())
-            owner = owners[[int(found.words[best])]]
-            score = found.scores[best : best + 1].float().clamp(0, 1).cpu().numpy()
-        height, width = view.picture.size_hw
-        whole = Masks.from_dense(np.ones((1, height, width), np.bool_))
-        box = np.array([[0, 0, width, height]], np.float32)
-        return Findings(whole, owner, score, np.zeros(1, np.float32), box)
 
     def _facts(self, asked: int) -> dict[str, Any]:
         """What the provenance says of every result."""

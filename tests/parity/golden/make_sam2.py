@@ -69,8 +69,10 @@ class _Normalize(nn.Module):
 
 def stand_ins() -> None:
     """What the code imports of other packages."""
-    names = ("torchvision", "torchvision.transforms", "hydra", "hydra.core",
-             "hydra.core.global_hydra", "iopath", "iopath.common", "iopath.common.file_io")  # fmt: skip
+    names = (
+        "torchvision", "torchvision.transforms", "hydra", "hydra.core", "hydra.core.global_hydra",
+        "iopath", "iopath.common", "iopath.common.file_io",
+    )  # fmt: skip
     made: dict[str, Any] = {name: ModuleType(name) for name in names}
     transforms = made["torchvision.transforms"]
     transforms.Resize, transforms.Normalize = _Resize, _Normalize
@@ -148,7 +150,7 @@ def main(folder: Path) -> None:
     out: dict[str, Any] = {"commit": np.array(COMMIT), "rgb": rgb}
 
     def ask(given: dict[str, Any], many: bool) -> tuple[Any, Any]:
-        rough, points, labels, boxes = predictor._prep_prompts(
+        _, points, labels, boxes = predictor._prep_prompts(
             given.get("points"), given.get("labels"), given.get("boxes"), None, True
         )
         # The predictor clamps what it hands out; the network's own words are taken before.

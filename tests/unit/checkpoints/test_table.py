@@ -11,7 +11,7 @@ from lexiseg.checkpoints.table import HUB
 
 FAMILIES = {
     "clip": "encoder", "siglip": "encoder", "dino": "proxy", "radio": "proxy", "sam": "masker",
-    "sam2": "masker", "edgetam": "masker", "sam3": "masker", "clipseg": "method",
+    "sam2": "masker", "edgetam": "masker", "sam3": "detector", "clipseg": "method",
     "grounding": "detector", "inpaint": "inpainter", "lama": "inpainter",
 }  # fmt: skip
 

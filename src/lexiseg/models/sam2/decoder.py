@@ -80,7 +80,7 @@ class FineDecoder(MaskDecoder):
         side = self.config.side
         up, norm, _, finer, _ = self.output_upscaling
         y = _quartered(up, x) + cells.halves
-        y = F.gelu(F.layer_norm(y, norm.weight.shape, norm.weight, norm.bias, _EPSILON))  # type: ignore[union-attr,arg-type]
+        y = F.gelu(F.layer_norm(y, norm.weight.shape, norm.weight, norm.bias, _EPSILON))  # type: ignore[arg-type]
         y = F.gelu(_quartered(finer, y) + cells.quarters).view(len(x), -1, heads.shape[-1])
         masks = torch.bmm(heads.to(y.dtype), y.transpose(1, 2))
         masks = masks.view(*heads.shape[:2], side, side, 2, 2, 2, 2)

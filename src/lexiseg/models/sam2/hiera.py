@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,7 @@ def hiera_config(state: Mapping[str, Tensor]) -> HieraConfig:
         depth = 1 + max(int(k.split(".")[2]) for k in state if k.startswith("trunk.blocks."))
         grown = [i for i in range(depth) if f"trunk.blocks.{i}.proj.weight" in state]
         edges = [0, *grown, depth]
-        blocks = tuple(b - a for a, b in zip(edges[:-1], edges[1:], strict=True))
+        blocks = tuple(b - a for a, b in pairwise(edges))
         out = state["neck.convs.0.conv.weight"].shape[0]
     except (KeyError, IndexError, ValueError) as error:
         raise CheckpointError(
@@ -171,7 +172,8 @@ class _Trunk(nn.Module):
         self.pos_embed_window = nn.Parameter(
             torch.empty(1, c.widths[0], c.windows[0], c.windows[0])
         )
-        blocks, width = [], c.widths[0]
+        blocks: list[nn.Module] = []
+        width = c.widths[0]
         for stage, count in enumerate(c.blocks):
             for i in range(count):
                 first = stage > 0 and i == 0
@@ -220,7 +222,7 @@ class PyramidEncoder(nn.Module):
         """The coarse map also has what a map of half its size adds; the finer two stand alone."""
         maps = self.trunk(pixels)
         coarsest, coarse, middle, fine = (
-            conv.conv(x.permute(0, 3, 1, 2))  # type: ignore[operator,union-attr]
+            conv.conv(x.permute(0, 3, 1, 2))
             for conv, x in zip(self.neck.convs, reversed(maps), strict=True)  # type: ignore[arg-type]
         )
         coarse = coarse + F.interpolate(coarsest.float(), scale_factor=2.0, mode="nearest")

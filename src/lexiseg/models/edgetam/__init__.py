@@ -1,0 +1,16 @@
+"""EdgeTAM (Zhou et al. 2025, arXiv 2501.07256): SAM 2 with a picture encoder for small devices."""
+
+from __future__ import annotations
+
+from lexiseg.checkpoints import Checkpoint
+from lexiseg.device import Compute
+from lexiseg.protocols import Masker
+
+__all__ = ["build_masker"]
+
+
+def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
+    """Build the model from a folder of transformers; needs timm, ``lexiseg[edgetam]``."""
+    from lexiseg.models.edgetam.masker import from_checkpoint
+
+    return from_checkpoint(checkpoint, compute)

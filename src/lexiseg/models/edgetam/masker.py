@@ -1,0 +1,58 @@
+"""EdgeTAM: transformers' picture encoder (timm's RepViT), SAM 2's prompts and decoder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lexiseg.checkpoints import Checkpoint
+from lexiseg.device import Compute
+from lexiseg.models._published import published
+from lexiseg.models.sam2.hiera import Pyramid
+from lexiseg.models.sam2.masker import Sam2Masker, decoder_settings, heads_of
+from lexiseg.models.sam2.weights import meta_state
+
+__all__ = ["from_checkpoint"]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """side: cells a side; patch: pixels a cell's side."""
+
+    side: int
+    patch: int
+
+
+class _Encoder(nn.Module):
+    """transformers' vision model with the interface of ``PyramidEncoder``."""
+
+    def __init__(self, net: Any, config: _Sizes) -> None:
+        super().__init__()
+        self.net, self.config = net, config
+
+    def forward(self, pixels: Tensor) -> Pyramid:
+        fine, middle, coarse = self.net(pixels).fpn_hidden_states
+        return Pyramid(fine[0], middle[0], coarse[0])
+
+
+def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> Sam2Masker:
+    """Build the masker. Raises ExtraMissing without timm, CheckpointError for damaged weights."""
+    path = checkpoint["config.json"]
+    config = json.loads(path.read_text("utf-8"))
+    # Weights stay fp32; what may compute in less does so under autocast.
+    whole = published(
+        "EdgeTamModel", path.parent, replace(compute, dtype=torch.float32), extra="edgetam"
+    )
+    prompt = whole.config.prompt_encoder_config
+    sizes = _Sizes(int(prompt.image_size) // int(prompt.patch_size), int(prompt.patch_size))
+    heads, stable = decoder_settings(config)
+    name = checkpoint.record.name
+    prompts, decoder, no_memory = heads_of(meta_state(whole.state_dict()), sizes.side, heads, name)
+    return Sam2Masker(
+        _Encoder(whole.vision_encoder, sizes), prompts, decoder, no_memory, compute,
+        name=name, sha256=checkpoint.sha256, stable=stable,
+    )  # fmt: skip
