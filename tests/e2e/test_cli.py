@@ -502,7 +502,8 @@ def test_train_refuses_what_cannot_be_trained_on(here: Path, capsys: Any) -> Non
         f"tiny --data gone {common} new": "--data 'gone' is not a folder",
         "tiny --data . --backbone gone --out new": "--backbone 'gone' is not a file",
         f"tiny --data . {common} out": "go on with its run by --resume",
-        "tiny --data .": "required: --backbone, --out",
+        "tiny --data .": "required: --out",
+        "tiny --data . --out new": "--backbone is missing",
     }.items():
         assert run("train", *line.split()) == 2
         said = capsys.readouterr().err

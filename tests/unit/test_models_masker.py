@@ -98,7 +98,7 @@ def test_a_box_gets_what_lies_in_it(shipped: Masker) -> None:
     raw = shipped.decode(shipped.encode(scene()), MaskPrompts(boxes_xyxy=boxes), candidates=1)
     disc, bar = lift(raw)
     assert iou(disc, _disc()) > 0.7
-    assert iou(bar, _bar()) > 0.7
+    assert iou(bar, _bar()) > 0.6
 
 
 def test_candidates_and_quality(shipped: Masker) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lexiseg.checkpoints.manifest import describe_files
 from lexiseg.checkpoints.records import Preprocessing, Record
+from lexiseg.checkpoints.single import names_of
 from lexiseg.errors import CheckpointError
 
 __all__ = ["CLIP_PIXELS", "IMAGENET_PIXELS", "describe_decoder", "describe_folder"]
@@ -181,11 +182,12 @@ def _trained_decoder(config: Mapping[str, Any]) -> _Parts | None:
 
 
 def describe_decoder(path: Path) -> Record | None:
-    """Return the record of a CLIPSeg decoder's own file, as its authors publish it (``.pth``).
+    """Return the record of a CLIPSeg decoder's own file, as its authors publish it (``.pth``); None
+    for other files.
 
     Their training files name the blocks 3, 7 and 9, and the file itself does not tell.
     """
-    if path.suffix != ".pth":
+    if path.suffix != ".pth" or not path.is_file() or b"reduces.0." not in names_of(path):
         return None
     return Record(
         name=re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "clipseg",

@@ -10,7 +10,7 @@ from lexiseg.checkpoints.manifest import describe_files
 from lexiseg.checkpoints.records import Preprocessing, Record
 from lexiseg.errors import CheckpointError
 
-__all__ = ["describe_file"]
+__all__ = ["describe_file", "names_of"]
 
 _ENDINGS = (".pth", ".pt", ".safetensors")
 _MOST = 1 << 25  # bytes in which names of tensors are looked for
@@ -35,7 +35,7 @@ def describe_file(path: Path) -> Record | None:
     """
     if path.suffix not in _ENDINGS or not path.is_file():
         return None
-    names = _names(path)
+    names = names_of(path)
     for family, marks in _MARKS.items():
         if all(re.search(mark, names) for mark in marks):
             return Record(
@@ -54,8 +54,8 @@ def describe_file(path: Path) -> Record | None:
     return None
 
 
-def _names(path: Path) -> bytes:
-    """The part of a file in which the names of its tensors stand."""
+def names_of(path: Path) -> bytes:
+    """Return the part of a file in which the names of its tensors stand; nothing of it is run."""
     try:
         if zipfile.is_zipfile(path):  # as torch saves it
             with zipfile.ZipFile(path) as archive:

@@ -50,7 +50,8 @@ def run(argv: list[str]) -> int:
     if not args.data.is_dir():
         raise OptionError(f"--data {str(args.data)!r} is not a folder; give one with data sets")
     if args.model == "tiny" and not (args.backbone and Path(args.backbone).is_file()):
-        raise OptionError(f"--backbone {str(args.backbone)!r} is not a file; give the .tflite")
+        given = "is missing" if args.backbone is None else f"{args.backbone!r} is not a file"
+        raise OptionError(f"--backbone {given}; give MobileNetV2's .tflite")
     started = args.out.is_dir() and any(args.out.iterdir())
     if started and not args.resume:
         raise OptionError(
