@@ -1,4 +1,4 @@
-"""SAM 3 (Carion et al. 2025, arXiv 2511.16719): all things of a concept, by words or by examples."""
+"""SAM 3 (Carion et al. 2025, arXiv 2511.16719): all things of a concept, by words or examples."""
 
 from __future__ import annotations
 
