@@ -31,6 +31,7 @@ class FloodMasker:
     name = "flood"
     device_name = "cpu"
     dtype_name = "fp32"
+    min_quality, min_stability = 0.88, 0.95
     sha256 = {"flood.safetensors": "1" * 64}  # noqa: RUF012
 
     def __init__(self) -> None:

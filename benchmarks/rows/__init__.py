@@ -11,7 +11,7 @@ from types import ModuleType
 
 NAMES = (
     "accuracy", "settings", "synonyms", "unknown", "shuffled", "joined", "speed", "size", "clip",
-    "clicks", "guided", "crops", "memory", "prompts", "oneshot", "decoder", "removal",
+    "clicks", "guided", "crops", "everything", "memory", "prompts", "oneshot", "decoder", "removal",
 )  # fmt: skip
 
 

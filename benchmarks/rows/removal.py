@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rows.common import markdown, open_data, progress
 from lexiseg.datasets import PlainDataset
-from lexiseg.editing.fills import FILLS
 from lexiseg.imaging import read
-from lexiseg.metrics import psnr, texture_distance
 
 ABOUT = "100 object-shaped holes in known background of real photos, filled without weights"
 NEEDS_DATA = True
@@ -27,6 +25,9 @@ _CLEAR = 8  # pixels between a hole and the photo's edge
 
 def run(options: Namespace) -> dict[str, Any]:
     """Cut the holes, fill each in every way, and measure inside of the holes."""
+    from lexiseg.editing.fills import FILLS
+    from lexiseg.metrics import psnr, texture_distance
+
     sets = [one for one in open_data(options) if one.background_index is not None]
     count = min(HOLES, options.limit or HOLES)
     holes = [hole for one in sets for hole in cut(one, math.ceil(count / len(sets)))][:count]

@@ -288,9 +288,15 @@ class MaskState(Protocol):
 
 @runtime_checkable
 class Masker(Protocol):
-    """Draws the mask of whatever points, boxes or rough masks point at."""
+    """Draws the mask of whatever points, boxes or rough masks point at.
+
+    min_quality, min_stability: what masks of a grid of points must reach, [0, 1], unless the user
+    says otherwise: ratings of different models are not the same measure.
+    """
 
     name: str
+    min_quality: float
+    min_stability: float
 
     @property
     def device_name(self) -> str:

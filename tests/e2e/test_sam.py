@@ -81,8 +81,13 @@ def test_a_file_that_would_run_code_is_refused(
 def test_half_a_model_is_refused(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = {k: v for k, v in trained().items() if "final_attn" not in k}
     torch.save(state, "half.pth")
-    assert main("segment street.png --point 60,100 --masker-checkpoint half.pth".split()) == 4
+    assert (
+        main(["segment", "street.png", "--point", "60,100", "--masker-checkpoint", "half.pth"]) == 4
+    )
     assert "not those of a whole SAM" in capsys.readouterr().err
     torch.save({"other.weight": torch.zeros(3)}, "other.pth")
-    assert main("segment street.png --point 60,100 --masker-checkpoint other.pth".split()) == 4
+    assert (
+        main(["segment", "street.png", "--point", "60,100", "--masker-checkpoint", "other.pth"])
+        == 4
+    )
     assert "not known weights" in capsys.readouterr().err

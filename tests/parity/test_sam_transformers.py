@@ -1,4 +1,4 @@
-"""SAM as a masker against transformers' SamModel, live, on drawn weights in the published format."""
+"""SAM as a masker against transformers, live, on drawn weights in the published format."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,15 @@ from lexiseg import edit, imaging
 from lexiseg.editing.colours import is_colour, parse_colour
 from lexiseg.editing.edits.replace import poisson
 from lexiseg.editing.light import from_linear, luminance, to_linear
-from lexiseg.editing.mark import COMPOSITE, EDITED, GENERATED, digital_source, strongest, xmp
+from lexiseg.editing.mark import (
+    COMPOSITE,
+    EDITED,
+    GENERATED,
+    digital_source,
+    steps_of,
+    strongest,
+    xmp,
+)  # fmt: skip
 from lexiseg.editing.matting import foreground, matte
 from lexiseg.editing.region import Region, region
 from lexiseg.editing.sources import covering, inside, like
@@ -370,6 +379,31 @@ def test_what_was_generated_stays_marked(tmp_path: Path) -> None:
     given = Picture(noise(), xmp=xmp([], GENERATED))
     path = edit.blur(given, disc()).save(tmp_path / "a.jpg")
     assert digital_source(imaging.read(path).xmp) == GENERATED
+
+
+def test_steps_add_up_over_files(tmp_path: Path) -> None:
+    first = edit.blur(noise(), disc()).save(tmp_path / "a.png")
+    second = edit.pixelate(first, disc()).save(tmp_path / "b.jpg")
+    told = steps_of(imaging.read(second).xmp)
+    assert [step["operation"] for step in told] == ["blur", "pixelate"]
+    assert steps_of(None) == steps_of(b"<x/>") == steps_of(b'lexiseg:steps="[broken"') == []
+
+
+def test_the_old_thumbnail_does_not_tell_what_was_covered(tmp_path: Path) -> None:
+    """EXIF may hold a small copy of the whole photo, in a second directory."""
+    secret = b"a small copy of the photo"
+    first = struct.pack("<H", 1) + struct.pack("<HHI4s", 0x010F, 2, 4, b"Cam\0")
+    first += struct.pack("<I", 8 + len(first) + 4)
+    start = 8 + len(first)
+    second = struct.pack("<H", 2) + struct.pack("<HHII", 0x201, 4, 1, start + 2 + 24 + 4)
+    second += struct.pack("<HHII", 0x202, 4, 1, len(secret)) + struct.pack("<I", 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + first + second + secret
+    Image.fromarray(noise()).save(tmp_path / "a.jpg", exif=exif)
+    assert secret in (tmp_path / "a.jpg").read_bytes()
+    for suffix in ("jpg", "png", "webp", "tif"):
+        path = edit.blur(tmp_path / "a.jpg", disc()).save(tmp_path / f"b.{suffix}")
+        assert secret not in path.read_bytes()
+        assert suffix == "tif" or b"Cam" in (imaging.read(path).exif or b"")
 
 
 def test_xmp_is_well_formed() -> None:

@@ -176,3 +176,16 @@ def test_biharmonic_is_scikit_images() -> None:
     expected = restoration.inpaint_biharmonic(rgb / 255, inside, channel_axis=2)
     found = FILLS["biharmonic"](rgb, inside)
     assert np.abs(found[inside] - 255 * expected[inside].clip(0, 1)).max() <= 0.5 + 1e-6
+
+
+def test_the_middle_of_a_very_deep_hole_has_a_say_too() -> None:
+    """Trust falls with depth, and must not fall to nothing."""
+    rgb = np.full((700, 690, 3), 90, np.float32)
+    inside = np.zeros((700, 690), bool)
+    inside[20:-20, 20:-20] = True
+    assert depth(inside) > 320
+    field = Field(Level(rgb, inside, ~inside), 7, np.random.default_rng(0))
+    field.cost[:] = 4.0
+    voted, heard = field.vote(sharp=True)
+    assert heard[inside].all()
+    assert np.abs(voted[inside] - 90).max() < 1e-2

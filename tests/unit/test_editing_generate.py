@@ -135,6 +135,15 @@ def test_a_picture_a_seed_and_how_it_is_marked(tmp_path: Path) -> None:
     assert digital_source(imaging.read(path).xmp) == GENERATED
 
 
+def test_styles_start_from_what_is_there_and_replacements_from_noise() -> None:
+    painter = Painter()
+    edit.style(photo(), spot(), "cyberpunk neon", model=painter)
+    edit.replace(photo(), spot(), "a lamp", model=painter, steps=20, negative="people")
+    assert [call["strength"] for call in painter.calls] == [0.55, 1.0]
+    assert painter.calls[1]["steps"] == 20
+    assert painter.calls[1]["negative"] == "people"
+
+
 def test_styles_by_filter_need_no_model() -> None:
     assert edit.wanted_model("style", with_="cartoon") is None
     assert edit.wanted_model("style", with_="cyberpunk neon") == DEFAULT

@@ -110,7 +110,9 @@ def scene() -> NDArray[np.uint8]:
 def test_everything_is_found_once() -> None:
     found = generate(FloodMasker(), scene(), Settings(points_per_side=16))
     truth = Masks.from_dense(
-        np.array([(scene() == colour).all(2) for colour in np.unique(scene().reshape(-1, 3), axis=0)])
+        np.array(
+            [(scene() == colour).all(2) for colour in np.unique(scene().reshape(-1, 3), axis=0)]
+        )
     )
     iou = found.masks.iou(truth)
     assert len(found.masks) == 4

@@ -15,7 +15,7 @@ from typing import Any
 
 from lexiseg._version import __version__
 
-__all__ = ["COMPOSITE", "EDITED", "GENERATED", "digital_source", "strongest", "xmp"]
+__all__ = ["COMPOSITE", "EDITED", "GENERATED", "digital_source", "steps_of", "strongest", "xmp"]
 
 _PLACE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 EDITED = _PLACE + "humanEdits"  # by people, with tools that generate nothing
@@ -23,6 +23,7 @@ COMPOSITE = _PLACE + "composite"  # of several pictures
 GENERATED = _PLACE + "compositeWithTrainedAlgorithmicMedia"  # parts came from a trained model
 _RANK = (EDITED, COMPOSITE, GENERATED)
 _SPACE = "urn:lexiseg:edit:1"
+_STEPS = re.compile(rb"lexiseg:steps=\"([^\"]*)\"")
 _TYPE = re.compile(rb"DigitalSourceType(?:=[\"']|>|[^<>]*resource=[\"'])\s*([^\"'<\s]+)")
 
 
@@ -45,6 +46,18 @@ def digital_source(packet: bytes | None) -> str | None:
     """Return the digital source type that an XMP packet names, or None."""
     hit = None if packet is None else _TYPE.search(packet)
     return None if hit is None else hit[1].decode("ascii", "replace")
+
+
+def steps_of(packet: bytes | None) -> list[dict[str, Any]]:
+    """Return the steps that an XMP packet of ours tells of; none where it is not ours."""
+    hit = None if packet is None else _STEPS.search(packet)
+    if hit is None:
+        return []
+    try:
+        found = json.loads(html.unescape(hit[1].decode("utf-8", "replace")))
+    except ValueError:
+        return []
+    return [step for step in found if isinstance(step, dict)] if isinstance(found, list) else []
 
 
 def strongest(*sources: str | None) -> str:

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.editing.mark import digital_source, strongest, xmp
+from lexiseg.editing.mark import digital_source, steps_of, strongest, xmp
 from lexiseg.errors import InputError
 from lexiseg.imaging import Picture
 
 __all__ = ["EditResult", "Step"]
+
+_MOST_STEPS = 40  # JPEG has room for 64 KB of XMP
 
 
 @dataclass(frozen=True)
@@ -102,19 +104,20 @@ class EditResult:
     def save(self, path: str | os.PathLike[str], number: int = 0) -> Path:
         """Write picture `number`; the name ends in png, jpg, webp or tif. Returns the path.
 
-        EXIF and colour profile are kept; an XMP packet tells of the steps, and whether parts were
-        generated. Grey pictures stay grey, 16 bits stay in PNG. JPEG has no
-        transparency: a transparent picture is refused there. Raises OutputError.
+        EXIF and colour profile are kept; an XMP packet tells of the steps, those of earlier edits
+        of the file too, and whether parts were generated. Grey pictures stay grey, 16 bits stay in
+        PNG. JPEG has no transparency: a transparent picture is refused there. Raises OutputError.
         """
         picture = self.pictures[number]
         pixels = _stored(picture, deep=Path(path).suffix.lower() == ".png")
         grey = pixels.ndim == 2
+        told = [*steps_of(picture.xmp), *(step.to_json() for step in self.steps)]
         imaging.write(
             path,
             pixels,
             icc=None if grey else picture.icc,
             exif=picture.exif,
-            xmp=xmp([step.to_json() for step in self.steps], self.source),
+            xmp=xmp(told[-_MOST_STEPS:], self.source),
         )
         return Path(path)
 

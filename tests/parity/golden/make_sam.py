@@ -21,12 +21,15 @@ HERE = Path(__file__).parent
 GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("street", {}),
     "other": ("coffee", {"points_per_side": 14, "pred_iou_thresh": 0.8}),
-    "crops": ("street", {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2,
-                         "points_per_side": 16}),
+    "crops": (
+        "street",
+        {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2, "points_per_side": 16},
+    ),
     "area": ("kitchen", {"min_mask_region_area": 60, "crop_n_layers": 1, "points_per_side": 10}),
 }
 # Masks of so small a net are less sharp; all else is as the official code has it.
 STABILITY = {"stability_score_thresh": 0.7}
+
 
 def prompts(size_hw: tuple[int, int]) -> dict[str, dict[str, Any]]:
     """Prompts in the official code's coordinates: pixels, from the middle of the first one."""

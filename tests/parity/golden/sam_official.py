@@ -1,4 +1,4 @@
-"""The official SAM code, run from its own checkout, with stand-ins for what it takes of torchvision.
+"""The official SAM code, run from its checkout, with stand-ins for what it takes of torchvision.
 
 Only the scripts that make golden files use this; tests read what they made.
 """

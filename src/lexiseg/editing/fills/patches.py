@@ -16,6 +16,7 @@ Places = NDArray[np.int64]
 _JUMPS = (4, 1)  # how far away a neighbour's answer is tried
 _ROUGH = 2.0  # weight of the strength of gradients beside colours (Newson et al. 2014)
 _FADE = 1.3  # a patch counts so much less with each pixel into the hole
+_DEEPEST = 50.0
 _SPREAD = 0.25  # the quantile of all costs at which a patch counts clearly less
 _CHUNK = 20_000
 _MOST = 150_000  # patches beyond which nothing is searched any more: their field is inherited
@@ -64,7 +65,8 @@ class Field:
         # Half of a patch's pixels, as on a chess board, tell as much at half the cost.
         self._sampled = self._offsets[self._offsets.sum(1) % 2 == 0]
         depth = cv2.distanceTransform(level.hole.astype(np.uint8), cv2.DIST_L2, 3)
-        self._trust = _FADE ** -depth[tuple(self.centres.T)]
+        # Far inside all count alike; powers of hundreds of pixels would vanish.
+        self._trust = _FADE ** -np.minimum(depth[tuple(self.centres.T)], _DEEPEST)
         self._features: Floats = np.empty((0, 0, 0), np.float32)
         self._own: Floats | None = None
 

@@ -21,7 +21,7 @@ class Config:
     scoring: "crops" looks at each mask's own crop, "features" pools dense features in the mask.
     points_per_side: masks are asked for on a grid of so many points a side.
     min_quality, min_stability: what masks must reach, in [0, 1], by the mask model's own opinion,
-        and by how little they grow or shrink with its threshold.
+        and by how little they grow or shrink with its threshold; None: what it wants itself.
     stability_offset: how far that threshold is moved, in logits.
     box_nms_threshold: IoU of boxes above which the better rated mask alone stays.
     crop_n_layers: how often crops are asked too: 2, 4, 8 ... a side.
@@ -51,8 +51,8 @@ class Config:
     masker: str = "tiny"
     scoring: str = "features"
     points_per_side: int = 32
-    min_quality: float = 0.88
-    min_stability: float = 0.95
+    min_quality: float | None = None
+    min_stability: float | None = None
     stability_offset: float = 1.0
     box_nms_threshold: float = 0.7
     crop_n_layers: int = 0
@@ -85,8 +85,9 @@ class Config:
             "alpha", "min_share", "box_nms_threshold", "crop_nms_threshold", "crop_overlap_ratio",
         )  # fmt: skip
         for name in names:
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"{name} is {getattr(self, name)}; give 0 to 1")
+            part = getattr(self, name)
+            if part is not None and not 0 <= part <= 1:
+                raise OptionError(f"{name} is {part}; give 0 to 1")
         for word, value in self.word_thresholds.items():
             if not 0 <= value <= 1:
                 raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
@@ -108,7 +109,7 @@ class Config:
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"points_per_side": 16, "layers": (0.5, 1.0)},
     "balanced": {},
-    "quality": {"points_per_side": 48, "min_quality": 0.9, "alpha": 0.4},
+    "quality": {"points_per_side": 48, "alpha": 0.4},
     # How the official generators of SAM 1 and of SAM 2 ask for everything.
     "sam1": {"min_quality": 0.88, "min_stability": 0.95},
     "sam2": {"min_quality": 0.8, "min_stability": 0.95},

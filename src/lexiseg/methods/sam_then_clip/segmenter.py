@@ -59,8 +59,8 @@ class Segmenter:
         clock.append(time.perf_counter())
         settings = Settings(
             points_per_side=config.points_per_side,
-            quality=config.min_quality,
-            stability=config.min_stability,
+            quality=_or(config.min_quality, self.masker.min_quality),
+            stability=_or(config.min_stability, self.masker.min_stability),
             stability_offset=config.stability_offset,
             box_nms=config.box_nms_threshold,
             crop_layers=config.crop_n_layers,
@@ -202,6 +202,10 @@ class Segmenter:
             "prompts": {"asked": asked, "grid": asked, "masks": len(view.proposals.masks)},
             "notes": view.picture.notes,
         }
+
+
+def _or(given: float | None, usual: float) -> float:
+    return usual if given is None else given
 
 
 def load(

@@ -124,6 +124,23 @@ class Decoder(nn.Module):
                 x = mul * x + add
             x = block(x)
         assert x is not None
-        cells = x[:, seen.classes :].mT.reshape(count, -1, *seen.grid_hw)
-        out: Tensor = self.trans_conv(cells)[:, 0].float()
-        return out
+        cells = x[:, seen.classes :].reshape(count, *seen.grid_hw, -1)
+        if isinstance(self.trans_conv, nn.ConvTranspose2d):
+            return _enlarged(cells, self.trans_conv)[..., 0].float()
+        conv, _, first, _, second = self.trans_conv.children()
+        cells = F.relu(conv(cells.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        return _enlarged(F.relu(_enlarged(cells, first)), second)[..., 0].float()
+
+
+def _enlarged(cells: Tensor, conv: nn.Module) -> Tensor:
+    """A transposed convolution whose patches do not overlap, (N, h, w, C) -> (N, h k, w k, C').
+
+    It is one product a cell, which is several times as fast as the general operator.
+    """
+    count, height, width, channels = cells.shape
+    weight: Tensor = conv.weight  # type: ignore[assignment]
+    filters, side = weight.shape[1], weight.shape[2]
+    made = cells.reshape(-1, channels) @ weight.permute(0, 2, 3, 1).reshape(channels, -1)
+    made = made.view(count, height, width, side, side, filters).transpose(2, 3)
+    bias: Tensor = conv.bias  # type: ignore[assignment]
+    return made.reshape(count, height * side, width * side, filters) + bias

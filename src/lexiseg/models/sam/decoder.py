@@ -14,6 +14,8 @@ A cell then costs 2 C · T · heads products an attention, in place of 4 C · C 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +27,7 @@ __all__ = ["Cells", "DecoderConfig", "MaskDecoder"]
 
 _TOKENS = 4  # one for a single answer, three candidates
 _LAYERS = 2
+_PART = 1 << 16  # numbers of cells that are made finer at once on a CPU
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class _Attention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, heads * d) -> (heads, B, T, d)."""
-        return x.unflatten(-1, (self.heads, -1)).permute(2, 0, 1, 3)  # type: ignore[no-untyped-call]
+        return x.view(*x.shape[:-1], self.heads, -1).permute(2, 0, 1, 3)
 
     def joined(self, x: Tensor) -> Tensor:
         """(heads, B, T, d) -> the output projection, (B, T, C)."""
@@ -98,7 +101,7 @@ class _Head(nn.Module):
     def __init__(self, width: int, hidden: int, out: int, depth: int) -> None:
         super().__init__()
         sizes = [width, *[hidden] * (depth - 1), out]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
@@ -203,10 +206,11 @@ class MaskDecoder(nn.Module):
     def _cross(self) -> dict[str, tuple[_Attention, nn.Linear]]:
         """The attentions between tokens and cells, and the projection that cells go through."""
         out: dict[str, tuple[_Attention, nn.Linear]] = {}
-        for i, layer in enumerate(self.transformer.layers):
+        for i in range(_LAYERS):
+            layer = cast(_TwoWay, self.transformer.layers[i])
             to, back = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-            out[f"{i}.token_to_image"] = (to, to.k_proj)  # type: ignore[assignment]
-            out[f"{i}.image_to_token"] = (back, back.q_proj)  # type: ignore[assignment]
+            out[f"{i}.token_to_image"] = (to, to.k_proj)
+            out[f"{i}.image_to_token"] = (back, back.q_proj)
         final = self.transformer.final_attn_token_to_image
         out["final"] = (final, final.k_proj)
         return out
@@ -259,7 +263,7 @@ class MaskDecoder(nn.Module):
         """Cells look at tokens, and add what they see: (B, N, C)."""
         attention, _ = self._cross()[name]
         k = attention.split(attention.k_proj(tokens))
-        heads, count, t, d = k.shape
+        heads, count, _, d = k.shape
         k = k * d**-0.5
         weights = self._logits(name, k, x, None if ready is None else ready.queries).softmax(2)
         linear = attention.out_proj
@@ -267,20 +271,33 @@ class MaskDecoder(nn.Module):
         v = attention.split(attention.v_proj(values))
         # A cell's weights sum to 1 in each head: each brings its part of the bias.
         told = torch.einsum("hbtd,chd->bhtc", v, weight).flatten(1, 2) + linear.bias / heads
-        told = told.to(k.dtype)
-        flat = weights.to(k.dtype).flatten(1, 2)
+        told, flat = told.to(k.dtype), weights.to(k.dtype).flatten(1, 2)
         return torch.baddbmm(x.to(k.dtype).expand(count, -1, -1), flat.transpose(1, 2), told)
 
     def _masks(self, x: Tensor, heads: Tensor) -> Tensor:
         """Cells made four times as fine, times each answer's vector: (B, K, 4S, 4S)."""
-        side = self.config.side
+        (count, cells, width), answers, side = x.shape, heads.shape[1], self.config.side
+        # What lies between is sixteen times as many numbers: on a CPU in parts that fit the cache.
+        step = max(1, _PART // width) if x.device.type == "cpu" else cells
+        if step >= cells:
+            fine = self._finer(x).flatten(1, 2)
+            masks = torch.bmm(heads, fine.transpose(1, 2))
+        else:
+            masks = heads.new_empty(count, answers, cells * 16)
+            for i in range(count):
+                for start in range(0, cells, step):
+                    fine = self._finer(x[i, start : start + step]).flatten(0, 1)
+                    masks[i, :, start * 16 : start * 16 + len(fine)] = heads[i] @ fine.T
+        masks = masks.view(count, answers, side, side, 2, 2, 2, 2)
+        # Rows: cell, half, quarter; columns likewise.
+        return masks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(count, answers, 4 * side, 4 * side)
+
+    def _finer(self, x: Tensor) -> Tensor:
+        """Cells (..., C) -> the 4 x 4 places of each, (..., 16, C / 8)."""
         up, norm, _, finer, _ = self.output_upscaling
         y = _unfolded(up, x)
-        y = F.gelu(F.layer_norm(y, norm.weight.shape, norm.weight, norm.bias, 1e-6))  # type: ignore[union-attr,arg-type]
-        y = F.gelu(_unfolded(finer, y)).view(len(x), -1, heads.shape[-1])
-        masks = torch.bmm(heads, y.transpose(1, 2)).view(*heads.shape[:2], side, side, 2, 2, 2, 2)
-        # Rows: cell, half, quarter; columns likewise.
-        return masks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*heads.shape[:2], 4 * side, 4 * side)
+        y = F.gelu(F.layer_norm(y, norm.weight.shape, norm.weight, norm.bias, 1e-6))  # type: ignore[arg-type]
+        return F.gelu(_unfolded(finer, y)).flatten(-3, -2)
 
 
 def _unfolded(conv: nn.Module, x: Tensor) -> Tensor:

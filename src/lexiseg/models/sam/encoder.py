@@ -124,7 +124,7 @@ class _Attention(nn.Module):
             keys, values = k[i, head].T, v[i, head]
             for start in range(0, h * w, step):
                 band = slice(start, start + step)
-                logits = (q[i, head, band] @ keys).float().unflatten(1, (h, w))  # type: ignore[no-untyped-call]
+                logits = (q[i, head, band] @ keys).float().unflatten(1, (h, w))
                 logits += up[i, head, band, :, None]
                 logits += along[i, head, band, None, :]
                 out[i, head, band] = logits.flatten(1).softmax(-1).to(v.dtype) @ values

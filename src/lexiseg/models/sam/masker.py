@@ -39,6 +39,8 @@ class SamState:
 class SamMasker:
     """Protocol ``Masker`` over SAM (Kirillov et al. 2023)."""
 
+    min_quality, min_stability = 0.88, 0.95  # the defaults of its own generator
+
     def __init__(
         self,
         encoder: PictureEncoder,
@@ -52,9 +54,9 @@ class SamMasker:
         self.name = name
         self.sha256: Mapping[str, str] = dict(sha256 or {})
         self._compute = compute
-        self._encoder, self._prompts, self._decoder = (
-            net.to(compute.device) for net in (encoder, prompts, decoder)
-        )
+        self._encoder = encoder.to(compute.device)
+        self._prompts = prompts.to(compute.device)
+        self._decoder = decoder.to(compute.device)
         with torch.inference_mode():
             self._places = prompts.grid(encoder.config.side)
             decoder.prepare(self._places)
@@ -211,5 +213,6 @@ def masker_of(
             f"the weights of {name!r} are not those of a whole SAM ({error}); copy or pull them "
             "again"
         ) from error
-    nets = (net.eval().requires_grad_(False) for net in (encoder, prompts, decoder))
-    return SamMasker(*nets, compute, name=name, sha256=sha256)  # type: ignore[arg-type]
+    for net in (prompts, decoder):
+        net.eval().requires_grad_(False)
+    return SamMasker(encoder, prompts, decoder, compute, name=name, sha256=sha256)

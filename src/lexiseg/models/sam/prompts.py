@@ -37,7 +37,10 @@ class _Waves(nn.Module):
         self.register_buffer("positional_encoding_gaussian_matrix", torch.empty(2, half))
 
     def forward(self, places: Tensor) -> Tensor:
-        phase = (2 * places - 1) @ self.positional_encoding_gaussian_matrix * (2 * math.pi)
+        across, down = (2 * math.pi) * self.positional_encoding_gaussian_matrix
+        centred = 2 * places - 1
+        # Not as a product of matrices: autocast would round the phase.
+        phase = centred[..., :1] * across + centred[..., 1:] * down
         return torch.cat([phase.sin(), phase.cos()], -1)
 
 

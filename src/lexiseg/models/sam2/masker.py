@@ -49,6 +49,8 @@ class Sam2Masker(SamMasker):
     stable, else with the best rated of the three, as Meta's predictor does.
     """
 
+    min_quality, min_stability = 0.8, 0.95  # the defaults of its own generator
+
     def __init__(
         self,
         encoder: nn.Module,

@@ -39,6 +39,8 @@ class TinyMaskState:
 class TinyMasker:
     """Points, boxes and rough masks to masks, on a grid of a quarter of the scaled picture."""
 
+    min_quality, min_stability = 0.35, 0.5  # chosen on train photos; it rates few above 0.6
+
     def __init__(
         self,
         vision: VisionNet,
