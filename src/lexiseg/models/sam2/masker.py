@@ -64,14 +64,11 @@ class Sam2Masker(SamMasker):
         stable: Stable | None = None,
     ) -> None:
         super().__init__(encoder, prompts, decoder, compute, name=name, sha256=sha256)  # type: ignore[arg-type]
-        # Moved to the device in place, above.
-        self._net, self._asker, self._fine = encoder, prompts, decoder
+        self._net, self._fine = encoder, decoder  # moved to the device in place, above
         config: Any = encoder.config
         self._sides = (int(config.side), int(config.side * config.patch))
         self._no_memory = no_memory.to(compute.device)
         self._stable = stable or Stable()
-        with torch.inference_mode():
-            self._where = prompts.grid(self._sides[0])
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Sam2State:  # type: ignore[override]
@@ -80,8 +77,8 @@ class Sam2Masker(SamMasker):
         pixels = squashed(rgb, side)
         with self._compute.autocast():
             pyramid = self._net(pixels.to(self._compute.device))
-            no_mask = self._asker.no_mask_embed.weight
-            seen = self._fine.fine_cells(pyramid, self._no_memory, no_mask, self._where)
+            no_mask = self._prompts.no_mask_embed.weight
+            seen = self._fine.fine_cells(pyramid, self._no_memory, no_mask, self._places)
         grid = (4 * cells, 4 * cells)
         return Sam2State(seen, Frame((rgb.shape[0], rgb.shape[1]), grid, grid))
 
@@ -94,7 +91,7 @@ class Sam2Masker(SamMasker):
             tokens = self._tokens(len(asked), points, asked.point_labels, boxes)
             rough = None
             if asked.masks is not None:
-                rough = self._asker.dense(asked.masks.clamp(-_LIMIT, _LIMIT))
+                rough = self._prompts.dense(asked.masks.clamp(-_LIMIT, _LIMIT))
             logits, quality = self._fine.fine_masks(
                 state.cells, tokens, rough, slice(0, 4) if single else answers
             )
@@ -113,10 +110,10 @@ class Sam2Masker(SamMasker):
         self, count: int, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None
     ) -> Tensor:
         """As SAM's, but that a box too is followed by the token for "no further point"."""
-        tokens = self._asker.tokens(count, points, labels, boxes)
+        tokens = self._prompts.tokens(count, points, labels, boxes)
         if boxes is None:
             return tokens
-        nothing = self._asker.not_a_point_embed.weight
+        nothing = self._prompts.not_a_point_embed.weight
         return torch.cat([tokens, nothing.expand(count, 1, -1)], 1)
 
     def _scaled(self, frame: Frame, asked: MaskPrompts) -> tuple[Tensor | None, Tensor | None]:
