@@ -18,28 +18,11 @@ if TYPE_CHECKING:
     from lexiseg.results import Segmentation, UnknownWord
 
 __all__ = [
-    "Correlator",
-    "DenseMapper",
-    "Detections",
-    "Detector",
-    "DetectorState",
-    "Encoder",
-    "ExampleDetector",
-    "Frame",
-    "Inpainter",
-    "KnowsItsLimits",
-    "LastBlock",
-    "MaskPrompts",
-    "MaskState",
-    "Masker",
-    "OpenEncoder",
-    "PromptedModel",
-    "Proxy",
-    "RawMasks",
-    "Seen",
-    "SizePolicy",
-    "WholeAttention",
-]
+    "Correlator", "DenseMapper", "Detections", "Detector", "DetectorState", "Encoder",
+    "ExampleDetector", "Frame", "Inpainter", "KnowsItsLimits", "LastBlock", "MaskPrompts",
+    "MaskState", "Masker", "OpenEncoder", "PromptedModel", "Proxy", "RawMasks", "Seen",
+    "SizePolicy", "WholeAttention",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -403,16 +386,9 @@ class ExampleDetector(Detector, Protocol):
     """A detector that draws masks itself, and finds what is like a thing in a box."""
 
     def detect_like(
-        self,
-        state: Any,
-        word: str | None,
-        boxes_xyxy: Tensor,
-        wanted: Tensor,
-        *,
-        threshold: float,
+        self, state: Any, word: str | None, boxes_xyxy: Tensor, wanted: Tensor, *, threshold: float
     ) -> Detections:
-        """Return what is like the things in boxes, all of word 0; see ``detect``.
+        """Return what is like the things in boxes, (N, 4) in pixels of the picture, all of word 0.
 
-        boxes_xyxy: (N, 4) in pixels of the picture. wanted: (N,) bool; False for what is not meant.
-        word: what they are, or None.
+        wanted: (N,) bool; False for what is not meant. word: what they are, or None.
         """

@@ -64,21 +64,23 @@ class Sam2Masker(SamMasker):
         stable: Stable | None = None,
     ) -> None:
         super().__init__(encoder, prompts, decoder, compute, name=name, sha256=sha256)  # type: ignore[arg-type]
-        self._fine = decoder
+        self._net, self._fine = encoder, decoder  # moved to the device in place, above
+        config: Any = encoder.config
+        self._sides = (int(config.side), int(config.side * config.patch))
         self._no_memory = no_memory.to(compute.device)
         self._stable = stable or Stable()
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Sam2State:  # type: ignore[override]
         """Encode a picture, (H, W, 3) uint8 RGB, of any size; it is squashed to a square."""
-        config = self._encoder.config
-        pixels = squashed(rgb, config.side * config.patch)
+        cells, side = self._sides
+        pixels = squashed(rgb, side)
         with self._compute.autocast():
-            pyramid = self._encoder(pixels.to(self._compute.device))
+            pyramid = self._net(pixels.to(self._compute.device))
             no_mask = self._prompts.no_mask_embed.weight
-            cells = self._fine.fine_cells(pyramid, self._no_memory, no_mask, self._places)
-        grid = (4 * config.side, 4 * config.side)
-        return Sam2State(cells, Frame((rgb.shape[0], rgb.shape[1]), grid, grid))
+            seen = self._fine.fine_cells(pyramid, self._no_memory, no_mask, self._places)
+        grid = (4 * cells, 4 * cells)
+        return Sam2State(seen, Frame((rgb.shape[0], rgb.shape[1]), grid, grid))
 
     def _batch(  # type: ignore[override]
         self, state: Sam2State, asked: MaskPrompts, answers: slice, start: int
@@ -116,7 +118,7 @@ class Sam2Masker(SamMasker):
 
     def _scaled(self, frame: Frame, asked: MaskPrompts) -> tuple[Tensor | None, Tensor | None]:
         """Points and boxes in parts of the square, each side by itself; see ``SamMasker``."""
-        side = self._encoder.config.side * self._encoder.config.patch
+        _, side = self._sides
         whole = replace(frame, input_hw=(side, side), padded_hw=(side, side))
         return super()._scaled(whole, asked)
 
