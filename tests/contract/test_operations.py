@@ -24,7 +24,7 @@ SIZE = (60, 83)
 REACH = {
     one.name: sum(one.defaults.get(part) or 0 for part in ("dilation", "blur"))
     for one in operations()
-} | {"replace": 5, "style": 3}
+} | {"remove": 13, "replace": 3, "style": 3}
 WHOLE = {"mask", "cutout"}  # give something else than the picture
 OUTSIDE = {"background"}
 

@@ -24,7 +24,7 @@ from lexiseg.editing.mark import (
     xmp,
 )  # fmt: skip
 from lexiseg.editing.matting import foreground, matte
-from lexiseg.editing.region import Region, region
+from lexiseg.editing.region import Region, border, region
 from lexiseg.editing.sources import covering, inside, like
 from lexiseg.editing.window import grown
 from lexiseg.errors import OptionError, PictureError, UnknownName
@@ -72,6 +72,14 @@ def test_the_weight_is_zero_beyond_its_reach(dilation: int, blur: int) -> None:
     between = (away > dilation) & (away <= dilation + blur)
     assert ((full[between] > 0) & (full[between] < 1)).all()
     assert (np.diff(full[20, 36:]) <= 0).all()
+
+
+def test_borders_grow_with_the_photo() -> None:
+    assert border(None, None, (480, 640), generous=True) == (5, 8)
+    assert border(None, None, (3200, 2000), generous=True) == (25, 40)
+    assert border(None, None, (3200, 2000), generous=False) == (0, 3)
+    assert border(1, None, (3200, 2000), generous=True) == (1, 40)
+    assert border(1, 0, (3200, 2000), generous=True) == (1, 0)
 
 
 def test_impossible_borders() -> None:

@@ -14,7 +14,7 @@ from lexiseg.masks import Masks
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
 
-__all__ = ["Region", "Scene", "Where", "as_masks", "region"]
+__all__ = ["Region", "Scene", "Where", "as_masks", "border", "region"]
 
 Where = Masks | NDArray[np.bool_]
 
@@ -76,6 +76,20 @@ def as_masks(where: Where, size_hw: tuple[int, int]) -> Masks:
     if not len(where):
         raise PromptError("the mask is empty, so there is nothing to edit; give another mask")
     return where
+
+
+def border(
+    dilation: int | None, blur: int | None, size_hw: tuple[int, int], *, generous: bool
+) -> tuple[int, int]:
+    """Return dilation and blur in pixels; those that are None are chosen.
+
+    generous: where a hole must hold all of a thing, its shadow and an inexact mask: 5 and 8 pixels,
+    in photos of more than 640 so much more, since masks are drawn at a few hundred pixels. Else 0
+    and 3.
+    """
+    scale = max(1.0, max(size_hw) / 640)
+    usual = (round(5 * scale), round(8 * scale)) if generous else (0, 3)
+    return usual[0] if dilation is None else dilation, usual[1] if blur is None else blur
 
 
 def region(mask: NDArray[np.bool_], *, dilation: int = 0, blur: int = 0) -> Region:

@@ -17,7 +17,7 @@ from lexiseg.editing.fills.membrane import membrane
 from lexiseg.editing.holes import without
 from lexiseg.editing.mark import COMPOSITE
 from lexiseg.editing.outcome import Outcome
-from lexiseg.editing.region import Region, Scene, region
+from lexiseg.editing.region import Region, Scene, border, region
 from lexiseg.editing.sources import covering, inside, like
 from lexiseg.editing.window import grown
 from lexiseg.errors import OptionError
@@ -40,7 +40,8 @@ class Config(Drawn):
     bleed: how far the rim's colours reach into it, as a part of the region's depth: 0 not at all,
         1 all through, which is Poisson blending.
     instances: cut-outs stand for each instance, not once for all.
-    dilation, blur: pixels of the region's border; None: 2 and 3, and 5 and 8 for a model.
+    dilation, blur: pixels of the region's border; None: 0 and 3, and as `remove` where a hole
+        is made first.
     model: the network for words; None: "sd-2-inpainting".
     steps, guidance, negative, seeds, context, progress: of that network, see `Drawn`.
     """
@@ -59,7 +60,8 @@ def edit(scene: Scene, config: Config) -> Outcome:
         if not 0 <= getattr(config, name) <= 1:
             raise OptionError(f"{name} is {getattr(config, name):g}; give a number from 0 to 1")
     words = worded(config)
-    dilation, blur = _border(config, generous=words is not None)
+    size_hw = scene.picture.size_hw
+    dilation, blur = border(config.dilation, config.blur, size_hw, generous=words is not None)
     where = region(scene.mask, dilation=dilation, blur=blur)
     if words is not None:
         return drawn(scene.picture, where, words, config)
@@ -94,17 +96,10 @@ def worded(config: Config) -> str | None:
     return text
 
 
-def _border(config: Config, *, generous: bool) -> tuple[int, int]:
-    dilation, blur = (5, 8) if generous else (2, 3)
-    return (
-        dilation if config.dilation is None else config.dilation,
-        blur if config.blur is None else config.blur,
-    )
-
-
 def _stood(scene: Scene, other: Picture, config: Config) -> Picture:
     """Remove what was meant, and stand a cut-out in its place."""
-    dilation, blur = _border(config, generous=True)
+    size_hw = scene.picture.size_hw
+    dilation, blur = border(config.dilation, config.blur, size_hw, generous=True)
     hole = region(scene.mask, dilation=dilation, blur=blur)
     colours, alpha, _ = without(scene.picture, hole)
     clean = blended(scene.picture, hole, colours, alpha)

@@ -13,7 +13,7 @@ from lexiseg.editing.blend import blended
 from lexiseg.editing.drawn import Drawn, drawn
 from lexiseg.editing.generate import means_words
 from lexiseg.editing.outcome import Outcome
-from lexiseg.editing.region import Scene, region
+from lexiseg.editing.region import Scene, border, region
 from lexiseg.editing.window import with_margin
 from lexiseg.errors import UnknownName
 
@@ -30,7 +30,8 @@ class Config(Drawn):
     with_: "stylise" (flat areas, dark edges), "sketch" (pencil), "coloured-sketch", "cartoon",
         "oil", "detail" (stronger texture), "grey"; or words, for the model.
     strength: how much of what was there a model gives up; its structure stays with little.
-    dilation, blur: pixels of the region's border; None: 0 and 3, and 5 and 8 for a model.
+    dilation, blur: pixels of the region's border; None: 0 and 3, and as `remove`
+        for a model.
     model: the network for words; None: "sd-2-inpainting".
     steps, guidance, negative, seeds, context, progress: of that network, see `Drawn`.
     """
@@ -44,9 +45,8 @@ class Config(Drawn):
 def edit(scene: Scene, config: Config) -> Outcome:
     """Return the picture with the region restyled."""
     words = worded(config)
-    usual = (0, 3) if words is None else (5, 8)
-    dilation = usual[0] if config.dilation is None else config.dilation
-    blur = usual[1] if config.blur is None else config.blur
+    size_hw = scene.picture.size_hw
+    dilation, blur = border(config.dilation, config.blur, size_hw, generous=words is not None)
     where = region(scene.mask, dilation=dilation, blur=blur)
     if words is not None:
         # The region's own latents, with noise, are what denoising starts from.
