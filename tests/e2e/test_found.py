@@ -80,7 +80,7 @@ def test_grounded_asks_at_the_boxes_of_grounding_dino(
 def test_grounded_with_owl_and_an_excluded_word(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_owl(tmp_path / "owl")
+    write_owl(tmp_path / "owl", 1)
     method = ["--method", "grounded", "--set", f"detector={tmp_path / 'owl'}", "--top-k", "2",
               "--set", "box_threshold=0.0", "--set", "iou_threshold=1.0"]  # fmt: skip
     both = segment(photo, tmp_path / "a", capsys, "cat", "sky", "dog", *method)
