@@ -118,6 +118,8 @@ def _against_grid(guided: Any, data: Any) -> dict[str, Any]:
     from lexiseg.stages.propose import Settings, generate
 
     words = [w for i, w in enumerate(data.classes) if i != data.background_index]
+    masker = guided.masker
+    settings = Settings(SIDE, masker.min_quality, masker.min_stability)
     seconds: dict[str, list[float]] = {"guided": [], "grid": []}
     prompts: list[int] = []
     hits: list[tuple[bool, bool, bool]] = []  # counts, guided found it, the grid found it
@@ -129,7 +131,7 @@ def _against_grid(guided: Any, data: Any) -> dict[str, Any]:
         seconds["guided"].append(time.perf_counter() - started)
         prompts.append(int(out.provenance.prompts["asked"]))
         started = time.perf_counter()
-        blind = generate(guided.masker, rgb, Settings(points_per_side=SIDE)).masks
+        blind = generate(masker, rgb, settings).masks
         seconds["grid"].append(time.perf_counter() - started)
         rough = guided.mapper(view.mapped, words)
         for word, mask in objects(sample, data.classes, rgb.shape[:2]):

@@ -19,6 +19,7 @@ from lexiseg.models.clipseg.config import DecoderConfig
 __all__ = ["Decoder", "Reduced"]
 
 _CACHE = 8 << 20  # bytes of activations that are worked on at once
+_HIDDEN = 1 << 17  # hidden values between linear layers that are
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +53,25 @@ class _Layer(nn.Module):
         q, k, v = self.self_attn.qkv(x)
         attended = self.self_attn.project(F.scaled_dot_product_attention(q, k, v, dropout_p=p))
         x = self.norm1(x + F.dropout(attended, p, self.training))
-        hidden = F.dropout(F.relu(self.linear1(x), inplace=not self.training), p, self.training)
-        out: Tensor = self.norm2(x + F.dropout(self.linear2(hidden), p, self.training))
+        if torch.is_grad_enabled():
+            hidden = F.dropout(F.relu(self.linear1(x)), p, self.training)
+            out: Tensor = self.norm2(x + F.dropout(self.linear2(hidden), p, self.training))
+            return out
+        out = self.norm2(x + self._mixed(x))
         return out
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        """The two linear layers, some hidden values at a time, so that these stay in the cache."""
+        rows = x.flatten(0, 1)
+        out = self.linear2.bias.expand(len(rows), -1).to(rows).clone()
+        step = max(64, _HIDDEN // len(rows) // 64 * 64)
+        if x.device.type != "cpu":
+            step = self.linear1.out_features
+        for i in range(0, self.linear1.out_features, step):
+            part = slice(i, i + step)
+            hidden = F.linear(rows, self.linear1.weight[part], self.linear1.bias[part])
+            out.addmm_(hidden.relu_(), self.linear2.weight[:, part].T)
+        return out.view_as(x)
 
 
 class Decoder(nn.Module):
