@@ -42,10 +42,12 @@ def run(options: Namespace) -> dict[str, Any]:
     if file is None:
         raise Unmeasurable(f"there is no {BACKBONE} in a folder weights beside the data")
     net = read_mobilenet(file)[0].eval()
-    segmenter = lexiseg.load("clipseg", device=options.device)
+    segmenter = lexiseg.load("clipseg", encoder=options.method, device=options.device)
     sets = []
     for data in open_data(options):
-        root = folder if (folder / "dataset.json").is_file() else folder / data.name
+        places = [Path(one) for one in options.data]
+        places = [p if (p / "dataset.json").is_file() else p / data.name for p in places]
+        root = next(p for p in places if p.name == data.name and p.is_dir())
         sets.append(_measure(segmenter, net, data, open_set(root, "train")))
     return {"sets": sets, "config": {"side": SIDE, "examples": list(COUNTS)}}
 
