@@ -45,7 +45,7 @@ def run(options: Namespace) -> dict[str, Any]:
             started = time.perf_counter()
             vectors = crop_vectors(encoder, rgb, masks, SIDE, batch=batch)
             seconds.append(time.perf_counter() - started)
-        order = (vectors @ words.float().T).argsort(0, descending=True, stable=True)[:5]
+        order = (vectors @ words.float().T).argsort(dim=0, descending=True, stable=True)[:5]
         tops[name] = order.T.tolist()
         first = next(iter(tops.values()))
         same = sum(set(a) == set(b) for a, b in zip(tops[name], first, strict=True))
