@@ -73,6 +73,21 @@ def test_a_speck_is_where_it_covers_most() -> None:
     assert [bool(v > 0) for v in logits(plane, features)[0]] == [True, False, False]
 
 
+def test_of_a_box_the_half_counts_that_is_unlike_its_outside() -> None:
+    """Three of seven places in the box are ground, which as a mask it would say is meant."""
+    ground, thing = unit(0, 1), unit(0, 2)
+    row = [ground] * 5 + [thing] * 4 + [ground] * 11
+    features = field([row])
+    inside = torch.zeros(1, 20)
+    inside[0, 4:11] = 1
+    box = of_examples([features], [inside], NOTHING, [True])
+    found = logits(box, features)[0] > 0
+    assert found.tolist() == [False] * 5 + [True] * 4 + [False] * 11
+    assert float(logits(of_examples([features], [inside], NOTHING), ground)) > float(
+        logits(box, ground)
+    )
+
+
 def test_the_plane_is_that_of_a_weighted_ridge_regression() -> None:
     """Two examples of different sizes, against the normal equations over repeated rows."""
     rng = np.random.default_rng(0)
@@ -120,9 +135,9 @@ def test_the_bundled_model_on_pictures(random_tiny: Any) -> None:
     mask[10:40, 20:50] = True
     small = TinyPrompted(random_tiny)
     small.side = 64
-    plane = small.examples([(rgb, mask)])
-    inside = F.adaptive_avg_pool2d(torch.from_numpy(mask)[None].float(), (16, 23))[0]
     words = random_tiny.text(list(random_tiny.known_words))
-    torch.testing.assert_close(
-        plane, of_examples([seen.value.features[0]], [inside], words), atol=1e-3, rtol=1e-3
-    )
+    for marked in (mask, mask ^ np.pad(mask[12:13, 22:23], ((12, 37), (22, 47)))):
+        plane = small.examples([(rgb, marked)])
+        inside = F.adaptive_avg_pool2d(torch.from_numpy(marked)[None].float(), (16, 23))[0]
+        wanted = of_examples([seen.value.features[0]], [inside], words, [marked is mask])
+        torch.testing.assert_close(plane, wanted, atol=1e-3, rtol=1e-3)

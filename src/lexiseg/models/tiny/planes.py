@@ -31,32 +31,53 @@ def of_words(vectors: Tensor) -> Tensor:
     return _SLOPE * torch.cat([vectors, shift], 1)
 
 
-def of_examples(features: Sequence[Tensor], inside: Sequence[Tensor], words: Tensor) -> Tensor:
+def of_examples(
+    features: Sequence[Tensor],
+    inside: Sequence[Tensor],
+    words: Tensor,
+    boxes: Sequence[bool] | None = None,
+) -> Tensor:
     """Return the plane of one thing that examples show, (D + 1,).
 
     features: of each example, (h, w, D), unit length. inside: the part of each place that is
-    meant, (h, w) in [0, 1]. words: (K, D), unit length, what there is besides. Examples count by
-    their places: a larger one says more. Where examples have no outside, words alone say what is
-    not meant; without any the plane is that of a word at the examples' mean feature.
+    meant, (h, w) in [0, 1]. words: (K, D), unit length, what there is besides. boxes: which
+    examples' insides are boxes, with other things in them: a first plane says which half of a box
+    is the least like what is not meant, and that half counts. Examples count by their places: a
+    larger one says more. Where examples have no outside, words alone say what is not meant; without
+    any the plane is that of a word at the examples' mean feature.
     """
     places = torch.cat([f.flatten(0, 1) for f in features])
-    share = torch.cat([part.flatten() for part in inside])
+    shares = [part.flatten() for part in inside]
     # A thing smaller than a cell is where it covers most.
-    least = torch.cat([part.amax().clamp(max=0.5).expand(part.numel()) for part in inside])
-    within = (share >= least) & (share > 0)
-    wanted, rest = share * within, (1 - share) * ~within
+    cores = [(part >= part.amax().clamp(max=0.5)) & (part > 0) for part in shares]
+    share, core = torch.cat(shares), torch.cat(cores)
+    wanted, rest = share * core, (1 - share) * ~core
+    plane = _fitted(places, wanted, rest, words)
+    if boxes is None or not any(boxes) or not rest.any():
+        return plane
+    start = 0
+    for part, box in zip(cores, boxes, strict=True):
+        own = slice(start, start + len(part))
+        if box:
+            logits = places[own] @ plane[:-1]
+            wanted[own] *= logits >= logits[part].median()
+        start += len(part)
+    return _fitted(places, wanted, rest, words)
+
+
+def _fitted(places: Tensor, wanted: Tensor, rest: Tensor, words: Tensor) -> Tensor:
+    """Places (N, D), and how much each is meant and is not, (N,) -> the plane."""
     middle = F.normalize(wanted @ places, dim=0)
     others = words[words @ middle < _OTHER]
     if not len(others) and not rest.any():
         return of_words(middle[None])[0]
     part = _WORDS if rest.any() else 1.0
-    weight = wanted / wanted.sum(), (1 - part) * rest / rest.sum().clamp_min(1e-6)
+    within = wanted / wanted.sum()
+    beside = (1 - part) * rest / rest.sum().clamp_min(1e-6)
     counts = others.new_full((len(others),), part / max(len(others), 1))
     samples = F.pad(torch.cat([places, others]), (0, 1), value=1.0)
-    how_much = torch.cat([weight[0] + weight[1], counts])
-    target = torch.cat([weight[0] - weight[1], -counts])
-    gram = (samples * how_much[:, None]).T @ samples
+    gram = (samples * torch.cat([within + beside, counts])[:, None]).T @ samples
     gram.diagonal().add_(_RIDGE)
-    plane: Tensor = torch.linalg.solve(gram, samples.T @ target)
+    plane: Tensor = torch.linalg.solve(gram, samples.T @ torch.cat([within - beside, -counts]))
     plane[-1] -= _MARGIN
     return _GAIN * plane

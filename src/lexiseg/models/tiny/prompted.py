@@ -96,7 +96,7 @@ class TinyPrompted:
     def examples(self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]) -> Tensor:
         """Return the plane between what the masks show and what else there is, (D + 1,)."""
         features, inside = self._shown(pictures)
-        return of_examples(features, inside, self._known)
+        return of_examples(features, inside, self._known, [_is_box(mask) for _, mask in pictures])
 
     @torch.inference_mode()
     def maps(self, seen: Seen, vectors: Tensor) -> Tensor:
@@ -125,3 +125,11 @@ class TinyPrompted:
         if not known:
             return self.encoder.net.words.weight.new_empty(0, self.encoder.net.config.dim)
         return self.encoder.text(known)
+
+
+def _is_box(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask is a rectangle, which is hardly ever a thing's own shape."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return False
+    return bool(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
