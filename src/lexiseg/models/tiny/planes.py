@@ -23,6 +23,7 @@ _SLOPE, _EVEN = 14.0, 0.63
 _RIDGE, _MARGIN, _GAIN = 0.05, 0.1, 6.5
 _WORDS = 0.25  # the words' part of what is not meant; the examples' outsides have the rest
 _OTHER = 0.6  # words whose cosine with the examples is below it mean something else
+_AGAIN = 0.7  # places beside a box whose cosine with it is above it may be the same thing
 
 
 def of_words(vectors: Tensor) -> Tensor:
@@ -42,7 +43,8 @@ def of_examples(
     features: of each example, (h, w, D), unit length. inside: the part of each place that is
     meant, (h, w) in [0, 1]. words: (K, D), unit length, what there is besides. boxes: which
     examples' insides are boxes, with other things in them: a first plane says which half of a box
-    is the least like what is not meant, and that half counts. Examples count by their places: a
+    is the least like what is not meant, and that half counts; what is like it outside the box may
+    be the same thing again, and does not count. Examples count by their places: a
     larger one says more. Where examples have no outside, words alone say what is not meant; without
     any the plane is that of a word at the examples' mean feature.
     """
@@ -61,6 +63,8 @@ def of_examples(
         if box:
             logits = places[own] @ plane[:-1]
             wanted[own] *= logits >= logits[part].median()
+            alike = places[own] @ F.normalize(wanted[own] @ places[own], dim=0)
+            rest[own] *= alike < _AGAIN
         start += len(part)
     return _fitted(places, wanted, rest, words)
 
