@@ -18,7 +18,8 @@ def draw() -> list[str]:
         ("loss (binary cross-entropy)", "loss", 1.0),
         ("average precision on val photos, words as prompts, %", "ap", 100.0),
     ]
-    return curve.figure(PICTURE, "Training of a prompt decoder on the bundled encoder", panels, curve.read(LOG))
+    title = "Training of a prompt decoder on the bundled encoder"
+    return curve.figure(PICTURE, title, panels, curve.read(LOG))
 
 
 def text() -> str:
