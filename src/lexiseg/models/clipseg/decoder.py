@@ -18,8 +18,8 @@ from lexiseg.models.clipseg.config import DecoderConfig
 
 __all__ = ["Decoder", "Reduced"]
 
-_CACHE = 8 << 20  # bytes of activations that are worked on at once
-_HIDDEN = 1 << 17  # hidden values between linear layers that are
+_CACHE = 4 << 20  # bytes of activations that are worked on at once
+_HIDDEN = 1 << 18  # hidden values between linear layers that are
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +61,16 @@ class _Layer(nn.Module):
         return out
 
     def _mixed(self, x: Tensor) -> Tensor:
-        """The two linear layers, some hidden values at a time, in one place that stays cached."""
-        rows = x.flatten(0, 1)
-        out = self.linear2.bias.expand(len(rows), -1).to(rows).clone()
-        step = max(64, _HIDDEN // len(rows) // 64 * 64)
-        if x.device.type != "cpu":
-            step = self.linear1.out_features
+        """The two linear layers, some tokens at a time, so that hidden values stay in the cache."""
         up, down = self.linear1, self.linear2
-        kept = rows.new_empty(min(step, up.out_features) * len(rows))
-        for i in range(0, up.out_features, step):
-            part = slice(i, min(i + step, up.out_features))
-            hidden = kept[: len(rows) * (part.stop - i)].view(len(rows), -1)
-            torch.addmm(up.bias[part], rows, up.weight[part].T, out=hidden)
-            out.addmm_(hidden.relu_(), down.weight[:, part].T)
+        rows = F.pad(x.flatten(0, 1), (0, 1), value=1.0)  # the bias is one more input
+        first = torch.cat([up.weight, up.bias[:, None]], 1).T.contiguous()
+        last = down.weight.T.contiguous()
+        step = max(64, _HIDDEN // up.out_features) if x.device.type == "cpu" else len(rows)
+        out = torch.empty_like(x).view(-1, x.shape[-1])
+        for i in range(0, len(rows), step):
+            hidden = (rows[i : i + step] @ first).relu_()
+            torch.addmm(down.bias, hidden, last, out=out[i : i + step])
         return out.view_as(x)
 
 
@@ -120,7 +117,7 @@ class Decoder(nn.Module):
         if torch.is_grad_enabled():
             return self._some(seen, conditionals)
         tokens = seen.steps[0].shape[1]
-        each = 4 * tokens * (self.config.mlp + 8 * self.config.reduce_dim)
+        each = 4 * tokens * 8 * self.config.reduce_dim
         at_once = max(1, _CACHE // each) if conditionals.device.type == "cpu" else 64
         many = seen.steps[0].shape[0] > 1
         height, width = (side * self.config.cell for side in seen.grid_hw)
