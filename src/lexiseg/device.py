@@ -12,7 +12,7 @@ from lexiseg.errors import OptionError, UnknownName
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Compute", "generator", "pick", "seeded"]
+__all__ = ["Compute", "generator", "pick", "seeded", "undrawn"]
 
 _DTYPES = {
     "fp32": "float32",
@@ -159,3 +159,27 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Make modules without memory for their weights, and without drawing any: files have them.
+
+    Drawing on the device "meta" alone would import PyTorch's compiler, which takes a second.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Skip(TorchFunctionMode):
+        def __torch_function__(  # type: ignore[no-untyped-def]
+            self, func, types, args=(), kwargs=None
+        ):
+            kwargs = kwargs or {}
+            module, name = getattr(func, "__module__", ""), getattr(func, "__name__", "")
+            drawn = module == "torch.nn.init" or name in ("normal_", "uniform_")
+            if drawn:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **kwargs)
+
+    with torch.device("meta"), Skip():
+        yield

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -160,3 +162,22 @@ def test_the_real_machine_has_something() -> None:
     assert compute.device.type in ("cpu", "cuda", "mps")
     assert torch.zeros(2, 3, device=compute.device, dtype=compute.dtype).sum() == 0
     assert device.pick("cpu").device.type == "cpu"
+
+
+def test_modules_are_made_without_memory_or_values_and_without_the_compiler() -> None:
+    # The compiler takes a second to import, and nothing that is loaded from files needs it.
+    code = (
+        "import sys, torch\n"
+        "from lexiseg.device import undrawn\n"
+        "with undrawn():\n"
+        "    made = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Conv2d(3, 4, 2))\n"
+        "assert all(p.is_meta for p in made.parameters())\n"
+        "assert [tuple(p.shape) for p in made.parameters()] == [(5, 3), (4, 3, 2, 2), (4,)]\n"
+        "made = torch.nn.Linear(2, 3)  # drawn again, on the CPU\n"
+        "assert made.weight.std() > 0\n"
+        "import lexiseg\n"
+        "lexiseg.load('dense')\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
