@@ -63,13 +63,15 @@ class FineDecoder(MaskDecoder):
             quarters.permute(1, 4, 2, 5, 3, 6, 0).reshape(side * side, 4, 4, -1).contiguous(),
         )  # fmt: skip
 
-    def fine_masks(
-        self, cells: FineCells, prompt: Tensor, rough: Tensor | None, answers: slice
+    def forward(
+        self, cells: Cells, prompt: Tensor, rough: Tensor | None, answers: slice
     ) -> tuple[Tensor, Tensor]:
         """As ``MaskDecoder.forward``; a prompt has one more token, whose place does not matter."""
+        if not isinstance(cells, FineCells):
+            raise TypeError(f"cells of SAM 2 have finer maps, {type(cells).__name__} has not")
         score = self.obj_score_token.weight.expand(len(prompt), 1, -1)
         prompt = torch.cat([score, prompt], 1)
-        (x, heads), quality = self(cells, prompt, rough, answers)
+        (x, heads), quality = super().forward(cells, prompt, rough, answers)
         return self._drawn(cells, x, heads), quality.float().sigmoid()
 
     def _masks(self, x: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]

@@ -92,7 +92,7 @@ class Sam2Masker(SamMasker):
             rough = None
             if asked.masks is not None:
                 rough = self._prompts.dense(asked.masks.clamp(-_LIMIT, _LIMIT))
-            logits, quality = self._fine.fine_masks(
+            logits, quality = self._fine(
                 state.cells, tokens, rough, slice(0, 4) if single else answers
             )
         logits = logits.float()
