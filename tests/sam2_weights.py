@@ -49,8 +49,7 @@ def meta_shapes() -> dict[str, tuple[int, ...]]:
             "image_encoder": PyramidEncoder(HieraConfig(**HIERA, out=WIDTH, side=side)),
             "sam_prompt_encoder": PromptEncoder(WIDTH, MASK_CHANNELS),
             "sam_mask_decoder": FineDecoder(
-                DecoderConfig(TRAINED = Path(__file__).parent / "parity" / "golden" / "sam2_weights.npz"
-WIDTH, HIDDEN, MASK_CHANNELS, side, WIDTH, 3, HEADS)
+                DecoderConfig(WIDTH, HIDDEN, MASK_CHANNELS, side, WIDTH, 3, HEADS)
             ),
         }
     out = {"no_mem_embed": (1, 1, WIDTH)}

@@ -56,11 +56,14 @@ class Compute:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
-    def ready(self, net: Net) -> Net:
-        """Return the net on the device; if asked to, its calls are compiled when first made."""
+    def ready(self, net: Net, *, sizes_change: bool = False) -> Net:
+        """Return the net on the device; if asked to, its calls are compiled when first made.
+
+        sizes_change: it will be called with tensors of many sizes, and is compiled once for all.
+        """
         net.to(self.device)
         if self.compile:
-            net.compile()  # type: ignore[no-untyped-call]
+            net.compile(dynamic=True if sizes_change else None)
         return net
 
 

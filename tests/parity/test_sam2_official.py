@@ -30,7 +30,8 @@ def small(dtype: str) -> Sam2Masker:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
-    return read("sam2")
+    pictures = {name: value for name, value in read("sam").items() if name.startswith("rgb ")}
+    return {**pictures, **read("sam2")}
 
 
 @pytest.fixture(scope="module")

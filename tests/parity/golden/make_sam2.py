@@ -2,7 +2,8 @@
 
 ``python -m tests.parity.golden.make_sam2 OFFICIAL``, where OFFICIAL is a checkout of
 facebookresearch/sam2 at 2b90b9f, writes ``sam2.npz`` and ``sam2_masks.npz`` beside this file; the
-weights are those that ``train_sam2`` made. Masks are kept at every fourth row and column.
+weights are those that ``train_sam2`` made, the pictures those in ``sam.npz``. Masks are kept at
+every fourth row and column.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import torch
 from tests import sam2_weights as small
 from tests.parity.golden.make_sam import prompts, rough_masks
 from tests.parity.golden.sam2_official import COMMIT, load_official
-from tests.parity.golden.sam_official import CROPS, picture
 
 HERE = Path(__file__).parent
 # Case -> picture, settings of the official generator.
@@ -40,10 +40,10 @@ def main(official: Path) -> None:
     assert not left.unexpected_keys
     assert not [name for name in left.missing_keys if name in small.meta_shapes()]
     out: dict[str, Any] = {"commit": np.array(COMMIT)}
-    for name in CROPS:
-        out[f"rgb {name}"] = picture(name)
+    with np.load(HERE / "sam.npz") as file:
+        pictures = {name: file[name] for name in file.files if name.startswith("rgb ")}
     predictor = code.predictor(model)
-    rgb = out["rgb street"]
+    rgb = pictures["rgb street"]
     predictor.set_image(rgb)
 
     def ask(given: dict[str, Any], many: bool) -> tuple[Any, Any]:
@@ -77,7 +77,7 @@ def main(official: Path) -> None:
     found_all: dict[str, Any] = {"commit": np.array(COMMIT)}
     for name, (photo, settings) in GENERATED.items():
         generator = code.generator(model, **{**STABILITY, **settings})
-        found = generator.generate(picture(photo))
+        found = generator.generate(pictures[f"rgb {photo}"])
         print(name, len(found), "masks")
         found_all[f"{name} masks"] = np.packbits([one["segmentation"] for one in found])
         found_all[f"{name} quality"] = np.float32([one["predicted_iou"] for one in found])

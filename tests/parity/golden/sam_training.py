@@ -175,15 +175,18 @@ def fit(student: Student, data: Path, minutes: float, save: Callable[[], None]) 
             save()
 
 
-def surer(masks: Any, quality: nn.Linear, ratings: Any, passed: float, spread: float) -> None:
+def surer(
+    masks: Any, quality: nn.Linear, ratings: Any, *, factor: float, passed: float, spread: float
+) -> None:
     """Make the last layers surer: so small a net is timid, and rates hardly any mask highly.
 
-    masks: the MLPs that make mask vectors: logits are multiplied. quality: the last layer of the
-    ratings, which are stretched so that about half of those given pass. Both are linear.
+    masks: the MLPs that make mask vectors: logits get ``factor`` times as large. quality: the last
+    layer of the ratings, which are stretched so that about half of those given exceed ``passed``.
+    Both are linear.
     """
     for head in masks:
         for value in (head.layers[-1].weight, head.layers[-1].bias):
-            value.data *= 8.0
+            value.data *= factor
     stretch = spread / ratings.std()
     quality.weight.data *= stretch
     quality.bias.data = (quality.bias.data - ratings.quantile(0.45)) * stretch + passed

@@ -63,7 +63,8 @@ def sharpened(sam: Any, code: Any) -> Any:
             found = predictor.predict_torch(points, torch.ones(len(points), 1))
         ratings.append(found[1].flatten())
     last = decoder.iou_prediction_head.layers[-1]
-    surer(decoder.output_hypernetworks_mlps, last, torch.cat(ratings), 0.88, 0.06)
+    heads = decoder.output_hypernetworks_mlps
+    surer(heads, last, torch.cat(ratings), factor=8.0, passed=0.88, spread=0.06)
     return sam
 
 

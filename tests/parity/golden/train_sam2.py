@@ -96,7 +96,7 @@ def see_as_sam(student: SmallSam2, data: Path, minutes: float) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.net.image_encoder.parameters(), 1.0)
         optimiser.step()
-        step, seen = step + 1, [*seen, float(loss)]
+        step, seen = step + 1, [*seen, float(loss.detach())]
         if step % 100 == 0:
             print(step, f"{done:.2f} unlike SAM {np.mean(seen[-50:]):.3f}", flush=True)
 
@@ -115,7 +115,8 @@ def sharpened(net: Any, code: Any) -> Any:
     decoder = net.sam_mask_decoder
     last = decoder.iou_prediction_head.layers[-1]
     passed = float(torch.tensor(0.8).logit())
-    surer(decoder.output_hypernetworks_mlps, last, torch.cat(ratings), passed, 0.5)
+    heads = decoder.output_hypernetworks_mlps
+    surer(heads, last, torch.cat(ratings), factor=3.0, passed=passed, spread=0.5)
     return net
 
 

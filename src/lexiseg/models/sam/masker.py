@@ -56,7 +56,7 @@ class SamMasker:
         self._compute = compute
         self._encoder = compute.ready(encoder)
         self._prompts = prompts.to(compute.device)
-        self._decoder = compute.ready(decoder)
+        self._decoder = compute.ready(decoder, sizes_change=True)
         with torch.inference_mode():
             self._places = prompts.grid(encoder.config.side)
             decoder.prepare(self._places)
