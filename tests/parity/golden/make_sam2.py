@@ -25,9 +25,9 @@ GENERATED: dict[str, tuple[str, dict[str, Any]]] = {
     "other": ("coffee", {"points_per_side": 14, "pred_iou_thresh": 0.7}),
     "crops": (
         "street",
-        {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2, "points_per_side": 16},
+        {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2, "points_per_side": 12},
     ),
-    "again": ("kitchen", {"use_m2m": True, "points_per_side": 12}),
+    "again": ("kitchen", {"use_m2m": True, "points_per_side": 10}),
 }
 # Masks of so small a net are less sharp; all else is as the official code has it.
 STABILITY = {"stability_score_thresh": 0.7}

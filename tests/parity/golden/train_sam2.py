@@ -116,7 +116,7 @@ def sharpened(net: Any, code: Any) -> Any:
     last = decoder.iou_prediction_head.layers[-1]
     passed = float(torch.tensor(0.8).logit())
     heads = decoder.output_hypernetworks_mlps
-    surer(heads, last, torch.cat(ratings), factor=3.0, passed=passed, spread=0.5)
+    surer(heads, last, torch.cat(ratings), factor=8.0, passed=passed, spread=0.5)
     return net
 
 

@@ -54,7 +54,7 @@ class TinyMasker:
         self._compute = compute
         self._vision = vision.eval().requires_grad_(False).to(compute.device)
         self._vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._net = compute.ready(net.eval().requires_grad_(False), sizes_change=True)
+        self._net = net.eval().requires_grad_(False).to(compute.device)
         self._sha256 = dict(sha256 or {})
 
     @property
