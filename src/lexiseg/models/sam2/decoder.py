@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -67,12 +68,10 @@ class FineDecoder(MaskDecoder):
         self, cells: Cells, prompt: Tensor, rough: Tensor | None, answers: slice
     ) -> tuple[Tensor, Tensor]:
         """As ``MaskDecoder.forward``; a prompt has one more token, whose place does not matter."""
-        if not isinstance(cells, FineCells):
-            raise TypeError(f"cells of SAM 2 have finer maps, {type(cells).__name__} has not")
         score = self.obj_score_token.weight.expand(len(prompt), 1, -1)
         prompt = torch.cat([score, prompt], 1)
         (x, heads), quality = super().forward(cells, prompt, rough, answers)
-        return self._drawn(cells, x, heads), quality.float().sigmoid()
+        return self._drawn(cast(FineCells, cells), x, heads), quality.float().sigmoid()
 
     def _masks(self, x: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Put off: drawing needs the finer maps."""
