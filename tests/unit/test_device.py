@@ -181,3 +181,40 @@ def test_modules_are_made_without_memory_or_values_and_without_the_compiler() ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class Net:
+    """Remembers what was done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[object] = []
+
+    def to(self, device: torch.device) -> None:
+        self.done.append(str(device))
+
+    def compile(self, *, dynamic: bool | None) -> None:
+        self.done.append(dynamic)
+
+
+def test_nets_are_compiled_only_where_that_was_asked_for() -> None:
+    cpu = torch.device("cpu")
+    assert not pick("cpu", "fp32").compile
+    for compute, done in (
+        (Compute(cpu, torch.float32), [["cpu"], ["cpu"]]),
+        (Compute(cpu, torch.float32, compile=True), [["cpu", None], ["cpu", True]]),
+    ):
+        one, other = Net(), Net()
+        assert compute.ready(one) is one  # type: ignore[type-var]
+        compute.ready(other, sizes_change=True)  # type: ignore[type-var]
+        assert [one.done, other.done] == done
+
+
+def test_where_nothing_can_be_compiled_the_reason_is_named(machine: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("\nNo working C++ compiler found\nand a long story")
+
+    machine.setattr(torch, "compile", broken)
+    with pytest.raises(
+        OptionError, match=r"\(No working C\+\+ compiler found\); leave compile off"
+    ):
+        pick("cpu", "fp32", compile=True)

@@ -20,6 +20,7 @@ class Config:
     encoder: the checkpoint that it looks through.
     mapper_fields: further fields of its Config.
     masker: a checkpoint that is a mask model, its folder or its file.
+    compile: the mask model goes through torch.compile: slower at first, faster with many pictures.
     background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
     threshold: pixels and instances whose word scores less, in [0, 1], get no word.
     word_thresholds: the same for single words.
@@ -49,6 +50,7 @@ class Config:
     encoder: str = "tiny"
     mapper_fields: Mapping[str, int | float | bool | str] = field(default_factory=dict)
     masker: str = "tiny"
+    compile: bool = False
     background: tuple[str, ...] = DEFAULT_BACKGROUND
     threshold: float = 0.0
     word_thresholds: Mapping[str, float] = field(default_factory=dict)

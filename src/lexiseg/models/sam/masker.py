@@ -54,9 +54,9 @@ class SamMasker:
         self.name = name
         self.sha256: Mapping[str, str] = dict(sha256 or {})
         self._compute = compute
-        self._encoder = encoder.to(compute.device)
+        self._encoder = compute.ready(encoder)
         self._prompts = prompts.to(compute.device)
-        self._decoder = decoder.to(compute.device)
+        self._decoder = compute.ready(decoder, sizes_change=True)
         with torch.inference_mode():
             self._places = prompts.grid(encoder.config.side)
             decoder.prepare(self._places)

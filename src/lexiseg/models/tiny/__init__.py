@@ -39,7 +39,12 @@ def build_prompted(
 
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
-    """Build the masker from verified files."""
+    """Build the masker from verified files. Raises OptionError where it is to be compiled."""
     from lexiseg.models.tiny.masker import from_checkpoint
 
+    if compute.compile:  # torch 2.13 makes C++ of its mask net that no compiler takes
+        raise OptionError(
+            f"{checkpoint.record.name!r} cannot be compiled; leave compile off, or choose another "
+            "mask model"
+        )
     return from_checkpoint(checkpoint, compute)
