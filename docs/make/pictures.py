@@ -39,7 +39,8 @@ BEFORE_AFTER: Mapping[str, tuple[str, str]] = {
 # A photo, the box in it that is shown as an example (x, y, width, height), and where to look.
 EXAMPLES: tuple[tuple[str, tuple[int, int, int, int], str], ...] = (
     ("cat", (70, 37, 387, 320), "chelsea-cat"),
-    ("pets", (152, 66, 62, 96), "pets"),
+    ("pets", (130, 65, 110, 220), "pets"),
+    ("cows", (85, 205, 145, 105), "cows"),
 )
 # Name -> photo, what to remove, what else is there: the photo beside what is left.
 REMOVED: Mapping[str, tuple[str, str, str]] = {
