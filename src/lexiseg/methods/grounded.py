@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
+from lexiseg.methods._asked import asked
 from lexiseg.methods._found import NOTHING, Finder, Findings, FoundView, result
 from lexiseg.prompts import Vocabulary
 
@@ -121,13 +122,13 @@ class Segmenter(Finder):
         too. Scores are the detector's: they do not compete, and do not sum to 1.
         Raises PromptError, PictureError.
         """
-        vocabulary = self._vocabulary(words, background)
+        vocabulary = asked(words, background, self.config)
         view = self.prepare(image)
         started = time.perf_counter()
         boxes, owner, score = self._boxes(view, vocabulary)
-        asked = time.perf_counter()
+        boxed = time.perf_counter()
         found = self._masks(view, boxes, owner, score)
-        seconds = {"boxes": asked - started, "masks": time.perf_counter() - asked}
+        seconds = {"boxes": boxed - started, "masks": time.perf_counter() - boxed}
         if vocabulary.background is None and not len(found):
             found = self._everywhere(self.detector, view, vocabulary)
         return result(view, vocabulary, found, self.config, self._facts(len(boxes)), seconds)

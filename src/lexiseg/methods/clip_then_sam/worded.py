@@ -42,9 +42,9 @@ def answer_words(
     from lexiseg.results import Provenance, ScoreMap, Segmentation
     from lexiseg.stages.agree import evidence
     from lexiseg.stages.ask import ask, ask_clicks, joined, named
+    from lexiseg.stages.hypotheses import Hypotheses
     from lexiseg.stages.lift import lift
     from lexiseg.stages.merge import cut
-    from lexiseg.stages.nested import Nested
     from lexiseg.stages.regions import find_regions
     from lexiseg.stages.relabel import apply_thresholds
     from lexiseg.stages.weigh import Votes, Weights, left_over, repaint
@@ -80,7 +80,7 @@ def answer_words(
     rest = vocabulary.background is not None and vocabulary.background_index is None
 
     rated = max(config.min_quality, masker.min_quality), masker.min_stability
-    nested = Nested(*rated, config.iou_threshold) if config.nested else None
+    nested = Hypotheses(*rated, config.iou_threshold) if config.nested else None
 
     def hear(seen: Evidence, raw: RawMasks, word: NDArray[np.int64]) -> None:
         nonlocal votes

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
+from lexiseg.errors import OptionError
 from lexiseg.protocols import Encoder, Masker, PromptedModel
 
 __all__ = ["HEAD", "PICTURES", "build_encoder", "build_masker", "build_prompted"]

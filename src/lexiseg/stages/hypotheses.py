@@ -11,12 +11,12 @@ from lexiseg.stages.agree import Evidence, grid_iou
 from lexiseg.stages.ask import Answers, joined
 from lexiseg.stages.merge import without_duplicates
 
-__all__ = ["Nested"]
+__all__ = ["Hypotheses"]
 
 _HALF = 0.5  # the part of a mask that its word must hold
 
 
-class Nested:
+class Hypotheses:
     """Hears all candidates, and keeps those that are good enough; `found` are the ones so far.
 
     quality, stability: the least, in [0, 1]; stability is the part of what is above -1 logits that
