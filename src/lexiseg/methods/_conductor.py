@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.errors import OptionError, UnknownName
+from lexiseg.errors import OptionError
+from lexiseg.methods._asked import asked
 from lexiseg.methods._view import View
 from lexiseg.prompts import Vocabulary
 from lexiseg.protocols import Encoder
@@ -99,7 +100,7 @@ class Conductor:
         from lexiseg.stages.dense import word_vectors
         from lexiseg.stages.known import unknown_words
 
-        vocabulary = self._vocabulary(words, background)
+        vocabulary = asked(words, background, self.config)
         view = self.prepare(image)
         clock = [time.perf_counter()]
         unknown = unknown_words(self.encoder, vocabulary)
@@ -120,22 +121,6 @@ class Conductor:
             )
         }
         return self._result(view, vocabulary, maps, labelled, unknown, seconds)
-
-    def _vocabulary(
-        self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
-    ) -> Vocabulary:
-        if not isinstance(words, Vocabulary):
-            words = Vocabulary.parse(
-                words, background=background, default_background=self.config.background
-            )
-        elif background != "default":
-            raise OptionError(
-                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
-            )
-        for word in self.config.word_thresholds:
-            if word not in words.names:
-                raise UnknownName.among("word of the vocabulary", word, words.names)
-        return words
 
     @property
     def _scale(self) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.errors import OptionError, UnknownName
+from lexiseg.errors import OptionError
 from lexiseg.prompts import Vocabulary
 
 if TYPE_CHECKING:
@@ -85,22 +85,6 @@ class Finder:
                 "prepare the picture with the same segmenter"
             )
         return view
-
-    def _vocabulary(
-        self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
-    ) -> Vocabulary:
-        if not isinstance(words, Vocabulary):
-            words = Vocabulary.parse(
-                words, background=background, default_background=self.config.background
-            )
-        elif background != "default":
-            raise OptionError(
-                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
-            )
-        for word in self.config.word_thresholds:
-            if word not in words.names:
-                raise UnknownName.among("word of the vocabulary", word, words.names)
-        return words
 
     def _everywhere(self, detector: Detector, view: FoundView, vocabulary: Vocabulary) -> Findings:
         """A closed vocabulary in which nothing was found: the word that comes nearest has it all,

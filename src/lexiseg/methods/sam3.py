@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, PromptError
+from lexiseg.methods._asked import asked
 from lexiseg.methods._found import NOTHING, Finder, Findings, FoundView, result
 from lexiseg.prompts import Clicks, Vocabulary
 from lexiseg.protocols import ExampleDetector
@@ -124,7 +125,7 @@ class Segmenter(Finder):
             alone = True
         else:
             alone = False
-        vocabulary = self._vocabulary(words, background)
+        vocabulary = asked(words, background, self.config)
         if (clicks.boxes_xyxy or wrong.boxes_xyxy) and not alone and len(vocabulary.words) > 1:
             raise PromptError(
                 f"boxes are examples of one word, and there are {len(vocabulary.words)} words; "

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, PromptError, UnknownName
+from lexiseg.methods._asked import asked
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.methods.clip_then_sam.view import View
 from lexiseg.prompts import Clicks, Vocabulary
@@ -89,7 +90,7 @@ class Segmenter:
             return answer_clicks(self.masker, view, clicks, self._facts({}))
         from lexiseg.methods.clip_then_sam.worded import answer_words
 
-        vocabulary = self._vocabulary(words, background)
+        vocabulary = asked(words, background, self.config)
         view = self.prepare(image)
         clicks.check(view.picture.size_hw)
         # Excluded words are looked for too, so that they keep what is theirs; they are taken out
@@ -105,22 +106,6 @@ class Segmenter:
             }
         )
         return answer_words(self.masker, view, vocabulary, mapped, clicks, self.config, facts)
-
-    def _vocabulary(
-        self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
-    ) -> Vocabulary:
-        if not isinstance(words, Vocabulary):
-            words = Vocabulary.parse(
-                words, background=background, default_background=self.config.background
-            )
-        elif background != "default":
-            raise OptionError(
-                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
-            )
-        for word in self.config.word_thresholds:
-            if word not in words.names:
-                raise UnknownName.among("word of the vocabulary", word, words.names)
-        return words
 
     def _facts(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """What the provenance says of every result."""
@@ -171,4 +156,4 @@ def load(
             raise UnknownName.among(f"field of {config.mapper}'s Config", name, names)
     how: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
     mapper = module.load(module.Config(**given), **how)
-    return Segmenter(mapper, load_masker(config.masker, **how), config)
+    return Segmenter(mapper, load_masker(config.masker, compile=config.compile, **how), config)

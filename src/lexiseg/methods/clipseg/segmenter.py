@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.errors import OptionError, UnknownName
+from lexiseg.errors import OptionError
+from lexiseg.methods._asked import asked
 from lexiseg.methods.clipseg.config import Config
 from lexiseg.methods.clipseg.prompting import limits_of, prompts_of
 from lexiseg.methods.clipseg.view import View
@@ -74,7 +75,7 @@ class Segmenter:
         """
         from lexiseg.stages.known import unknown_words
 
-        vocabulary = self._vocabulary(words, background)
+        vocabulary = asked(words, background, self.config)
         view = self.prepare(image)
         clock = [time.perf_counter()]
         unknown: tuple[UnknownWord, ...] = ()
@@ -108,29 +109,11 @@ class Segmenter:
 
         from lexiseg.results import ScoreMap
 
-        vocabulary = self._vocabulary(words, None)
+        vocabulary = asked(words, None, self.config)
         view = self.prepare(image)
         logits, _ = self._owner_logits(view, prompts_of(self.model, vocabulary, self.config))
         grid = logits[: len(vocabulary.words)].sigmoid().cpu().numpy().astype(np.float16)
         return ScoreMap(grid, view.picture.size_hw)
-
-    def _vocabulary(
-        self,
-        words: str | Like | Sequence[str | Like] | Vocabulary,
-        background: str | Sequence[str] | None,
-    ) -> Vocabulary:
-        if not isinstance(words, Vocabulary):
-            words = Vocabulary.parse(
-                words, background=background, default_background=self.config.background
-            )
-        elif background != "default":
-            raise OptionError(
-                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
-            )
-        for word in self.config.word_thresholds:
-            if word not in words.names:
-                raise UnknownName.among("word of the vocabulary", word, words.names)
-        return words
 
     def _owner_logits(self, view: View, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """Maps of words, asked and excluded, (O, h, w), and of background words, (M, h, w).

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
+from lexiseg.errors import OptionError
 from lexiseg.protocols import Encoder, Masker, PromptedModel
 
 __all__ = ["HEAD", "PICTURES", "build_encoder", "build_masker", "build_prompted"]
@@ -32,7 +33,12 @@ def build_prompted(
 
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
-    """Build the masker from verified files."""
+    """Build the masker from verified files. Raises OptionError where it is to be compiled."""
     from lexiseg.models.tiny.masker import from_checkpoint
 
+    if compute.compile:  # torch 2.13 makes C++ of its mask net that no compiler takes
+        raise OptionError(
+            f"{checkpoint.record.name!r} cannot be compiled; leave compile off, or choose another "
+            "mask model"
+        )
     return from_checkpoint(checkpoint, compute)
