@@ -18,7 +18,7 @@ class Config:
 
     encoder: a checkpoint that is an encoder of words and pictures.
     masker: a checkpoint that is a mask model, its folder or its file.
-    compile: the mask model goes through torch.compile: slower at first, faster with many pictures.
+    compile: the mask model goes through torch.compile: minutes at first, for many pictures.
     scoring: "crops" looks at each mask's own crop, "features" pools dense features in the mask.
     points_per_side: masks are asked for on a grid of so many points a side.
     min_quality, min_stability: what masks must reach, in [0, 1], by the mask model's own opinion,
