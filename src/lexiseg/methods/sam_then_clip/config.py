@@ -38,7 +38,7 @@ class Config:
     top_k: the best masks of each word that stay; None: all.
     iou_threshold: masks of a word with at least this IoU are one.
     crop_side: pixels of a crop's side; None: the encoder's window, 224 at most.
-    batch: crops that are encoded together.
+    batch: crops that are encoded together; None: as many as suit the processor.
     short_side: for features: pixels that the picture's short side is scaled to; None: as the
         encoder wants.
     layers: for features of CLIP: how deep the layers lie whose features are averaged, 1 the last.
@@ -68,7 +68,7 @@ class Config:
     top_k: int | None = None
     iou_threshold: float = 0.8
     crop_side: int | None = None
-    batch: int = 32
+    batch: int | None = None
     short_side: int | None = None
     layers: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     alpha: float = 0.3
