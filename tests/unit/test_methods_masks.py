@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from tests import clip_weights
 from tests.conftest import COLOURS
 from tests.flood import FloodMasker
 
 from lexiseg.errors import OptionError, PromptError, UnknownName
 from lexiseg.methods import clip_then_sam, dense, sam_then_clip
+from lexiseg.models import load_encoder
 from lexiseg.protocols import DenseMapper
+from lexiseg.stages.dense import WordVectors
 
 Pixels = NDArray[np.uint8]
 
@@ -173,6 +178,22 @@ def test_what_surrounds_a_mask_counts_against_it(colours: Any, garden: Pixels) -
     loud = everything(colours, alpha=0.0)(garden, ["red"]).word_scores[0]
     quiet = everything(colours, alpha=1.0)(garden, ["red"]).word_scores[0]
     assert 0 < quiet < loud
+
+
+def test_surroundings_count_by_themselves_for_clip_alone(
+    colours: Any, garden: Pixels, tmp_path: Path
+) -> None:
+    def scores(encoder: Any, **settings: Any) -> list[float]:
+        config = sam_then_clip.Config(points_per_side=4, short_side=64, **settings)
+        seg = sam_then_clip.Segmenter(encoder, FloodMasker(), config)
+        view = seg.prepare(garden)
+        vectors = seg.encoder.text(["red", "blue"])
+        owners = torch.tensor([0, 1])
+        return seg._cosines(view, WordVectors(vectors, owners, 2, None)).flatten().tolist()
+
+    assert scores(colours) == scores(colours, alpha=0.0) != scores(colours, alpha=0.3)
+    clip = load_encoder(str(clip_weights.write_openclip(tmp_path / "clip")), device="cpu")
+    assert scores(clip) == scores(clip, alpha=0.3) != scores(clip, alpha=0.0)
 
 
 def test_settings_out_of_range_are_refused() -> None:
