@@ -49,7 +49,7 @@ class Extents:
 
     def __init__(self, vertical: _Floats, level: _Floats) -> None:
         # Cells of padding, behind those of the picture, have no pixels.
-        rows, columns = (int((m > 0).any(0).nonzero()[0][-1]) + 1 for m in (vertical, level))
+        rows, columns = (int(np.flatnonzero((m > 0).any(0))[-1]) + 1 for m in (vertical, level))
         self.grid_hw = (rows, columns)
         down, right = _Axis.of(vertical[:, :rows]), _Axis.of(level[:, :columns])
         self._down, self._up = down, down.flipped()

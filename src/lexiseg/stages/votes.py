@@ -58,7 +58,8 @@ def votes(
 
     members: (R, N), which masks count. weights: (N,), above 0. chances: (N, O).
     """
-    weighted = members * weights
+    weighted = (members * weights).astype(np.float32)
     total = weighted.sum(1, keepdims=True)
-    out: NDArray[np.float32] = (weighted @ chances) / np.where(total > 0, total, 1)
+    out: NDArray[np.float32] = np.matmul(weighted, chances)
+    out /= np.where(total > 0, total, 1)
     return out

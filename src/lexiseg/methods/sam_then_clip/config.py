@@ -70,7 +70,7 @@ class Config:
     relative_threshold: float = 0.1
     top_k: int | None = None
     iou_threshold: float = 0.8
-    nested_threshold: float | None = 0.8
+    nested_threshold: float | None = 0.7
     crop_side: int | None = None
     batch: int | None = None
     short_side: int | None = None

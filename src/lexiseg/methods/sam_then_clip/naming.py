@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["result"]
 
+_Labels = NDArray[np.int16] | NDArray[np.int32]
+
 _GRID = 64  # cells of the score map's longer side
 _BAND = 1 << 21  # pixels of the label map that are made together
 _LEAST = 1e-3  # of what a mask counts: the rest of the picture has no quality
@@ -143,14 +145,15 @@ class _Opinions:
 
 def _label_map(
     opinions: _Opinions, limits: NDArray[np.float32], count: int, nothing: int
-) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.float32]]:
+) -> tuple[_Labels, _Labels, NDArray[np.float32]]:
     """Each pixel's owner (-1: no mask), its word (-1: none), and each word's score, (K,): that of
     the best of its masks where it has pixels."""
     from lexiseg.stages.votes import covering, regions, votes
 
-    height, width = opinions.masks.size_hw
-    kind = np.int16 if len(limits) < 2**15 else np.int32
-    owners, label_map = np.empty((height, width), kind), np.empty((height, width), kind)
+    few, size_hw = len(limits) < 2**15, opinions.masks.size_hw
+    height, width = size_hw
+    owners: _Labels = np.empty(size_hw, np.int16) if few else np.empty(size_hw, np.int32)
+    label_map = np.empty_like(owners)
     word_scores = np.zeros(count, np.float32)
     step = max(1, _BAND // width)
     for start in range(0, height, step):
@@ -160,8 +163,8 @@ def _label_map(
         means = votes(members, opinions.weights, opinions.chances)
         owner, mean, covered = means.argmax(1), means.max(1), members.any(1)
         word = np.where((owner < count) & (mean >= limits[owner]), owner, -1)
-        owners[start:stop] = np.where(covered, owner, -1).astype(kind)[numbers]
-        label_map[start:stop] = np.where(covered, word, nothing).astype(kind)[numbers]
+        owners[start:stop] = np.where(covered, owner, -1)[numbers]
+        label_map[start:stop] = np.where(covered, word, nothing)[numbers]
         shown = np.flatnonzero(covered & (word >= 0))
         own = members[shown] & (opinions.owner == word[shown, None])
         best = np.where(own.any(1), (own * opinions.score).max(1, initial=0), mean[shown])
