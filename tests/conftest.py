@@ -131,7 +131,7 @@ class ColourPrompted:
             palette = np.array(list(COLOURS.values()))
             nearest = np.square(rgb[mask][:, None].astype(int) - palette).sum(-1).argmin(-1)
             made.append(np.bincount(nearest, minlength=len(COLOURS) + 1))
-        return F.normalize(torch.tensor(np.stack(made)).float(), dim=-1)
+        return F.normalize(torch.tensor(np.stack(made)).float(), dim=-1).mean(0)
 
     def maps(self, seen: Seen, vectors: torch.Tensor) -> torch.Tensor:
         return 20 * (seen.value @ vectors.T).permute(2, 0, 1) - 10

@@ -1,4 +1,4 @@
-"""A small SAM 2 with drawn weights, by Meta's names and as transformers saves one."""
+"""A small SAM 2: with trained weights by Meta's names, with drawn ones as transformers saves it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests import sam_weights
 from torch import Tensor
 
 SIDE = 256  # pixels of the square
 HIERA: dict[str, Any] = {
-    "blocks": (1, 2, 3, 2), "widths": (24, 48, 96, 192), "heads": (1, 2, 4, 8),
+    "blocks": (1, 2, 3, 2), "widths": (12, 24, 48, 96), "heads": (1, 2, 4, 8),
     "windows": (8, 4, 6, 4), "everywhere": (4, 7), "background": (7, 7),
 }  # fmt: skip
-WIDTH, HIDDEN, HEADS, MASK_CHANNELS = 64, 128, 8, 16
+TRAINED = Path(__file__).parent / "parity" / "golden" / "sam2_weights.npz"
+WIDTH, HIDDEN, HEADS, MASK_CHANNELS = 64, 128, 8, 8
 
 
 def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
@@ -59,9 +61,9 @@ def meta_shapes() -> dict[str, tuple[int, ...]]:
     return out
 
 
-def meta_weights() -> dict[str, Tensor]:
-    """The small SAM 2's weights, by Meta's names."""
-    return {name: drawn(name, shape) for name, shape in meta_shapes().items()}
+def trained() -> dict[str, Tensor]:
+    """The trained small SAM 2's state dict, float32, Meta's names."""
+    return sam_weights.trained(TRAINED)
 
 
 def published(folder: Path, *, stable: float = 0.98) -> Any:

@@ -1,15 +1,17 @@
-"""Example pictures as prompts: the bundled head against nearest prototypes of the raw backbone.
+"""Example pictures as prompts: the bundled model against the raw backbone's features.
 
 For every photo of the split and every class in it, the prompt is one or five masked photos of that
-class from the training split, the same for all ways, drawn once a class. The raw way has no
-training with masks behind it: features of the ImageNet backbone at strides 16 and 32, the mean
-inside the examples' masks and the mean outside, and each place goes to the nearer one. Mean IoU is
-over classes, sums over photos before division; intervals of the difference draw photos again.
+class from the training split, the same for all ways, drawn once a class. The raw ways have no
+training with masks behind them: features of the ImageNet backbone at strides 16 and 32. "raw": the
+mean inside the examples' masks and the mean outside, and each place goes to the nearer one.
+"fitted": the bundled model's own regression, on the raw features. Mean IoU is over classes, sums
+over photos before division; intervals of the difference draw photos again.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,23 @@ from benchmarks.machine import Unmeasurable
 from benchmarks.rows.common import estimate, markdown, open_data, progress
 
 ABOUT = "example pictures as prompts, against nearest prototypes of the raw ImageNet backbone"
+WAYS = ("bundled", "raw", "fitted")
 NEEDS_DATA = True
 COUNTS = (1, 5)
 BACKBONE = "mobilenet_v2_1.0_224_quant.tflite"
 SIDE = 288
 LEAST = 5  # photos of a class that counts
+_CELL = 16  # pixels of a raw feature
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """One thing's examples. vector: the bundled model's. own, other, plane: on raw features."""
+
+    vector: Tensor
+    own: Tensor
+    other: Tensor
+    plane: Tensor
 
 
 def run(options: Namespace) -> dict[str, Any]:
@@ -59,13 +73,8 @@ def _measure(segmenter: Any, net: Any, data: Any, train: Any) -> dict[str, Any]:
     classes = [i for i in range(len(data.classes)) if i != data.background_index]
     support = _supports(train, classes)
     model = segmenter.model
-    ours = {
-        (c, n): model.examples([(r, m) for r, m in pairs[:n]]).mean(0)
-        for c, pairs in support.items()
-        for n in COUNTS
-    }
-    raw = {(c, n): _prototypes(net, pairs[:n]) for c, pairs in support.items() for n in COUNTS}
-    ways = [f"{way} {n}" for n in COUNTS for way in ("head", "raw", "cosine")]
+    made = {(c, n): _prompt(model, net, pairs[:n]) for c, pairs in support.items() for n in COUNTS}
+    ways = [f"{way} {n}" for n in COUNTS for way in WAYS]
     sums = {way: np.zeros((len(data), len(classes), 2), np.int64) for way in ways}
     seen = np.zeros((len(data), len(classes)), np.bool_)
     show = progress(f"oneshot {data.name}")
@@ -74,25 +83,19 @@ def _measure(segmenter: Any, net: Any, data: Any, train: Any) -> dict[str, Any]:
         truth = sample.labels(rgb.shape[:2])
         counted = truth != data.ignore_index
         there = [c for c in np.unique(truth[counted]).tolist() if c in support]
-        view, features = model.see(rgb), _features(net, rgb)
-        grid = view.value.features[0]
+        view, (features, work_hw) = model.see(rgb), _features(net, rgb)
         for c in there:
             seen[row, classes.index(c)] = True
             for n in COUNTS:
-                vector = ours[c, n]
-                cosine = grid @ F.normalize(vector, dim=-1)
-                own, other = raw[c, n]
+                prompt = made[c, n]
                 maps = {
-                    "head": model.maps(view, vector[None])[0],
-                    "raw": features @ own - features @ other,
-                    # Without a decoder: halfway between the picture's least and best cosine.
-                    "cosine": cosine - (cosine.max() + cosine.min()) / 2,
+                    "bundled": model.maps(view, prompt.vector[None])[0],
+                    "raw": features @ prompt.own - features @ prompt.other,
+                    "fitted": features @ prompt.plane[:-1] + prompt.plane[-1],
                 }
                 for way, values in maps.items():
-                    full = F.interpolate(
-                        values[None, None], rgb.shape[:2], mode="bilinear", align_corners=False
-                    )
-                    found = (full[0, 0] > 0).cpu().numpy() & counted
+                    lies = (view.cell, view.work_hw) if way == "bundled" else (_CELL, work_hw)
+                    found = (_full(values, *lies, truth.shape) > 0).numpy() & counted
                     true = (truth == c) & counted
                     place = sums[f"{way} {n}"][row, classes.index(c)]
                     place += [int((found & true).sum()), int((found | true).sum())]
@@ -122,10 +125,10 @@ def _scores(
         low, high = interval(drawn[way]).tolist()
         out["ways"][way] = {"value": values[way], "low": low, "high": high}
     for n in COUNTS:
-        for rival in ("raw", "cosine"):
-            low, high = interval(drawn[f"head {n}"] - drawn[f"{rival} {n}"]).tolist()
-            gain = values[f"head {n}"] - values[f"{rival} {n}"]
-            out["ways"][f"head over {rival} {n}"] = {"value": gain, "low": low, "high": high}
+        for rival in WAYS[1:]:
+            low, high = interval(drawn[f"bundled {n}"] - drawn[f"{rival} {n}"]).tolist()
+            gain = values[f"bundled {n}"] - values[f"{rival} {n}"]
+            out["ways"][f"bundled over {rival} {n}"] = {"value": gain, "low": low, "high": high}
     return out
 
 
@@ -151,8 +154,9 @@ def _supports(
 
 
 @torch.inference_mode()
-def _features(net: Any, rgb: NDArray[np.uint8]) -> Tensor:
-    """Maps at strides 16 and 32, each of unit length, side by side, (h, w, 1376)."""
+def _features(net: Any, rgb: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
+    """Maps at strides 16 and 32, each of unit length, side by side, (h, w, 1376), and the size
+    that the photo was scaled to; the last cells may reach over it."""
     from lexiseg.stages.windows import padded, scaled, working_size
 
     work = working_size((rgb.shape[0], rgb.shape[1]), SIDE)
@@ -161,20 +165,39 @@ def _features(net: Any, rgb: NDArray[np.uint8]) -> Tensor:
     coarse = F.interpolate(coarse, middle.shape[2:], mode="bilinear", align_corners=False)
     both = [F.normalize(x, dim=1) for x in (middle, coarse)]
     made = torch.cat(both, 1)[0].permute(1, 2, 0) / 2**0.5
-    return made[: -(-work[0] // 16), : -(-work[1] // 16)]
+    return made[: -(-work[0] // _CELL), : -(-work[1] // _CELL)], work
 
 
-def _prototypes(net: Any, pairs: list[Any]) -> tuple[Tensor, Tensor]:
-    """The mean features inside and outside the masks, each of unit length."""
-    inside, outside = [], []
+def _full(values: Tensor, cell: int, work_hw: tuple[int, int], size_hw: tuple[int, ...]) -> Tensor:
+    """A map on cells of a scaled photo -> its pixels."""
+    fine = F.interpolate(values[None, None], scale_factor=cell, mode="bilinear")
+    fine = fine[..., : work_hw[0], : work_hw[1]]
+    return F.interpolate(fine, tuple(size_hw), mode="bilinear")[0, 0]
+
+
+def _prompt(model: Any, net: Any, pairs: list[Any]) -> _Prompt:
+    """The bundled vector; the mean raw features inside and outside, of unit length; the plane."""
+    from lexiseg.models.tiny.planes import of_examples
+
+    looks, shares, within = [], [], []
     for rgb, mask in pairs:
-        features = _features(net, rgb)
-        cells = torch.from_numpy(mask)[None, None].float()
-        share = F.interpolate(cells, features.shape[:2], mode="area")[0, 0]
-        inside.append(torch.einsum("hw,hwd->d", share, features))
-        outside.append(torch.einsum("hw,hwd->d", 1 - share, features))
-    own, other = (F.normalize(torch.stack(x).sum(0), dim=-1) for x in (inside, outside))
-    return own, other
+        features, work = _features(net, rgb)
+        inside = F.interpolate(torch.from_numpy(mask)[None, None].float(), work, mode="area")
+        there = torch.ones_like(inside)
+        ragged = (0, -work[1] % _CELL, 0, -work[0] % _CELL)
+        inside, there = (F.avg_pool2d(F.pad(x, ragged), _CELL)[0, 0] for x in (inside, there))
+        looks.append(features)
+        shares.append(inside)
+        within.append(there)
+    triples = list(zip(looks, shares, within, strict=True))
+    own = torch.stack([torch.einsum("hwd,hw->d", f, s) for f, s, _ in triples]).sum(0)
+    other = torch.stack([torch.einsum("hwd,hw->d", f, t - s) for f, s, t in triples]).sum(0)
+    return _Prompt(
+        model.examples(pairs),
+        F.normalize(own, dim=0),
+        F.normalize(other, dim=0),
+        of_examples(looks, shares, own.new_empty(0, len(own))),
+    )
 
 
 def table(result: dict[str, Any]) -> str:
@@ -188,13 +211,14 @@ def table(result: dict[str, Any]) -> str:
                     f"{one['set']}, {n} example{'s' if n > 1 else ''}",
                     one["classes"],
                     one["prompts"],
-                    *(estimate(ways[f"{way} {n}"]) for way in ("head", "raw", "cosine")),
-                    estimate(ways[f"head over raw {n}"]),
+                    *(estimate(ways[f"{way} {n}"]) for way in WAYS),
+                    estimate(ways[f"bundled over raw {n}"]),
                 ]
             )
-    head = ["set", "classes", "prompts", "head", "raw backbone", "cosine alone", "head over raw"]
+    head = [
+        "set", "classes", "prompts", "bundled", "raw backbone", "raw, fitted", "bundled over raw",
+    ]  # fmt: skip
     return (
-        f"{markdown(head, lines)}\n\nMean IoU in percent, with 95 % intervals over photos. Cosine "
-        "alone: the bundled features without the head, cut halfway between a photo's least and "
-        "best cosine."
+        f"{markdown(head, lines)}\n\nMean IoU in percent, with 95 % intervals over photos. Raw "
+        "backbone: nearest prototypes. Raw, fitted: the bundled model's regression on them."
     )

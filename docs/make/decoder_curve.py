@@ -1,4 +1,4 @@
-"""The curve of the bundled prompt decoder's run, drawn as SVG from its log."""
+"""The curve of a prompt decoder's run on the bundled encoder, drawn as SVG from its log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def draw() -> list[str]:
         ("loss (binary cross-entropy)", "loss", 1.0),
         ("average precision on val photos, words as prompts, %", "ap", 100.0),
     ]
-    return curve.figure(PICTURE, "Training of the bundled prompt decoder", panels, curve.read(LOG))
+    title = "Training of a prompt decoder on the bundled encoder"
+    return curve.figure(PICTURE, title, panels, curve.read(LOG))
 
 
 def text() -> str:

@@ -39,7 +39,8 @@ BEFORE_AFTER: Mapping[str, tuple[str, str]] = {
 # A photo, the box in it that is shown as an example (x, y, width, height), and where to look.
 EXAMPLES: tuple[tuple[str, tuple[int, int, int, int], str], ...] = (
     ("cat", (70, 37, 387, 320), "chelsea-cat"),
-    ("pets", (152, 66, 62, 96), "pets"),
+    ("pets", (130, 65, 110, 220), "pets"),
+    ("cows", (85, 205, 145, 105), "cows"),
 )
 # Name -> photo, what to remove, what else is there: the photo beside what is left.
 REMOVED: Mapping[str, tuple[str, str, str]] = {
@@ -54,8 +55,9 @@ def draw() -> list[str]:
     seg = lexiseg.load("tiny")
     for name, (photo, words) in BEFORE_AFTER.items():
         _save(name, _before_after(seg, photo, words))
+    finder = lexiseg.load("clip-then-sam")
     for name, (photo, words, others_there) in REMOVED.items():
-        _save(name, _removed(seg, photo, words, others_there))
+        _save(name, _removed(finder, photo, words, others_there))
     others: Mapping[str, Callable[[Any], Pixels]] = {"open-closed": _open_closed, "heat": _heat}
     for name, make in others.items():
         _save(name, make(seg))
@@ -105,8 +107,7 @@ def _removed(seg: Any, photo: str, words: str, others: str) -> Pixels:
     picture = _photo(photo)
     asked = words.split("; ")
     out = seg(picture, [*asked, *others.split("; ")])
-    meant = np.isin(out.semantic(), [out.index(word) for word in asked])
-    return _beside(picture, lexiseg.edit.remove(picture, meant).rgb)
+    return _beside(picture, lexiseg.edit.remove(picture, lexiseg.edit.all_of(out, asked)).rgb)
 
 
 def _open_closed(seg: Any) -> Pixels:

@@ -57,7 +57,7 @@ class PromptedModel(Protocol):
         """Return the vectors of sentences, (N, C)."""
 
     def examples(self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]) -> Tensor:
-        """Return the vectors of prepared pictures with the masks of what is meant, (N, C)."""
+        """Return the vector, (C,), of the one thing that prepared pictures show in their masks."""
 
     def maps(self, seen: Seen, vectors: Tensor) -> Tensor:
         """Return a map of logits for each vector, (N, h, w) float32; above 0: rather yes."""

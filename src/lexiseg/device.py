@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lexiseg.errors import OptionError, UnknownName
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Compute", "generator", "pick", "seeded"]
+    Net = TypeVar("Net", bound=torch.nn.Module)
+
+__all__ = ["Compute", "generator", "pick", "seeded", "undrawn"]
 
 _DTYPES = {
     "fp32": "float32",
@@ -27,10 +29,14 @@ _SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 @dataclass(frozen=True)
 class Compute:
-    """A device that is there, and the number format to compute in on it."""
+    """A device that is there, and the number format to compute in on it.
+
+    compile: nets that were made ``ready`` go through torch.compile.
+    """
 
     device: torch.device
     dtype: torch.dtype
+    compile: bool = False
 
     @property
     def device_name(self) -> str:
@@ -50,8 +56,18 @@ class Compute:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
+    def ready(self, net: Net, *, sizes_change: bool = False) -> Net:
+        """Return the net on the device; if asked to, its calls are compiled when first made.
 
-def pick(device: str | None = None, dtype: str | None = None) -> Compute:
+        sizes_change: it will be called with tensors of many sizes, and is compiled once for all.
+        """
+        net.to(self.device)
+        if self.compile:
+            net.compile(dynamic=True if sizes_change else None)
+        return net
+
+
+def pick(device: str | None = None, dtype: str | None = None, *, compile: bool = False) -> Compute:
     """Return the device and number format that were asked for, or the best that are there.
 
     device: "cpu", "cuda", "cuda:1", "mps"; None or "auto" takes CUDA, else MPS, else the CPU.
@@ -59,19 +75,41 @@ def pick(device: str | None = None, dtype: str | None = None) -> Compute:
     the card lacks it) and on a CPU with instructions for it, and fp32 elsewhere: without such
     instructions bf16 is slower than fp32.
 
-    Raises OptionError for a device that is not there, or a format that it cannot compute in.
+    compile: whether nets go through torch.compile, which takes a minute at first use and pays with
+    many pictures.
+
+    Raises OptionError for a device that is not there, a format that it cannot compute in, or where
+    torch.compile does not work.
     """
     import torch
 
     found = _device(device)
+    if compile:
+        _try_compiling(found)
     if dtype is None or dtype == "auto":
-        return Compute(found, _best_dtype(found))
+        return Compute(found, _best_dtype(found), compile)
     if dtype not in _DTYPES:
         raise UnknownName.among("dtype", dtype, ("auto", *_SHORT.values()))
     asked: torch.dtype = getattr(torch, _DTYPES[dtype])
     if found.type == "cpu" and asked == torch.float16:
         raise OptionError("fp16 is for GPUs, and the device is the CPU; use dtype fp32 or bf16")
-    return Compute(found, asked)
+    return Compute(found, asked, compile)
+
+
+def _try_compiling(device: torch.device) -> None:
+    """Raise OptionError where torch.compile lacks a compiler, its headers, or Triton."""
+    import torch
+
+    try:
+        # Compiled anew, so that a cache of earlier runs hides nothing.
+        torch.compile(lambda x: x * 2 + 1)(torch.ones(3, device=device))
+    except Exception as error:  # torch raises many kinds, some of them bare
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = (lines or [type(error).__name__])[0][:200]
+        raise OptionError(
+            f"torch.compile does not work here ({reason}); leave compile off, or install what it "
+            "wants: a C++ compiler for CPUs, Triton for GPUs"
+        ) from error
 
 
 def _device(name: str | None) -> torch.device:
@@ -159,3 +197,27 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Make modules without memory for their weights, and without drawing any: files have them.
+
+    Drawing on the device "meta" alone would import PyTorch's compiler, which takes a second.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Skip(TorchFunctionMode):
+        def __torch_function__(  # type: ignore[no-untyped-def]
+            self, func, types, args=(), kwargs=None
+        ):
+            kwargs = kwargs or {}
+            module, name = getattr(func, "__module__", ""), getattr(func, "__name__", "")
+            drawn = module == "torch.nn.init" or name in ("normal_", "uniform_")
+            if drawn:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **kwargs)
+
+    with torch.device("meta"), Skip():
+        yield

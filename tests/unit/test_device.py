@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -160,3 +162,59 @@ def test_the_real_machine_has_something() -> None:
     assert compute.device.type in ("cpu", "cuda", "mps")
     assert torch.zeros(2, 3, device=compute.device, dtype=compute.dtype).sum() == 0
     assert device.pick("cpu").device.type == "cpu"
+
+
+def test_modules_are_made_without_memory_or_values_and_without_the_compiler() -> None:
+    # The compiler takes a second to import, and nothing that is loaded from files needs it.
+    code = (
+        "import sys, torch\n"
+        "from lexiseg.device import undrawn\n"
+        "with undrawn():\n"
+        "    made = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Conv2d(3, 4, 2))\n"
+        "assert all(p.is_meta for p in made.parameters())\n"
+        "assert [tuple(p.shape) for p in made.parameters()] == [(5, 3), (4, 3, 2, 2), (4,)]\n"
+        "made = torch.nn.Linear(2, 3)  # drawn again, on the CPU\n"
+        "assert made.weight.std() > 0\n"
+        "import lexiseg\n"
+        "lexiseg.load('dense')\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class Net:
+    """Remembers what was done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[object] = []
+
+    def to(self, device: torch.device) -> None:
+        self.done.append(str(device))
+
+    def compile(self, *, dynamic: bool | None) -> None:
+        self.done.append(dynamic)
+
+
+def test_nets_are_compiled_only_where_that_was_asked_for() -> None:
+    cpu = torch.device("cpu")
+    assert not pick("cpu", "fp32").compile
+    for compute, done in (
+        (Compute(cpu, torch.float32), [["cpu"], ["cpu"]]),
+        (Compute(cpu, torch.float32, compile=True), [["cpu", None], ["cpu", True]]),
+    ):
+        one, other = Net(), Net()
+        assert compute.ready(one) is one  # type: ignore[type-var]
+        compute.ready(other, sizes_change=True)  # type: ignore[type-var]
+        assert [one.done, other.done] == done
+
+
+def test_where_nothing_can_be_compiled_the_reason_is_named(machine: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("\nNo working C++ compiler found\nand a long story")
+
+    machine.setattr(torch, "compile", broken)
+    with pytest.raises(
+        OptionError, match=r"\(No working C\+\+ compiler found\); leave compile off"
+    ):
+        pick("cpu", "fp32", compile=True)

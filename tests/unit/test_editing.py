@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from lexiseg import edit, imaging
@@ -27,9 +28,11 @@ from lexiseg.editing.matting import foreground, matte
 from lexiseg.editing.region import Region, border, region
 from lexiseg.editing.sources import covering, inside, like
 from lexiseg.editing.window import grown
-from lexiseg.errors import OptionError, PictureError, UnknownName
+from lexiseg.errors import OptionError, PictureError, UnknownName, WordNotAsked
 from lexiseg.imaging import Picture
+from lexiseg.masks import Masks
 from lexiseg.metrics import psnr
+from lexiseg.results import Provenance, ScoreMap, Segmentation
 
 SIZE = (40, 57)
 
@@ -449,3 +452,38 @@ def test_a_region_in_a_larger_box_is_the_same_region() -> None:
     x0, y0, x1, y1 = where.box_xyxy
     assert larger.box_xyxy == (0, y0 - 4, x1 + 4, y1 + 4)
     assert x0 == 0
+
+
+def test_all_of_a_word_is_its_pixels_and_what_scores_high_beside_them() -> None:
+    label_map = np.full((8, 12), -1, np.int16)
+    label_map[0:4, 0:4] = 0
+    label_map[4:8, 0:4] = 1
+    grid = np.zeros((2, 8, 12), np.float16)
+    grid[0, 0:4, 0:8] = 0.6  # half of it was left out of the label map
+    grid[0, 0:4, 8] = 0.4  # nothing has 0.6 there, which is near
+    grid[0, 0:4, 9] = 0.3  # and this is not
+    grid[0, 6:8, 10:12] = 0.9  # far away from what has the word
+    grid[1, 4:8, 0:4] = 0.9
+    out = segmentation(label_map, grid)
+    expected = label_map == 0
+    expected[0:4, 4:9] = True
+    np.testing.assert_array_equal(edit.all_of(out, "a"), expected)
+    np.testing.assert_array_equal(edit.all_of(out, ["a", "b"]), expected | (label_map == 1))
+    alone = segmentation(label_map, None)
+    np.testing.assert_array_equal(edit.all_of(alone, "a"), label_map == 0)
+    with pytest.raises(WordNotAsked):
+        edit.all_of(alone, "c")
+
+
+def segmentation(label_map: NDArray[np.int16], grid: NDArray[np.float16] | None) -> Segmentation:
+    return Segmentation(
+        words=("a", "b"),
+        labels=np.zeros(0, np.str_),
+        scores=np.zeros(0, np.float32),
+        quality=None,
+        masks=Masks.empty((8, 12)),
+        label_map=label_map,
+        word_scores=np.ones(2, np.float32),
+        score_map=None if grid is None else ScoreMap(grid, (8, 12)),
+        provenance=Provenance(method="dense", encoder="none"),
+    )

@@ -120,6 +120,28 @@ def test_no_region_is_told_with_the_best_score(colours: Any, garden: Pixels) -> 
     assert out.share("red") > 0.05  # the map itself stays
 
 
+def test_nested_masks_stay_whole_and_the_label_map_as_it_was(colours: Any, garden: Pixels) -> None:
+    plain = guided(colours)[0](garden, ["red", "blue", "yellow"])
+    seg, masker = guided(colours, nested=True, points_per_side=8, min_quality=0.1)
+    masker.min_quality = 0.75
+    out = seg(garden, ["red", "blue", "yellow"])
+    assert masker.asked > len(plain.labels)
+    np.testing.assert_array_equal(out.semantic(), plain.semantic())
+    # Quarters are no duplicates of the whole; the grown one is of the blue square and of the red
+    # one without a hole: 400 / 484 and 484 / 576 of them are common, but 420 / 540 and 64 / 100.
+    assert out.labels.tolist() == ["red"] * 5 + ["blue"] * 2 + ["yellow"] * 3
+    spot = area(garden, "yellow")
+    grown = np.zeros_like(spot)
+    grown[15:25, 15:25] = True
+    whole = [out.masks.mask(i) for i in np.flatnonzero(out.labels == "yellow")]
+    assert any((mask == spot).all() for mask in whole)
+    assert any((mask == grown).all() for mask in whole)  # though red has some of these pixels
+    masker.min_quality = 0.88  # leaves nothing but the whole ones
+    assert seg(garden, ["red", "blue", "yellow"]).labels.tolist() == [
+        "red", "red", "blue", "yellow"
+    ]  # fmt: skip
+
+
 def test_clicks_alone_are_named_by_their_order(colours: Any, garden: Pixels) -> None:
     seg, _ = guided(colours)
     out = seg(garden, points=[(12, 12), (60, 20)], boxes=[(60, 30, 90, 60)], not_points=[(1, 1)])
@@ -199,7 +221,8 @@ def test_surroundings_count_by_themselves_for_clip_alone(
 def test_settings_out_of_range_are_refused() -> None:
     for wrong in (
         {"region_threshold": 2.0}, {"iou_threshold": 0.0}, {"points_per_region": 0},
-        {"point": "middle"}, {"min_region_size": 0}, {"word_thresholds": {"a": 3.0}},
+        {"point": "middle"}, {"points_per_side": -1}, {"min_region_size": 0},
+        {"word_thresholds": {"a": 3.0}},
     ):  # fmt: skip
         with pytest.raises(OptionError):
             replace(clip_then_sam.Config(), **wrong)

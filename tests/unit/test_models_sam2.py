@@ -25,7 +25,7 @@ SMALL = HieraConfig(**sam2_weights.HIERA, out=sam2_weights.WIDTH, side=sam2_weig
 
 @pytest.fixture(scope="module")
 def masker() -> Sam2Masker:
-    return masker_of(sam2_weights.meta_weights(), CPU, name="small", hiera=SMALL)
+    return masker_of(sam2_weights.trained(), CPU, name="small", hiera=SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +132,8 @@ def test_the_size_shows_in_the_shapes(
 
 
 def test_other_sizes_and_missing_weights_are_named(tmp_path: Path) -> None:
-    state = sam2_weights.meta_weights()
-    with pytest.raises(CheckpointError, match="24 wide"):
+    state = sam2_weights.trained()
+    with pytest.raises(CheckpointError, match="12 wide"):
         masker_of(state, CPU, name="small")
     del state["sam_mask_decoder.obj_score_token.weight"]
     with pytest.raises(CheckpointError, match="obj_score_token"):
@@ -151,7 +151,7 @@ def test_metas_file_is_told_by_its_shapes(tmp_path: Path) -> None:
     tiny = HieraConfig((1, 2, 7, 2), widths, (1, 2, 4, 8), (8, 4, 14, 7), (5, 7, 9), out=64)
     with torch.device("meta"):
         shapes = {k: tuple(v.shape) for k, v in PyramidEncoder(tiny).state_dict().items()}
-    state = {k: v for k, v in sam2_weights.meta_weights().items() if not k.startswith("image_")}
+    state = {k: v for k, v in sam2_weights.trained().items() if not k.startswith("image_")}
     state |= {
         f"image_encoder.{k}": torch.full(s, i / 999) for i, (k, s) in enumerate(shapes.items())
     }

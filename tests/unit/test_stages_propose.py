@@ -210,6 +210,25 @@ def test_thresholds() -> None:
     assert len(nothing.masks) == len(nothing.quality) == 0
 
 
+def test_masks_are_asked_again_with_themselves() -> None:
+    masker = FloodMasker()
+    found = generate(masker, scene(), Settings(points_per_side=16, use_m2m=True))
+    first, *again = masker.prompts
+    assert sum(len(part) for part in again) == 3 * len(first) == 768
+    points = torch.cat([part.points_xy for part in again if part.points_xy is not None])
+    assert first.points_xy is not None
+    torch.testing.assert_close(points, first.points_xy.repeat_interleave(3, 0))
+    plain = FloodMasker()
+    answers = plain.decode(plain.encode(scene()), first)
+    masks = torch.cat([part.masks for part in again if part.masks is not None])
+    torch.testing.assert_close(masks, answers.logits)
+    # What stays is the second answer: of this masker, the whole thing, and never a part of it.
+    assert len(found.masks) == 4
+    wholes = {round(float(q), 4) for q in answers.quality[::3]}
+    assert {round(float(q), 4) for q in found.quality} <= wholes
+    assert found.prompts == 256
+
+
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 40), (7, 3)])
 def test_pictures_of_any_size(size_hw: tuple[int, int]) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (*size_hw, 3)).astype(np.uint8)

@@ -106,6 +106,33 @@ def test_points_are_where_the_slow_way_puts_them(peak: bool) -> None:
     assert several > 5  # further points do happen
 
 
+@pytest.mark.parametrize("side", [1, 5, 12])
+def test_a_grid_asks_wherever_it_meets_a_region(side: int) -> None:
+    met = 0
+    for seed in range(25):
+        labels, scores, words = random_map(seed)
+        found = find_regions(labels, scores, words, threshold=0.1, least=2)
+        few = plan_points(found, scores, points=2)
+        many = plan_points(found, scores, points=2, side=side)
+        height, width = labels.shape
+        wanted = {
+            (int(found.number[y, x]), x, y)
+            for y in {int((i + 0.5) / side * height) for i in range(side)}
+            for x in {int((i + 0.5) / side * width) for i in range(side)}
+            if found.number[y, x] >= 0
+        }
+        met += len(wanted)
+        for plan, more in ((few, set()), (many, wanted)):
+            places = zip(plan.region.tolist(), *plan.points_xy.T.tolist(), strict=True)
+            listed = list(places)
+            assert listed == sorted(listed, key=lambda one: one[0])
+            if plan is few:
+                first = set(listed)
+            assert set(listed) == first | more
+        assert len(many) == len(few) + len(wanted)
+    assert met > 10
+
+
 def slow_plan(found: Regions, scores: Scores, peak: bool) -> list[tuple[int, int, int]]:
     out = []
     for r in range(len(found)):

@@ -27,7 +27,7 @@ from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.models.clipseg import build_prompted
 from lexiseg.models.clipseg.model import from_checkpoint
 from lexiseg.models.tiny.film import FilmConfig, FilmHead
-from lexiseg.models.tiny.prompted import TinyPrompted, load_head
+from lexiseg.models.tiny.film_prompted import FilmPrompted, load_head
 from lexiseg.training.clipseg import ClipSegRecipe, tiny_recipe, train_clipseg
 from lexiseg.training.clipseg.backbone import write
 from lexiseg.training.clipseg.crops import crop, find_crop
@@ -333,7 +333,7 @@ def test_the_bundled_encoders_head(
         return random_tiny
 
     model = build_prompted(resolve(whole), pick("cpu", "fp32"), backbone)
-    assert isinstance(model, TinyPrompted)
+    assert isinstance(model, FilmPrompted)
     assert asked == ["tiny"]
     assert model.name == "decoder"
     assert set(model.sha256) >= {"film.safetensors"}
@@ -352,7 +352,7 @@ def test_a_head_stays_on_the_picture_side_that_it_was_trained_on(
 ) -> None:
     config = random_tiny.net.config
     sha256 = {"vision.safetensors": "a" * 64}
-    model = TinyPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)), sha256)
+    model = FilmPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)), sha256)
     write(model, "tiny", tmp_path, tiny_recipe())
     for good in ("a" * 64, None):
         assert isinstance(load_head(tmp_path / "film.safetensors", good), FilmHead)
@@ -365,7 +365,7 @@ def test_a_head_stays_on_the_picture_side_that_it_was_trained_on(
 
 def test_a_head_begins_as_the_cosine_alone(random_tiny: Any) -> None:
     config = random_tiny.net.config
-    model = TinyPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)))
+    model = FilmPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)))
     rgb = np.random.default_rng(0).integers(0, 256, (40, 64, 3)).astype(np.uint8)
     seen, vectors = model.see(rgb, side=64), model.words(["red", "green"])
     cosine = (seen.value.features[0] @ vectors.T).permute(2, 0, 1)
@@ -376,13 +376,15 @@ def test_a_head_begins_as_the_cosine_alone(random_tiny: Any) -> None:
 
 def test_a_speck_and_a_whole_picture_as_examples(random_tiny: Any) -> None:
     config = random_tiny.net.config
-    model = TinyPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)))
+    model = FilmPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)))
     rgb = np.random.default_rng(0).integers(0, 256, (40, 64, 3)).astype(np.uint8)
     speck: NDArray[np.bool_] = np.zeros((40, 64), np.bool_)
     speck[11, 17] = True
-    vectors = model.examples([(rgb, speck), (rgb, np.ones_like(speck))])
+    pairs = [(rgb, speck), (rgb, np.ones_like(speck))]
+    vectors = torch.stack([model.examples([pair]) for pair in pairs])
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
     assert float((vectors[0] - vectors[1]).abs().max()) > 1e-3
+    torch.testing.assert_close(model.examples(pairs), vectors.mean(0))
 
 
 def test_the_command(blocks: Path, tmp_path: Path, on_small_clip: None, capsys: Any) -> None:

@@ -120,6 +120,6 @@ MASKERS = [
         stride=14,
         gated=True,
         kind="detector",
-        notes="finds words and draws what it found: the method sam3",
+        notes="finds words and draws what it found: the method sam3; points as a mask model",
     ),
 ]

@@ -97,6 +97,8 @@ _OTHERS = {
     "edgetam_video": "edgetam",
     "sam3": "sam3",
     "sam3_video": "sam3",
+    "sam3_tracker": "sam3",
+    "sam3_tracker_video": "sam3",
 }
 
 

@@ -57,6 +57,8 @@ def run(argv: list[str]) -> int:
     steps = [step.ready(progress.step, **where) for step in steps]
     words = editing.vocabulary(steps, args.words)
     asked = Vocabulary.parse(words).names
+    # What a dense map leaves of a thing's edges stays in the picture, and shows.
+    args.method = args.method or options.WITH_MASKS
     segmenter = options.load_segmenter(args, **options.thresholds(args.threshold, asked))
     seg = segmenter(picture, words, **options.background(args.background))
     for step in steps:
@@ -66,7 +68,7 @@ def run(argv: list[str]) -> int:
     with progress:
         for step in steps:
             found = tuple(word for word in step.names if word in seg.found)
-            masks = editing.masks(seg, found, instances=step.instances)
+            masks = editing.masks(seg, found, step.operation, instances=step.instances)
             result = room.apply(step.operation, result, masks, words=found, **step.options)
     files = editing.save(result, out)
     if args.json:

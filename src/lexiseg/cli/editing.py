@@ -181,10 +181,17 @@ def vocabulary(planned: list[Planned], others: str | None) -> list[str]:
     return texts
 
 
-def masks(seg: Segmentation, words: tuple[str, ...], *, instances: bool) -> Masks:
-    """Return the words' masks: their part of the label map, or instance by instance."""
+def masks(seg: Segmentation, words: tuple[str, ...], operation: str, *, instances: bool) -> Masks:
+    """Return where to edit: instance by instance, or all that the words have in the label map.
+
+    What is removed must be gone: see `lexiseg.edit.all_of`.
+    """
+    from lexiseg.editing import all_of
+
     if instances:
         return Masks.concat([seg[word] for word in words])
+    if operation == "remove":
+        return Masks.from_dense(all_of(seg, words)[None])
     chosen = [seg.index(word) for word in words]
     return Masks.from_dense(np.isin(seg.semantic(), chosen)[None])
 

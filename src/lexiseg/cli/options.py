@@ -14,7 +14,7 @@ from lexiseg.errors import OptionError, UnknownName
 
 __all__ = ["WITH_MASKS", "add_model_flags", "background", "load_segmenter", "thresholds"]
 
-WITH_MASKS = "clip-then-sam"  # the method where flags ask for masks and none is named
+WITH_MASKS = "clip-then-sam"  # the method where masks are wanted and none is named
 
 
 def add_model_flags(parser: Parser, *, method: bool = True) -> None:

@@ -1,11 +1,12 @@
 """Editing what was named: remove, replace, restyle, cut out. In Python this room is `lexiseg.edit`.
 
-out = lexiseg.load("tiny")("photo.jpg", ["dog", "grass"])
-lexiseg.edit.remove("photo.jpg", out["dog"]).save("without.png")
+out = lexiseg.load("clip-then-sam")("photo.jpg", ["dog", "grass"])
+lexiseg.edit.remove("photo.jpg", lexiseg.edit.all_of(out, "dog")).save("without.png")
 """
 
 from __future__ import annotations
 
+from lexiseg.editing.all_of import all_of
 from lexiseg.editing.conductor import (
     OperationInfo,
     apply,
@@ -34,6 +35,7 @@ __all__ = [
     "Region",
     "Scene",
     "Step",
+    "all_of",
     "apply",
     "background",
     "blur",

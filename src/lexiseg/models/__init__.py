@@ -61,9 +61,15 @@ def load_masker(
     dtype: str | None = None,
     pull: bool = False,
     offline: bool | None = None,
+    compile: bool = False,
 ) -> Masker:
-    """Return the masker of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
-    return cast(Masker, _load("masker", name, device, dtype, pull, offline))
+    """Return the masker of a checkpoint's name, folder or file; raises as ``load_encoder`` does.
+
+    compile: it goes through torch.compile, which takes a minute at first use and pays with many
+    pictures. Raises OptionError where that does not work.
+    """
+    made = _load("masker", name, device, dtype, pull, offline, compile=compile)
+    return cast(Masker, made)
 
 
 def load_prompted(
@@ -142,6 +148,7 @@ def _load(
     pull: bool,
     offline: bool | None,
     *more: Any,
+    compile: bool = False,
 ) -> object:
     checkpoint = resolve(name, pull=pull, offline=offline)
     family = checkpoint.record.family
@@ -155,4 +162,4 @@ def _load(
     if build is None:
         reason = _REFUSALS.get(kind, f"is not a {kind}")
         raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
-    return build(checkpoint, pick(device, dtype), *more)
+    return build(checkpoint, pick(device, dtype, compile=compile), *more)

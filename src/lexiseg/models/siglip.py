@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint, Preprocessing
-from lexiseg.device import Compute
+from lexiseg.device import Compute, undrawn
 from lexiseg.errors import CheckpointError, ExtraMissing
 from lexiseg.models._words import KeptWords
 from lexiseg.protocols import Encoder, SizePolicy
@@ -215,7 +215,7 @@ def _network(checkpoint: Checkpoint) -> Any:
         state = load_file(path)
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path} is not safetensors ({error}); copy it again") from error
-    with torch.device("meta"):
+    with undrawn():
         net = SiglipModel(config)
     state = {k: v.float() for k, v in state.items() if not k.endswith("position_ids")}
     try:

@@ -76,7 +76,7 @@ def ask(
     state: MaskState,
     request: Request,
     look: Callable[[RawMasks], Evidence],
-    hear: Callable[[Evidence, RawMasks], None] = lambda seen, raw: None,
+    hear: Callable[[Evidence, RawMasks, NDArray[np.int64]], None] = lambda seen, raw, word: None,
     *,
     min_agreement: float,
     min_quality: float,
@@ -93,7 +93,7 @@ def ask(
         part = slice(start, start + _AT_ONCE)
         raw = masker.decode(state, request.prompts[part], candidates=3)
         see = see or look(raw)
-        hear(see, raw)
+        hear(see, raw, request.word[part][raw.prompt.cpu().numpy()])
         word, region = (
             torch.from_numpy(values[part]).to(raw.logits.device)
             for values in (request.word, request.region)

@@ -1,50 +1,49 @@
-"""Wholes and their parts: of masks of one word that lie in each other, one level stays.
-
-A mask model draws a car, its door and its window, and also three cars as one thing; a word fits all
-of them. What should be an instance is the car.
-"""
+"""All good masks of words, also those that lie in one another: not the best of each point alone."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from lexiseg.masks import Masks
+from lexiseg.protocols import RawMasks
+from lexiseg.stages.agree import Evidence, grid_iou
+from lexiseg.stages.ask import Answers, joined
+from lexiseg.stages.merge import without_duplicates
 
-__all__ = ["without_nested"]
+__all__ = ["Nested"]
 
-# A mask made of several things: so much better rated masks cover so much of it.
-_BETTER, _COVERED = 1.25, 0.5
+_HALF = 0.5  # the part of a mask that its word must hold
 
 
-def without_nested(
-    masks: Masks,
-    iou: NDArray[np.floating],
-    word: NDArray[np.int64],
-    rank: NDArray[np.floating],
-    share: float,
-) -> NDArray[np.int64]:
-    """Return the masks that stay, (M,) numbers in order.
+class Nested:
+    """Hears all candidates, and keeps those that are good enough; `found` are the ones so far.
 
-    iou: (N, N). word, rank: (N,). Of each word the largest mask comes first: the smaller ones of
-    which at least ``share`` lies in it are its parts. It goes where much better ranked parts cover
-    half of it; otherwise they go.
+    quality, stability: the least, in [0, 1]; stability is the part of what is above -1 logits that
+    is above 1 too, on the mask model's grid. iou: masks of a word with at least this IoU are one,
+    and the one with the larger product of quality and mean probability stays.
     """
-    areas = masks.areas.astype(np.float64)
-    common = iou / (1 + iou) * (areas[:, None] + areas)
-    inside = (common >= share * areas) & (word[:, None] == word)  # [whole, part]
-    left = np.ones(len(masks), np.bool_)
-    order = np.argsort(-areas, kind="stable")
-    for i, whole in enumerate(order.tolist()):
-        if not left[whole]:
-            continue
-        later = order[i + 1 :]
-        parts = later[inside[whole, later] & left[later]]
-        better = parts[rank[parts] > _BETTER * rank[whole]]
-        if len(better) and common[whole, better].sum() >= _COVERED * areas[whole]:
-            covered = masks[better].union() & masks.mask(whole)
-            if covered.sum() >= _COVERED * areas[whole]:
-                left[whole] = False
-                continue
-        left[parts] = False
-    return np.flatnonzero(left)
+
+    def __init__(self, quality: float, stability: float, iou: float) -> None:
+        self.found: Answers | None = None
+        self._quality, self._stability, self._iou = quality, stability, iou
+
+    def add(self, raw: RawMasks, seen: Evidence, word: NDArray[np.int64]) -> None:
+        """Take what is good of candidates, asked for ``word`` (N,)."""
+        inside = (raw.logits > 0) & seen.inside
+        area = inside.flatten(1).sum(1)
+        large, small = ((raw.logits > at).flatten(1).sum(1) for at in (-1, 1))
+        asked = torch.from_numpy(word).to(raw.logits.device)
+        names, which = torch.unique(asked, return_inverse=True)
+        wins = (seen.labels.flatten()[None] == names[:, None]).float()
+        held = (inside.flatten(1).float() @ wins.T).gather(1, which[:, None])[:, 0]
+        good = (raw.quality >= self._quality) & (small >= self._stability * large)
+        kept = torch.nonzero(good & (area > 0) & (held >= _HALF * area))[:, 0]
+        chances = seen.mean_chances(inside[kept]).gather(1, asked[kept, None])[:, 0]
+        own = word[kept.cpu().numpy()]
+        none = np.full(len(own), -1, np.int64)
+        new = Answers(raw[kept], own, none, none >= 0, chances.clamp(0, 1).cpu().numpy())
+        found = new if self.found is None else joined([self.found, new])
+        iou = grid_iou(found.raw.logits)
+        rank = found.chance * found.quality
+        self.found = found[without_duplicates(iou, found.word, rank, self._iou)]

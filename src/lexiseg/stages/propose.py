@@ -42,7 +42,8 @@ class Settings:
     2, 4, 8 ... a side. crop_nms: the same between crops, where masks of smaller crops stay.
     crop_overlap: of the picture's short side, for 2 a side. crop_downscale: the grid of each
     further layer has so many times fewer points a side. least_area: pixels; smaller holes are
-    filled, smaller islands removed.
+    filled, smaller islands removed. use_m2m: every mask is handed back with its point, and the
+    single answer to both takes its place (SAM 2's generator has it, off).
     """
 
     points_per_side: int = 32
@@ -55,6 +56,7 @@ class Settings:
     crop_overlap: float = 512 / 1500
     crop_downscale: int = 1
     least_area: int = 0
+    use_m2m: bool = False
 
 
 # The defaults of the two official generators.
@@ -137,8 +139,15 @@ def _in_crop(
     x0, y0, x1, y1 = box
     size_hw = (rgb.shape[0], rgb.shape[1])
     state = masker.encode(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
-    sieve = _Sieve(size_hw, box, settings)
-    masker.decode(state, _grid((y1 - y0, x1 - x0), side), candidates=3, keep=sieve)
+    sieve, grid = _Sieve(size_hw, box, settings), _grid((y1 - y0, x1 - x0), side)
+
+    def again(raw: RawMasks) -> Tensor:
+        at = raw.prompt.cpu()
+        asked = MaskPrompts(grid.points_xy[at], grid.point_labels[at], masks=raw.logits)  # type: ignore[index]
+        masker.decode(state, asked, candidates=1, keep=sieve)
+        return torch.zeros(len(raw), dtype=torch.bool, device=raw.logits.device)
+
+    masker.decode(state, grid, candidates=3, keep=again if settings.use_m2m else sieve)
     return sieve.found()
 
 

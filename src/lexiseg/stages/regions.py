@@ -110,6 +110,7 @@ def plan_points(
     points: int = 1,
     negatives: int = 0,
     peak: bool = False,
+    side: int = 0,
 ) -> Plan:
     """Return where to ask: up to ``points`` places a region, by region.
 
@@ -117,7 +118,8 @@ def plan_points(
     half. A further one is the centre of the largest circle that stays inside the region and meets
     no circle of the same size around the points before; it is left out where there is little room,
     so that a compact region gets one and a long one, or two things that touch, get several.
-    negatives: for each place, so many nearest first points of other words' regions.
+    side: besides, wherever a grid of so many points a side meets a region. negatives: for each
+    place, so many nearest first points of other words' regions.
     """
     rows, columns = np.nonzero(regions.number >= 0)
     which = regions.number[rows, columns]
@@ -141,14 +143,27 @@ def plan_points(
         chosen.append(np.where(open_to, place, last))
         owners.append(np.flatnonzero(open_to))
     firsts = chosen[0]
-    places = np.concatenate([c[o] for c, o in zip(chosen, owners, strict=True)])
-    region = np.concatenate(owners)
+    met = _on_grid(rows, columns, regions.number.shape, side)
+    places = np.concatenate([*(c[o] for c, o in zip(chosen, owners, strict=True)), met])
+    region = np.concatenate([*owners, which[met]])
     order = np.argsort(region, kind="stable")
     places, region = places[order], region[order]
     points_xy = np.stack([columns[places], rows[places]], 1)
     anchors_xy = np.stack([columns[firsts], rows[firsts]], 1)
     return Plan(points_xy, region, *_nearest_others(points_xy, region, anchors_xy, regions.word,
                                                     negatives))  # fmt: skip
+
+
+def _on_grid(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], size_hw: tuple[int, ...], side: int
+) -> NDArray[np.intp]:
+    """Which of the pixels, by rows, are the points of a grid of ``side`` by ``side`` points."""
+    y, x = (((np.arange(side) + 0.5) / side * size).astype(np.int64) for size in size_hw)
+    wanted = np.unique(y[:, None] * size_hw[1] + x[None])
+    _, out, _ = np.intersect1d(
+        rows * size_hw[1] + columns, wanted, assume_unique=True, return_indices=True
+    )
+    return out
 
 
 def _largest(

@@ -35,7 +35,7 @@ def scaled(rgb: Any, side: int) -> Any:
     return np.array(Image.fromarray(rgb).resize((w, h), Image.Resampling.BILINEAR))
 
 
-def _nms(boxes: Any, scores: Any, threshold: float) -> Any:
+def nms(boxes: Any, scores: Any, threshold: float) -> Any:
     """Greedy suppression, as torchvision defines it: best first, ties in order, IoU above."""
     order = scores.sort(descending=True, stable=True).indices.tolist()
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -62,7 +62,7 @@ def _stand_in() -> None:
     )
     made = {name: ModuleType(name) for name in names}
     boxes: Any = made["torchvision.ops.boxes"]
-    boxes.batched_nms = lambda b, s, _, iou_threshold: _nms(b, s, iou_threshold)
+    boxes.batched_nms = lambda b, s, _, iou_threshold: nms(b, s, iou_threshold)
     boxes.box_area = lambda b: (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
     change: Any = made["torchvision.transforms.functional"]
     change.to_pil_image = Image.fromarray

@@ -171,4 +171,4 @@ def load(
             raise UnknownName.among(f"field of {config.mapper}'s Config", name, names)
     how: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
     mapper = module.load(module.Config(**given), **how)
-    return Segmenter(mapper, load_masker(config.masker, **how), config)
+    return Segmenter(mapper, load_masker(config.masker, compile=config.compile, **how), config)

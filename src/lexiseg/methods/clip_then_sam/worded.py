@@ -38,11 +38,13 @@ def answer_words(
     are the masks, each as far as its word has the pixels.
     """
     from lexiseg.masks import Masks
+    from lexiseg.methods.clip_then_sam.telling import prompts_told, remark
     from lexiseg.results import Provenance, ScoreMap, Segmentation
     from lexiseg.stages.agree import evidence
     from lexiseg.stages.ask import ask, ask_clicks, joined, named
     from lexiseg.stages.lift import lift
     from lexiseg.stages.merge import cut
+    from lexiseg.stages.nested import Nested
     from lexiseg.stages.regions import find_regions
     from lexiseg.stages.relabel import apply_thresholds
     from lexiseg.stages.weigh import Votes, Weights, left_over, repaint
@@ -77,18 +79,23 @@ def answer_words(
     rivals = np.array(sorted(present), np.int64)
     rest = vocabulary.background is not None and vocabulary.background_index is None
 
-    def hear(seen: Evidence, raw: RawMasks) -> None:
+    rated = max(config.min_quality, masker.min_quality), masker.min_stability
+    nested = Nested(*rated, config.iou_threshold) if config.nested else None
+
+    def hear(seen: Evidence, raw: RawMasks, word: NDArray[np.int64]) -> None:
         nonlocal votes
         ground = vocabulary.background_index
         votes = votes or Votes(seen, rivals, rest=rest, background=ground)
         votes.add(raw)
+        if nested is not None:
+            nested.add(raw, seen, word)
 
     answers = ask(
         masker, view.state, request, look, hear,
         min_agreement=config.min_agreement, min_quality=config.min_quality,
     )  # fmt: skip
     if forced is not None:
-        hear(look(forced.raw), forced.raw)
+        hear(look(forced.raw), forced.raw, forced.word)
         answers = forced if answers is None else joined([answers, forced])
     clock.append(time.perf_counter())
     label_map = mapped.label_map.copy()
@@ -101,10 +108,15 @@ def answer_words(
         lost = left_over(votes.seen, regions, covered, wrong.tolist())
         weights = Weights(config.pooling, config.trust, config.refine_radius, config.refine_epsilon)
         repaint(label_map, view.picture.rgb, votes, answers, lost, weights)
-        word, chance, quality = answers.word, answers.chance, answers.quality
     clock.append(time.perf_counter())
     if answers is not None:
-        masks = cut(lift(answers.raw), label_map, word)
+        if nested is not None:
+            answers = joined([x for x in (nested.found, forced) if x is not None])
+            answers = answers[_best(answers, clicks, config)]
+        word, chance, quality = answers.word, answers.chance, answers.quality
+        masks = lift(answers.raw)
+        if nested is None:
+            masks = cut(masks, label_map, word)
     clock.append(time.perf_counter())
     label_map[label_map >= count] = -1
     limits = np.array([config.word_thresholds.get(n, config.threshold) for n in vocabulary.names])
@@ -133,9 +145,9 @@ def answer_words(
         score_map=ScoreMap(scores.grid[:count], scores.size_hw),
         image=view.picture.rgb,
         provenance=Provenance(
-            **{**facts, "prompts": _prompts(request, clicks, facts["prompts"])},
+            **{**facts, "prompts": prompts_told(request, clicks, facts["prompts"])},
             seconds=seconds,
-            notes=(*view.picture.notes, *_remark(regions, chances, labels, mapped.words, config)),
+            notes=(*view.picture.notes, *remark(regions, chances, labels, mapped.words, config)),
         ),
     )
 
@@ -175,7 +187,7 @@ def _request(
     plan = plan_points(
         regions, chances,
         points=config.points_per_region, negatives=config.negative_points,
-        peak=config.point == "peak",
+        peak=config.point == "peak", side=config.points_per_side,
     )  # fmt: skip
     scale = np.array(size_hw[::-1]) / np.array(chances.shape[::-1])
     others, there = (plan.negatives_xy + 0.5) * scale, plan.negatives
@@ -266,33 +278,3 @@ def _word_scores(
     np.maximum.at(best, word, chance)
     out = np.where(best > 0, best, out)
     return np.where(present, out, 0).astype(np.float32)
-
-
-def _prompts(request: Request, clicks: Clicks, facts: dict[str, Any]) -> dict[str, Any]:
-    """What the provenance says of prompts; points are rounded to a tenth of a pixel."""
-    places = request.prompts.points_xy
-    points = [] if places is None else (places[:, 0].double().numpy() - 0.5).round(1).tolist()
-    asked = len(request) + len(clicks.names)
-    return {"asked": asked, **facts, "points_xy": [*points, *map(list, clicks.points_xy)]}
-
-
-def _remark(
-    regions: Regions,
-    chances: NDArray[np.float32],
-    labels: NDArray[np.integer],
-    words: tuple[str, ...],
-    config: Config,
-) -> tuple[str, ...]:
-    if len(regions):
-        return ()
-    line = (
-        f"no region of {config.min_region_size} pixels or more scores at least "
-        f"{config.region_threshold:g}, so no mask was asked for"
-    )
-    if (labels >= 0).any():
-        place = int(np.where(labels >= 0, chances, -1).argmax())
-        best = words[int(labels.flat[place])]
-        line += (
-            f"; the best score is {chances.flat[place]:.2f}, of {best!r}: lower --min-confidence"
-        )
-    return (line,)

@@ -1,8 +1,8 @@
 """CLIPSeg: a decoder draws a map for each prompt, a word, an example picture, or both mixed.
 
 Lüddecke and Ecker, "Image Segmentation Using Text and Image Prompts" (CVPR 2022). The picture is
-encoded once; prompts, however many, cost a small decoder each. Published decoders run on CLIP, the
-bundled one on the encoder in the package.
+encoded once; prompts, however many, cost a small decoder each. Published decoders run on CLIP; on
+the encoder in the package a prompt is a plane through its features.
 """
 
 from __future__ import annotations

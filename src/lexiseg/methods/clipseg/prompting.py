@@ -78,7 +78,7 @@ def _mixed(model: PromptedModel, word: Word, sentences: tuple[str, ...], config:
     from lexiseg.stages.exemplar import example_pixels
 
     ways = tuple(model.example) if config.prepare is None else config.prepare
-    visual = model.examples([example_pixels(e, ways) for e in word.examples]).mean(0)
+    visual = model.examples([example_pixels(e, ways) for e in word.examples])
     if not word.synonyms:
         return visual
     weight = config.mix if word.weight is None else word.weight

@@ -71,7 +71,7 @@ def with_masks(
         opened = vocabulary.background is not None and ground is None
         votes: Votes | None = None
 
-        def hear(seen: Evidence, raw: RawMasks) -> None:
+        def hear(seen: Evidence, raw: RawMasks, asked: NDArray[np.int64]) -> None:
             nonlocal votes
             votes = votes or Votes(seen, rivals, rest=opened, background=ground)
             votes.add(raw)

@@ -18,6 +18,7 @@ class Config:
 
     encoder: a checkpoint that is an encoder of words and pictures.
     masker: a checkpoint that is a mask model, its folder or its file.
+    compile: the mask model goes through torch.compile: slower at first, faster with many pictures.
     scoring: "crops" looks at each mask's own crop, "features" pools dense features in the mask.
     points_per_side: masks are asked for on a grid of so many points a side.
     min_quality, min_stability: what masks must reach, in [0, 1], by the mask model's own opinion,
@@ -29,6 +30,7 @@ class Config:
     crop_overlap_ratio: what crops have in common, as a part of the picture's short side.
     crop_points_downscale: each layer of crops has so many times fewer points a side.
     min_region_area: holes and islands of fewer pixels are filled or removed; 0: none.
+    use_m2m: every mask is refined by asking again with its point and itself; takes longer.
     background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
     templates: "plain", "photo", "imagenet-7", "imagenet-80".
     threshold: masks whose word scores less, in [0, 1], are left out.
@@ -52,6 +54,7 @@ class Config:
 
     encoder: str = "tiny"
     masker: str = "tiny"
+    compile: bool = False
     scoring: str = "features"
     points_per_side: int = 32
     min_quality: float | None = None
@@ -63,6 +66,7 @@ class Config:
     crop_overlap_ratio: float = 512 / 1500
     crop_points_downscale: int = 1
     min_region_area: int = 0
+    use_m2m: bool = False
     background: tuple[str, ...] = DEFAULT_BACKGROUND
     templates: str = "plain"
     threshold: float = 0.0

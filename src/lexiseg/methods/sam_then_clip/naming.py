@@ -107,7 +107,7 @@ def _instances(
 ) -> NDArray[np.int64]:
     """Of the masks found, the numbers of those that are instances: no duplicates, no parts."""
     from lexiseg.stages.merge import without_duplicates
-    from lexiseg.stages.nested import without_nested
+    from lexiseg.stages.parts import without_parts
     from lexiseg.stages.score import top_masks
 
     rank = score * quality
@@ -116,7 +116,7 @@ def _instances(
     found, iou = found[kept], iou[np.ix_(kept, kept)]
     if config.nested_threshold is not None:
         share = config.nested_threshold
-        found = found[without_nested(masks[found], iou, owner[found], rank[found], share)]
+        found = found[without_parts(masks[found], iou, owner[found], rank[found], share)]
     if config.top_k is not None:
         found = found[top_masks(owner[found], score[found], config.top_k)]
     return found

@@ -70,6 +70,7 @@ class Segmenter:
             crop_overlap=config.crop_overlap_ratio,
             crop_downscale=config.crop_points_downscale,
             least_area=config.min_region_area,
+            use_m2m=config.use_m2m,
         )
         proposals = generate(self.masker, picture.rgb, settings)
         clock.append(time.perf_counter())
@@ -222,4 +223,8 @@ def load(
     from lexiseg.models import load_encoder, load_masker
 
     how: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
-    return Segmenter(load_encoder(config.encoder, **how), load_masker(config.masker, **how), config)
+    return Segmenter(
+        load_encoder(config.encoder, **how),
+        load_masker(config.masker, compile=config.compile, **how),
+        config,
+    )

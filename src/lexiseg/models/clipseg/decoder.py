@@ -18,8 +18,8 @@ from lexiseg.models.clipseg.config import DecoderConfig
 
 __all__ = ["Decoder", "Reduced"]
 
-_CACHE = 8 << 20  # bytes of activations that are worked on at once
-_HIDDEN = 1 << 17  # hidden values between linear layers that are
+_CACHE = 4 << 20  # bytes of activations that are worked on at once
+_HIDDEN = 1 << 18  # hidden values between linear layers that are
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +61,16 @@ class _Layer(nn.Module):
         return out
 
     def _mixed(self, x: Tensor) -> Tensor:
-        """The two linear layers, some hidden values at a time, so that these stay in the cache."""
-        rows = x.flatten(0, 1)
-        out = self.linear2.bias.expand(len(rows), -1).to(rows).clone()
-        step = max(64, _HIDDEN // len(rows) // 64 * 64)
-        if x.device.type != "cpu":
-            step = self.linear1.out_features
-        for i in range(0, self.linear1.out_features, step):
-            part = slice(i, i + step)
-            hidden = F.linear(rows, self.linear1.weight[part], self.linear1.bias[part])
-            out.addmm_(hidden.relu_(), self.linear2.weight[:, part].T)
+        """The two linear layers, some tokens at a time, so that hidden values stay in the cache."""
+        up, down = self.linear1, self.linear2
+        rows = F.pad(x.flatten(0, 1), (0, 1), value=1.0)  # the bias is one more input
+        first = torch.cat([up.weight, up.bias[:, None]], 1).T.contiguous()
+        last = down.weight.T.contiguous()
+        step = max(64, _HIDDEN // up.out_features) if x.device.type == "cpu" else len(rows)
+        out = torch.empty_like(x).view(-1, x.shape[-1])
+        for i in range(0, len(rows), step):
+            hidden = (rows[i : i + step] @ first).relu_()
+            torch.addmm(down.bias, hidden, last, out=out[i : i + step])
         return out.view_as(x)
 
 
@@ -117,19 +117,20 @@ class Decoder(nn.Module):
         if torch.is_grad_enabled():
             return self._some(seen, conditionals)
         tokens = seen.steps[0].shape[1]
-        each = 4 * tokens * (self.config.mlp + 8 * self.config.reduce_dim)
+        each = 4 * tokens * 8 * self.config.reduce_dim
         at_once = max(1, _CACHE // each) if conditionals.device.type == "cpu" else 64
         many = seen.steps[0].shape[0] > 1
-        parts = [
-            self._some(
-                Reduced(tuple(s[i : i + at_once] for s in seen.steps), seen.grid_hw, seen.classes)
+        height, width = (side * self.config.cell for side in seen.grid_hw)
+        out = torch.empty(len(conditionals), height, width, device=conditionals.device)
+        for i in range(0, len(conditionals), at_once):
+            part = slice(i, i + at_once)
+            one = (
+                Reduced(tuple(s[part] for s in seen.steps), seen.grid_hw, seen.classes)
                 if many
-                else seen,
-                conditionals[i : i + at_once],
+                else seen
             )
-            for i in range(0, len(conditionals), at_once)
-        ]
-        return torch.cat(parts)
+            out[part] = self._some(one, conditionals[part])
+        return out
 
     def _some(self, seen: Reduced, conditionals: Tensor) -> Tensor:
         config, count = self.config, len(conditionals)
@@ -145,8 +146,8 @@ class Decoder(nn.Module):
         if isinstance(self.trans_conv, nn.ConvTranspose2d):
             return _enlarged(cells, self.trans_conv)[..., 0].float()
         conv, _, first, _, second = self.trans_conv.children()
-        cells = F.relu(conv(cells.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        return _enlarged(F.relu(_enlarged(cells, first)), second)[..., 0].float()
+        cells = F.relu(conv(cells.permute(0, 3, 1, 2)), True).permute(0, 2, 3, 1)
+        return _enlarged(F.relu(_enlarged(cells, first), True), second)[..., 0].float()
 
 
 def _enlarged(cells: Tensor, conv: nn.Module) -> Tensor:

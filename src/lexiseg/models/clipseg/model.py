@@ -129,15 +129,15 @@ class ClipSeg:
 
     @torch.inference_mode()
     def examples(self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]) -> Tensor:
-        """Return CLIP's vectors of prepared example pictures, (N, C), not normalised.
+        """Return the mean of CLIP's vectors of prepared example pictures, (C,), not normalised.
 
         The masks were spent when the pictures were prepared: CLIP does not see them.
         """
         size_hw = (self.side, self.side)
         made = [self.pixels(rgb, size_hw) for rgb, _ in pictures]
-        return torch.cat(
-            [self.seen_as(torch.stack(made[i : i + _EXAMPLES])) for i in range(0, len(made), 4)]
-        )
+        parts = range(0, len(made), _EXAMPLES)
+        vectors = [self.seen_as(torch.stack(made[i : i + _EXAMPLES])) for i in parts]
+        return torch.cat(vectors).mean(0)
 
     @torch.no_grad()
     def seen_as(self, pixels: Tensor) -> Tensor:

@@ -278,7 +278,9 @@ class MaskDecoder(nn.Module):
         """Cells made four times as fine, times each answer's vector: (B, K, 4S, 4S)."""
         (count, cells, width), answers, side = x.shape, heads.shape[1], self.config.side
         # What lies between is sixteen times as many numbers: on a CPU in parts that fit the cache.
-        step = max(1, _PART // width) if x.device.type == "cpu" else cells
+        # Compiled, that would be a loop unrolled.
+        whole = x.device.type != "cpu" or torch.compiler.is_compiling()
+        step = cells if whole else max(1, _PART // width)
         if step >= cells:
             fine = self._finer(x).flatten(1, 2)
             masks = torch.bmm(heads, fine.transpose(1, 2))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, undrawn
 from lexiseg.errors import CheckpointError, PromptError
 from lexiseg.models.sam.decoder import Cells, DecoderConfig, MaskDecoder
 from lexiseg.models.sam.encoder import PictureEncoder
@@ -54,9 +54,9 @@ class SamMasker:
         self.name = name
         self.sha256: Mapping[str, str] = dict(sha256 or {})
         self._compute = compute
-        self._encoder = encoder.to(compute.device)
+        self._encoder = compute.ready(encoder)
         self._prompts = prompts.to(compute.device)
-        self._decoder = decoder.to(compute.device)
+        self._decoder = compute.ready(decoder, sizes_change=True)
         with torch.inference_mode():
             self._places = prompts.grid(encoder.config.side)
             decoder.prepare(self._places)
@@ -202,7 +202,7 @@ def masker_of(
             quality_layers=len(layers),
             heads=heads,
         )
-        with torch.device("meta"):
+        with undrawn():
             prompts = PromptEncoder(config.width, config.mask_channels)
             decoder = MaskDecoder(config)
         for net, weights in ((prompts, asked), (decoder, masks)):

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, undrawn
 from lexiseg.errors import CheckpointError
 from lexiseg.models.sam.encoder import LastAttention, PictureEncoder, encoder_config
 from lexiseg.models.sam.weights import encoder_state, read_weights, weights_file
@@ -70,7 +70,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> SamTrunk:
 def trunk_of(state: Mapping[str, Tensor]) -> PictureEncoder:
     """The encoder that these weights (Meta's names, no prefix) describe, filled with them."""
     config = encoder_config(state)
-    with torch.device("meta"):
+    with undrawn():
         net = PictureEncoder(config)
     try:
         net.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)

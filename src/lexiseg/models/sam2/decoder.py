@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -63,14 +64,14 @@ class FineDecoder(MaskDecoder):
             quarters.permute(1, 4, 2, 5, 3, 6, 0).reshape(side * side, 4, 4, -1).contiguous(),
         )  # fmt: skip
 
-    def fine_masks(
-        self, cells: FineCells, prompt: Tensor, rough: Tensor | None, answers: slice
+    def forward(
+        self, cells: Cells, prompt: Tensor, rough: Tensor | None, answers: slice
     ) -> tuple[Tensor, Tensor]:
         """As ``MaskDecoder.forward``; a prompt has one more token, whose place does not matter."""
         score = self.obj_score_token.weight.expand(len(prompt), 1, -1)
         prompt = torch.cat([score, prompt], 1)
-        (x, heads), quality = self(cells, prompt, rough, answers)
-        return self._drawn(cells, x, heads), quality.float().sigmoid()
+        (x, heads), quality = super().forward(cells, prompt, rough, answers)
+        return self._drawn(cast(FineCells, cells), x, heads), quality.float().sigmoid()
 
     def _masks(self, x: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Put off: drawing needs the finer maps."""

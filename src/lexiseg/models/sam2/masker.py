@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, undrawn
 from lexiseg.errors import CheckpointError
 from lexiseg.models.sam.decoder import DecoderConfig
 from lexiseg.models.sam.masker import SamMasker
@@ -62,6 +62,8 @@ class Sam2Masker(SamMasker):
         name: str,
         sha256: Mapping[str, str] | None = None,
         stable: Stable | None = None,
+        mean: tuple[float, float, float] = _MEAN,
+        std: tuple[float, float, float] = _STD,
     ) -> None:
         super().__init__(encoder, prompts, decoder, compute, name=name, sha256=sha256)  # type: ignore[arg-type]
         self._net, self._fine = encoder, decoder  # moved to the device in place, above
@@ -69,12 +71,13 @@ class Sam2Masker(SamMasker):
         self._sides = (int(config.side), int(config.side * config.patch))
         self._no_memory = no_memory.to(compute.device)
         self._stable = stable or Stable()
+        self._colours = (mean, std)
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Sam2State:  # type: ignore[override]
         """Encode a picture, (H, W, 3) uint8 RGB, of any size; it is squashed to a square."""
         cells, side = self._sides
-        pixels = squashed(rgb, side)
+        pixels = squashed(rgb, side, *self._colours)
         with self._compute.autocast():
             pyramid = self._net(pixels.to(self._compute.device))
             no_mask = self._prompts.no_mask_embed.weight
@@ -92,7 +95,7 @@ class Sam2Masker(SamMasker):
             rough = None
             if asked.masks is not None:
                 rough = self._prompts.dense(asked.masks.clamp(-_LIMIT, _LIMIT))
-            logits, quality = self._fine.fine_masks(
+            logits, quality = self._fine(
                 state.cells, tokens, rough, slice(0, 4) if single else answers
             )
         logits = logits.float()
@@ -173,7 +176,7 @@ def masker_of(
     """
     seen = part(state, "image_encoder.")
     config = hiera or hiera_config(seen)
-    with torch.device("meta"):
+    with undrawn():
         encoder = PyramidEncoder(config)
     filled(encoder, seen, name)
     prompts, decoder, no_memory = heads_of(state, config.side, heads, name)
@@ -211,7 +214,7 @@ def heads_of(
             f"the weights of {name!r} are not those of a whole SAM 2 ({error} is missing); copy or "
             "pull them again"
         ) from error
-    with torch.device("meta"):
+    with undrawn():
         prompts = PromptEncoder(config.width, config.mask_channels)
         decoder = FineDecoder(config)
     filled(prompts, asked, name)

@@ -1,12 +1,15 @@
-"""SAM 3 (Carion et al. 2025, arXiv 2511.16719): finds and draws all things of a concept."""
+"""SAM 3 (Carion et al. 2025, arXiv 2511.16719): finds and draws all things of a concept.
+
+Its tracker's prompts are a masker: points, boxes and rough masks on the same picture encoder.
+"""
 
 from __future__ import annotations
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.protocols import ExampleDetector
+from lexiseg.protocols import ExampleDetector, Masker
 
-__all__ = ["build_detector"]
+__all__ = ["build_detector", "build_masker"]
 
 
 def build_detector(checkpoint: Checkpoint, compute: Compute) -> ExampleDetector:
@@ -14,3 +17,11 @@ def build_detector(checkpoint: Checkpoint, compute: Compute) -> ExampleDetector:
     from lexiseg.models.sam3.detector import Sam3
 
     return Sam3(checkpoint, compute)
+
+
+def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
+    """Build its tracker's image part, for points and boxes, from the same folder."""
+    from lexiseg.models.sam2.borrowed import borrowed
+
+    half = (0.5, 0.5, 0.5)
+    return borrowed("Sam3TrackerModel", checkpoint, compute, extra="sam3", mean=half, std=half)

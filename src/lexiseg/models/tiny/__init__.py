@@ -11,8 +11,8 @@ from lexiseg.protocols import Encoder, Masker, PromptedModel
 
 __all__ = ["HEAD", "PICTURES", "build_encoder", "build_masker", "build_prompted"]
 
-HEAD = "film.safetensors"
-PICTURES = "vision.safetensors"  # the picture side, on which the head was trained
+HEAD = "film.safetensors"  # what `lexiseg train clipseg` writes
+PICTURES = "vision.safetensors"  # the picture side, on which a head is trained
 
 
 def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
@@ -25,21 +25,20 @@ def build_encoder(checkpoint: Checkpoint, compute: Compute) -> Encoder:
 def build_prompted(
     checkpoint: Checkpoint, compute: Compute, backbone: Callable[[str], object]
 ) -> PromptedModel:
-    """Build the encoder with its head for prompts. Raises OptionError where it has none."""
+    """Build the encoder as a model that draws maps for prompts."""
     from lexiseg.models.tiny.encoder import from_checkpoint
-    from lexiseg.models.tiny.prompted import TinyPrompted, load_head
+    from lexiseg.models.tiny.prompted import TinyPrompted
 
-    if HEAD not in checkpoint.paths:
-        raise OptionError(
-            f"{checkpoint.record.name!r} has no head for prompts ({HEAD}); train one by "
-            "`lexiseg train clipseg --backbone`, or choose another checkpoint"
-        )
-    encoder = from_checkpoint(checkpoint, compute)
-    return TinyPrompted(encoder, load_head(checkpoint[HEAD], encoder.sha256.get(PICTURES)))
+    return TinyPrompted(from_checkpoint(checkpoint, compute))
 
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
-    """Build the masker from verified files."""
+    """Build the masker from verified files. Raises OptionError where it is to be compiled."""
     from lexiseg.models.tiny.masker import from_checkpoint
 
+    if compute.compile:  # torch 2.13 makes C++ of its mask net that no compiler takes
+        raise OptionError(
+            f"{checkpoint.record.name!r} cannot be compiled; leave compile off, or choose another "
+            "mask model"
+        )
     return from_checkpoint(checkpoint, compute)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, undrawn
 from lexiseg.errors import CheckpointError
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
@@ -177,7 +177,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
     from tokenizers import Tokenizer
 
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
-    with torch.device("meta"):  # nothing is drawn that the files replace
+    with undrawn():  # nothing is drawn that the files replace
         net, tower = (
             VisionNet(VisionConfig(**config["vision"])),
             TextTower(TextConfig(**config["text"])),

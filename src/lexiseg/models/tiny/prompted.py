@@ -1,11 +1,10 @@
-"""The bundled encoder with its FiLM head, as a model that draws a map for each prompt."""
+"""The bundled encoder as a model that draws a map for each prompt: planes through its features."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,17 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.checkpoints import Checkpoint
-from lexiseg.errors import CheckpointError
-from lexiseg.models.tiny import HEAD, PICTURES
 from lexiseg.models.tiny.encoder import TinyEncoder
-from lexiseg.models.tiny.film import FilmConfig, FilmHead
+from lexiseg.models.tiny.planes import of_examples, of_words
 from lexiseg.protocols import Seen
 from lexiseg.results import UnknownWord
 
-__all__ = ["Places", "TinyPrompted", "load_head", "on_backbone"]
+__all__ = ["Places", "TinyPrompted"]
 
-_AT_ONCE = 4  # prompts, whose activations stay in a core's cache
 _LONGEST = 16  # times its width: strips are scaled less, so that work stays bounded
 
 
@@ -36,17 +31,13 @@ class Places:
 
 
 class TinyPrompted:
-    """Protocol ``PromptedModel`` over the bundled towers."""
+    """Protocol ``PromptedModel`` over the bundled towers; a prompt is a plane, (D + 1)."""
 
     templates: Sequence[str] = ("{}",)
     example: Sequence[str] = ()  # the mask itself says what is meant
 
-    def __init__(
-        self, encoder: TinyEncoder, head: FilmHead, sha256: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, encoder: TinyEncoder) -> None:
         self.encoder = encoder
-        self._sha256 = {**encoder.sha256, **(sha256 or {})}
-        self.head = head.to(encoder.net.log_scale.device)
         self.name = encoder.name
         self.side = encoder.size.short_side
 
@@ -59,8 +50,8 @@ class TinyPrompted:
         return self.encoder.dtype_name
 
     @property
-    def sha256(self) -> dict[str, str]:
-        return dict(self._sha256)
+    def sha256(self) -> Mapping[str, str]:
+        return self.encoder.sha256
 
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
         return self.encoder.unknown(words)
@@ -98,74 +89,47 @@ class TinyPrompted:
 
     @torch.inference_mode()
     def words(self, sentences: Sequence[str]) -> Tensor:
-        """Return the words' vectors, (N, D), unit length."""
-        return self.encoder.text(list(sentences))
+        """Return the words' planes, (N, D + 1)."""
+        return of_words(self.encoder.text(list(sentences)))
 
     @torch.inference_mode()
     def examples(self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]) -> Tensor:
-        """Return the mean feature inside each mask, (N, D), unit length."""
-        made = []
-        for rgb, mask in pictures:
-            features = self.see(rgb).value.features[0]
-            height, width = features.shape[:2]
-            covered = torch.from_numpy(np.ascontiguousarray(mask))[None, None].float()
-            # A thing smaller than a cell still weighs something.
-            cells = F.interpolate(covered, (height, width), mode="area")[0, 0]
-            made.append(torch.einsum("hw,hwd->d", cells.to(features.device), features))
-        return F.normalize(torch.stack(made), dim=-1)
-
-    def logits(self, decoded: Tensor, features: Tensor, prompts: Tensor) -> Tensor:
-        """Places (B, h, w, .) and prompts (B, P, D) -> logits (B, P, h, w)."""
-        alike = torch.einsum("bhwd,bpd->bphw", features, F.normalize(prompts, dim=-1))
-        out: Tensor = self.head(decoded, alike, prompts)
-        return out
+        """Return the plane between what the masks show and what else there is, (D + 1,)."""
+        features, inside = self._shown(pictures)
+        return of_examples(features, inside, self._known, [_is_box(mask) for _, mask in pictures])
 
     @torch.inference_mode()
     def maps(self, seen: Seen, vectors: Tensor) -> Tensor:
-        """Return a map of logits for each vector, (N, h, w) float32."""
+        """Return a map of logits for each plane, (N, h, w) float32."""
         places: Places = seen.value
-        parts = [
-            self.logits(places.decoded, places.features, vectors[None, i : i + _AT_ONCE])[0]
-            for i in range(0, len(vectors), _AT_ONCE)
-        ]
-        return torch.cat(parts)
+        h, w, d = places.features.shape[1:]
+        rows = places.features.reshape(h * w, d)
+        return torch.addmm(vectors[:, d:], vectors[:, :d], rows.T).view(-1, h, w)
+
+    def _shown(
+        self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The features of each picture, (h, w, D), and the part of each place in the mask."""
+        features, inside = [], []
+        for rgb, mask in pictures:
+            features.append(self.see(rgb).value.features[0])
+            covered = torch.from_numpy(np.ascontiguousarray(mask))[None, None].float()
+            cells = F.interpolate(covered, features[-1].shape[:2], mode="area")[0, 0]
+            inside.append(cells.to(features[-1].device))
+        return features, inside
+
+    @cached_property
+    def _known(self) -> Tensor:
+        """The vectors of all words that had masks, (K, D)."""
+        known = list(self.encoder.known_words)
+        if not known:
+            return self.encoder.net.words.weight.new_empty(0, self.encoder.net.config.dim)
+        return self.encoder.text(known)
 
 
-def on_backbone(checkpoint: Checkpoint, backbone: Callable[[str], object]) -> TinyPrompted:
-    """Return the head of a folder that ``lexiseg train clipseg`` wrote, on its encoder."""
-    described = json.loads(checkpoint["config.json"].read_text("utf-8"))
-    encoder = backbone(str(described.get("backbone", "tiny")))
-    if not isinstance(encoder, TinyEncoder):
-        raise CheckpointError(
-            f"{checkpoint.record.name!r} needs the bundled encoder; its backbone is another one"
-        )
-    head = load_head(checkpoint[HEAD], encoder.sha256.get(PICTURES))
-    made = TinyPrompted(encoder, head, checkpoint.sha256)
-    made.name = checkpoint.record.name
-    return made
-
-
-def load_head(path: Path, pictures: str | None = None) -> FilmHead:
-    """Read a head with its sizes.
-
-    pictures: the digest of the picture side in use. Raises CheckpointError where the head was
-    trained on another one, or where its sizes do not fit.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
-            config = FilmConfig(**json.loads(told["config"]))
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        head = FilmHead(config)
-        head.load_state_dict(state, strict=True)
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a head of the bundled model: {error}") from error
-    trained = told.get("pictures_sha256")
-    if pictures and trained and trained != pictures:
-        raise CheckpointError(
-            f"{path} was trained on another picture side than the one in use; train it again by "
-            "`lexiseg train clipseg --backbone`"
-        )
-    return head.eval().requires_grad_(False)
+def _is_box(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask is a rectangle, which is hardly ever a thing's own shape."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return False
+    return bool(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())

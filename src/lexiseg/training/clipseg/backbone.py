@@ -20,7 +20,7 @@ from lexiseg.models.clipseg.tower import cell_of, default_layers, widths_of
 from lexiseg.models.tiny import HEAD, PICTURES
 from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.film import FilmConfig, FilmHead
-from lexiseg.models.tiny.prompted import TinyPrompted
+from lexiseg.models.tiny.film_prompted import FilmPrompted
 from lexiseg.protocols import PromptedModel
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 
@@ -35,7 +35,7 @@ def prompted(
     encoder = load_encoder(backbone, device=device, dtype="fp32", pull=pull)
     if isinstance(encoder, TinyEncoder):
         net = encoder.net.config
-        return TinyPrompted(encoder, FilmHead(FilmConfig(net.fine_dim, net.dim)))
+        return FilmPrompted(encoder, FilmHead(FilmConfig(net.fine_dim, net.dim)))
     if not isinstance(encoder, ClipEncoder):
         raise OptionError(f"{backbone!r} is neither a CLIP nor the bundled encoder; give one")
     vision = encoder.net.config.vision
@@ -57,7 +57,7 @@ def write(model: Any, backbone: str, out: Path, recipe: ClipSegRecipe) -> Path:
     """Write the decoder as safetensors with its configuration; return its folder."""
     out.mkdir(parents=True, exist_ok=True)
     settings = asdict(recipe)
-    if isinstance(model, TinyPrompted):
+    if isinstance(model, FilmPrompted):
         state = {k: v.detach().half().contiguous() for k, v in model.head.state_dict().items()}
         metadata = {
             "config": json.dumps(asdict(model.head.config)),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lexiseg.models.tiny import PICTURES
-from lexiseg.models.tiny.prompted import TinyPrompted
+from lexiseg.models.tiny.film_prompted import FilmPrompted
 from lexiseg.training.clipseg.crops import crop, find_crop
 from lexiseg.training.clipseg.draw import Asked, Drawer
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
@@ -29,7 +29,7 @@ class CachedTask:
     """What the loop asks: logits and targets of drawn prompts. ``folder`` keeps the features."""
 
     def __init__(
-        self, model: TinyPrompted, drawer: Drawer, recipe: ClipSegRecipe, folder: Path,
+        self, model: FilmPrompted, drawer: Drawer, recipe: ClipSegRecipe, folder: Path,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:  # fmt: skip
         self.model = model

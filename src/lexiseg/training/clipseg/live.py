@@ -90,7 +90,7 @@ class LiveTask:
                 pictures.append(prepared(picture, inside, self.recipe.ways))
         if not pictures:
             return words.clone()
-        visual = self.model.examples(pictures).mean(0)
+        visual = self.model.examples(pictures)
         return asked.weight * words + (1 - asked.weight) * visual
 
 

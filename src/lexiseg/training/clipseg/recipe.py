@@ -76,7 +76,7 @@ class ClipSegRecipe:
 
 
 def tiny_recipe(**changes: Any) -> ClipSegRecipe:
-    """The recipe of the bundled head: features are computed once, prompts are of every kind."""
+    """The recipe on the bundled encoder: features are computed once, prompts are of every kind."""
     given: dict[str, Any] = {
         "steps": 3000, "batch": 12, "rate": 2e-3, "last_rate": 1e-5, "prompts": 6,
         "negatives": 0.35, "visual": 0.6, "mix_high": 0.6, "examples": 5, "ways": (),

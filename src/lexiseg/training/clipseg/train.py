@@ -79,9 +79,9 @@ def _task(
     log: Callable[[str], None],
 ) -> _Task:  # fmt: skip
     from lexiseg.models.clipseg.model import ClipSeg
-    from lexiseg.models.tiny.prompted import TinyPrompted
+    from lexiseg.models.tiny.film_prompted import FilmPrompted
 
-    if isinstance(model, TinyPrompted):
+    if isinstance(model, FilmPrompted):
         return CachedTask(model, drawer, recipe, out / "cache", log)
     if recipe.cache or not isinstance(model, ClipSeg):
         raise InputError("features are cached for the bundled encoder only; leave cache out")

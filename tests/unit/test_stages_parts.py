@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lexiseg.masks import Masks
-from lexiseg.stages.nested import without_nested
+from lexiseg.stages.parts import without_parts
 
 
 def rectangles(*boxes: tuple[int, int, int, int]) -> Masks:
@@ -17,7 +17,7 @@ def rectangles(*boxes: tuple[int, int, int, int]) -> Masks:
 
 def stay(masks: Masks, rank: list[float], word: list[int] | None = None) -> list[int]:
     words = np.array(word or [0] * len(masks))
-    return without_nested(masks, masks.iou(masks), words, np.array(rank), 0.7).tolist()
+    return without_parts(masks, masks.iou(masks), words, np.array(rank), 0.7).tolist()
 
 
 CAR, DOOR, WINDOW = (0, 0, 40, 20), (4, 4, 16, 18), (5, 5, 12, 10)

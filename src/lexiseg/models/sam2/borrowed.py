@@ -1,8 +1,7 @@
-"""EdgeTAM: transformers' picture encoder (timm's RepViT), SAM 2's prompts and decoder."""
+"""Maskers that have SAM 2's prompts and decoder, with a picture encoder of transformers."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from lexiseg.models.sam2.hiera import Pyramid
 from lexiseg.models.sam2.masker import Sam2Masker, decoder_settings, heads_of
 from lexiseg.models.sam2.weights import meta_state
 
-__all__ = ["from_checkpoint"]
+__all__ = ["borrowed"]
 
 
 @dataclass(frozen=True)
@@ -35,24 +34,29 @@ class _Encoder(nn.Module):
         self.net, self.config = net, config
 
     def forward(self, pixels: Tensor) -> Pyramid:
-        fine, middle, coarse = self.net(pixels).fpn_hidden_states
+        fine, middle, coarse = self.net(pixels).fpn_hidden_states[:3]
         return Pyramid(fine[0], middle[0], coarse[0])
 
 
-def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> Sam2Masker:
-    """Build the masker. Raises ExtraMissing without timm, CheckpointError for damaged weights."""
-    path = checkpoint["config.json"]
-    config = json.loads(path.read_text("utf-8"))
+def borrowed(
+    class_name: str, checkpoint: Checkpoint, compute: Compute, *, extra: str, **more: Any
+) -> Sam2Masker:
+    """Build the masker from a folder of transformers, whose ``class_name`` reads it.
+
+    extra: what of lexiseg to install where transformers lacks something. more: of ``Sam2Masker``.
+    Raises ExtraMissing, and CheckpointError for damaged weights.
+    """
     # Weights stay fp32; what may compute in less does so under autocast.
     whole = published(
-        "EdgeTamModel", path.parent, replace(compute, dtype=torch.float32), extra="edgetam"
-    )
+        class_name, checkpoint["config.json"].parent, replace(compute, dtype=torch.float32),
+        extra=extra,
+    )  # fmt: skip
     prompt = whole.config.prompt_encoder_config
     sizes = _Sizes(int(prompt.image_size) // int(prompt.patch_size), int(prompt.patch_size))
-    heads, stable = decoder_settings(config)
+    heads, stable = decoder_settings(whole.config.to_dict())
     name = checkpoint.record.name
     prompts, decoder, no_memory = heads_of(meta_state(whole.state_dict()), sizes.side, heads, name)
     return Sam2Masker(
         _Encoder(whole.vision_encoder, sizes), prompts, decoder, no_memory, compute,
-        name=name, sha256=checkpoint.sha256, stable=stable,
+        name=name, sha256=checkpoint.sha256, stable=stable, **more,
     )  # fmt: skip

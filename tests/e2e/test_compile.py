@@ -1,0 +1,60 @@
+"""``compile=True`` of mask models: the same masks, by compiled code, or a plain word why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests import sam_weights
+
+import lexiseg
+from lexiseg import device, imaging
+from lexiseg.errors import OptionError
+from lexiseg.models import load_masker
+from lexiseg.protocols import MaskPrompts
+
+# torch's compiler says so of itself.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+
+PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "street.jpg"
+
+
+def clicks(count: int) -> MaskPrompts:
+    places = np.random.default_rng(count).random((count, 1, 2)) * [290, 210]
+    points = torch.from_numpy(places.astype(np.float32))
+    return MaskPrompts(points, torch.ones(count, 1, dtype=torch.long))
+
+
+@pytest.mark.slow
+def test_a_compiled_masker_draws_the_same_masks(tmp_path: Path) -> None:
+    folder = sam_weights.published_folder(tmp_path)
+    try:
+        compiled = load_masker(folder, device="cpu", dtype="fp32", compile=True)
+    except OptionError as error:
+        pytest.skip(str(error))
+    from torch._dynamo.utils import counters
+
+    plain = load_masker(folder, device="cpu", dtype="fp32")
+    rgb = imaging.read(PHOTO).rgb[:210, :290]
+    before = counters["stats"]["unique_graphs"]
+    states = plain.encode(rgb), compiled.encode(rgb)
+    want, got = (
+        one.decode(state, clicks(9)) for one, state in zip((plain, compiled), states, strict=True)
+    )
+    assert counters["stats"]["unique_graphs"] >= before + 2  # encoder and decoder
+    np.testing.assert_allclose(got.logits, want.logits, atol=1e-3)
+    np.testing.assert_allclose(got.quality, want.quality, atol=1e-4)
+    # Other numbers of prompts do not compile again.
+    with torch.compiler.set_stance("fail_on_recompile"):
+        few = compiled.decode(states[1], clicks(5))
+    np.testing.assert_allclose(few.logits, plain.decode(states[0], clicks(5)).logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["clip-then-sam", "sam-then-clip"])
+def test_the_setting_reaches_the_masker(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled one says that it cannot be compiled."""
+    monkeypatch.setattr(device, "_try_compiling", lambda _: None)
+    with pytest.raises(OptionError, match="'tiny' cannot be compiled; leave compile off"):
+        lexiseg.load(method, compile=True)

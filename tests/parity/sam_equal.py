@@ -1,0 +1,91 @@
+"""What is asked of a SAM beside the golden outputs of its official code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lexiseg.masks import Masks
+from lexiseg.protocols import Masker, MaskPrompts
+from lexiseg.stages.propose import Settings, generate
+
+GOLDEN = Path(__file__).parent / "golden"
+_NAMES = {
+    "points_per_side": "points_per_side", "pred_iou_thresh": "quality",
+    "stability_score_thresh": "stability", "crop_n_layers": "crop_layers",
+    "crop_n_points_downscale_factor": "crop_downscale", "min_mask_region_area": "least_area",
+    "use_m2m": "use_m2m",
+}  # fmt: skip
+
+
+def read(name: str) -> dict[str, Any]:
+    path = GOLDEN / f"{name}.npz"
+    assert path.stat().st_size <= 200_000
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def asked(given: Mapping[str, Any], masks: Any = None) -> MaskPrompts:
+    """Prompts of the official code in our coordinates: the first pixel's middle is 0.5, 0.5."""
+    points, labels, boxes = (given.get(key) for key in ("points", "labels", "boxes"))
+    return MaskPrompts(
+        None if points is None else torch.from_numpy(points) + 0.5,
+        None if labels is None else torch.from_numpy(labels),
+        None if boxes is None else torch.from_numpy(boxes),
+        masks,
+    )
+
+
+def same_logits(golden: Mapping[str, Any], name: str, raw: Any) -> None:
+    """Logits and qualities within 1e-3, of masks that are sure of something."""
+    want = golden[f"{name} masks"]
+    assert want.min() < -2 < 2 < want.max()
+    np.testing.assert_allclose(raw.logits[:, ::4, ::4], want, atol=1e-3)
+    np.testing.assert_allclose(raw.quality, golden[f"{name} quality"], atol=1e-3)
+
+
+def same_masks(
+    masker: Masker, rgb: NDArray[np.uint8], want: Mapping[str, Any], case: str,
+    settings: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """At least 20 masks, of which 99 % have an equal (IoU 0.99) on the other side, both ways."""
+    assert rgb.shape[0] != rgb.shape[1]
+    quality = want[f"{case} quality"]
+    bits = np.unpackbits(want[f"{case} masks"], count=len(quality) * rgb[..., 0].size)
+    theirs = Masks.from_dense(bits.view(bool).reshape(-1, *rgb.shape[:2]))
+    assert len(theirs) >= 20, "conditions under which agreement is worth something"
+    assert theirs.areas.max() < 0.9 * rgb[..., 0].size
+    found = generate(masker, rgb, Settings(**{_NAMES[k]: v for k, v in settings.items()}))
+    iou = found.masks.iou(theirs)
+    for axis in (0, 1):
+        assert (iou.max(axis) >= 0.99).mean() >= 0.99
+    best = iou.argmax(1)
+    same = iou.max(1) >= 0.99
+    np.testing.assert_allclose(
+        found.stability[same], want[f"{case} stability"][best[same]], atol=0.01
+    )
+    np.testing.assert_allclose(found.quality[same], quality[best[same]].clip(0, 1), atol=1e-3)
+
+
+def same_in_short(exact: Masker, short: Masker, rgb: NDArray[np.uint8]) -> None:
+    """98 % of the masks at a grid of points keep an IoU of 0.95 in another number format.
+
+    Asked of masks that stand: of 100 cells at least, with a stability of 0.8 or more.
+    """
+    assert (exact.dtype_name, short.dtype_name) == ("fp32", "bf16")
+    rng = np.random.default_rng(3)
+    points = torch.tensor(rng.uniform([0, 0], rgb.shape[1::-1], (60, 1, 2)), dtype=torch.float32)
+    prompts = MaskPrompts(points, torch.ones(60, 1, dtype=torch.long))
+    sure, rough = (one.decode(one.encode(rgb), prompts) for one in (exact, short))
+    assert (rough.logits - sure.logits).abs().max() > 1e-2, "another format indeed"
+    inside, around = ((sure.logits > level).flatten(1).sum(1) for level in (1, -1))
+    steady = (inside / around.clamp_min(1) >= 0.8) & (inside >= 100)
+    assert steady.sum() >= 20
+    a, b = (raw.logits[steady].flatten(1) > 0 for raw in (sure, rough))
+    iou = (a & b).sum(1) / (a | b).sum(1)
+    assert (iou >= 0.95).float().mean() >= 0.98
