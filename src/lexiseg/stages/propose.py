@@ -193,7 +193,7 @@ class _Sieve:
     ) -> None:
         self._size_hw, self._box, self._settings = size_hw, box, settings
         self._enlarged: _Enlarged | None = None
-        self._waiting: list[_Waiting] = []
+        self.waiting: list[_Waiting] = []
 
     def __call__(self, raw: RawMasks) -> Tensor:
         if self._enlarged is None:
@@ -204,19 +204,19 @@ class _Sieve:
         for logits, value in zip(likely.logits.float().cpu().numpy(), quality, strict=True):
             box = extents.box(logits)
             if box is not None:
-                self._waiting.append(_Waiting(box, value, *self._around(logits)))
+                self.waiting.append(_Waiting(box, value, *self._around(logits)))
         return torch.zeros(len(raw), dtype=torch.bool, device=raw.logits.device)
 
     def found(self) -> _Found:
         """Return the masks that pass, best rated first; of alike boxes the best one alone."""
-        boxes = np.array([one.box_xyxy for one in self._waiting], np.int32).reshape(-1, 4)
+        boxes = np.array([one.box_xyxy for one in self.waiting], np.int32).reshape(-1, 4)
         boxes += np.array(self._box[:2] * 2, np.int32)
         whole = np.flatnonzero(~_cut_off(boxes, self._box, self._size_hw))
-        quality = np.array([one.quality for one in self._waiting], np.float32)[whole]
+        quality = np.array([one.quality for one in self.waiting], np.float32)[whole]
         passed: list[tuple[Masks, float]] = []
 
         def passes(i: int) -> bool:
-            mask, stability = self._lift(self._waiting[whole[i]])
+            mask, stability = self._lift(self.waiting[whole[i]])
             if stability >= self._settings.stability:
                 passed.append((mask, stability))
                 return True
