@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmenter", "load"]
 
+_ALPHA = 0.3  # García García 2025, section 3.2.3; for a CLIP
+
 
 class Segmenter:
     """Call it with a picture and words; see `__call__`."""
@@ -165,9 +167,9 @@ class Segmenter:
         masks: Masks = Masks.concat([view.proposals.masks, view.rest])
         cover = coverage(masks, (view.grid.shape[0], view.grid.shape[1]))
         inside = border_weights(cover, self.config.border) if self.config.border else cover
-        return weighted_cosines(
-            view.grid, words.vectors, inside, surroundings(cover), self.config.alpha
-        )
+        usual = _ALPHA if isinstance(self.encoder, OpenEncoder) else 0.0
+        alpha = _or(self.config.alpha, usual)
+        return weighted_cosines(view.grid, words.vectors, inside, surroundings(cover), alpha)
 
     def _vocabulary(
         self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
