@@ -87,7 +87,7 @@ def table(result: dict[str, Any]) -> str:
     )
     head = ["what", "transformers", "lexiseg", "less", "less CPU time", "logits differ by"]
     return (
-        f"{markdown(head, lines)}\n\nfloat32, {result['threads']} threads, medians, in turns. "
+        f"{markdown(head, lines)}\n\nfloat32, threads: {result['threads']}, medians, in turns. "
         "CPU time says the same as wall time where nothing else runs, and more where it does."
     )
 
