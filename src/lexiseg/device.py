@@ -75,8 +75,7 @@ def pick(device: str | None = None, dtype: str | None = None, *, compile: bool =
     the card lacks it) and on a CPU with instructions for it, and fp32 elsewhere: without such
     instructions bf16 is slower than fp32.
 
-    compile: whether nets go through torch.compile, which takes a minute at first use and pays with
-    many pictures.
+    compile: whether nets go through torch.compile, which takes minutes at first use.
 
     Raises OptionError for a device that is not there, a format that it cannot compute in, or where
     torch.compile does not work.

@@ -291,6 +291,24 @@ def test_decoder_row(options, monkeypatch):
     )
 
 
+def test_crops_row(monkeypatch, tmp_path):
+    """On a small photo, with few masks: batches rank masks as single crops do."""
+    rng = np.random.default_rng(0)
+    photo = tmp_path / "photo.png"
+    Image.fromarray(rng.integers(0, 256, (6, 9, 3), np.uint8)).resize((90, 60)).save(photo)
+    for name, value in (("PHOTO", photo), ("MASKS", 11), ("SIDE", 32), ("RUNS", 1)):
+        monkeypatch.setattr(row("crops"), name, value)
+    result = row("crops").run(Namespace(method="tiny", device="cpu"))
+    assert (result["masks"], result["side"]) == (11, 32)
+    ways = list(result["ways"])
+    assert ways[:2] == ["fp32, one by one", "fp32, batches of 8"]
+    assert [result["ways"][way]["same_top_5"] for way in ways[:2]] == ["6/6", "6/6"]
+    assert all(one["seconds"] > 0 for one in result["ways"].values())
+    text = row("crops").table(result)
+    assert "| fp32, one by one |" in text
+    assert "| 1.00 | 6/6 |" in text
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_says_what_it_measures(name):
     module = row(name)

@@ -157,6 +157,18 @@ def test_every_part_of_a_prompt_counts(drawn: TinyMasker) -> None:
     assert len(drawn.decode(state, MaskPrompts(masks=mask))) == 3
 
 
+def test_one_click_is_what_it_is_beside_a_place_left_empty(drawn: TinyMasker) -> None:
+    """A single point takes a shorter way through the net."""
+    state = drawn.encode(scene())
+    alone = drawn.decode(state, clicks((90.0, 60.0), labels=[[1]]))
+    padded = MaskPrompts(
+        torch.tensor([[[90.0, 60.0], [200.0, 20.0]]]), torch.tensor([[1, -1]])
+    )  # fmt: skip
+    beside = drawn.decode(state, padded)
+    torch.testing.assert_close(alone.logits, beside.logits)
+    torch.testing.assert_close(alone.quality, beside.quality)
+
+
 def test_prompts_that_ask_for_nothing_are_refused(drawn: TinyMasker) -> None:
     state = drawn.encode(scene())
     with pytest.raises(PromptError, match="at least one"):

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from tests.flood import FloodMasker
 
 from lexiseg.masks import Masks
+from lexiseg.protocols import Frame, RawMasks
 from lexiseg.stages.propose import PRESETS, Settings, crops, generate
 from lexiseg.stages.specks import without_specks
 from lexiseg.stages.suppress import suppress
@@ -43,6 +45,24 @@ def test_suppression_equals_the_slow_way() -> None:
             got = suppress(boxes, scores, limit)
             assert got.tolist() == slow_suppression(boxes, scores, limit)
             assert count < 40 or 0 < len(got) < count
+
+
+def test_what_is_refused_suppresses_nothing() -> None:
+    rng = np.random.default_rng(2)
+    low = rng.integers(0, 12, (120, 2))
+    boxes = np.concatenate([low, low + rng.integers(5, 30, (120, 2))], 1)
+    scores = rng.random(120).astype(np.float32)
+    good = rng.random(120) < 0.6
+    asked: list[int] = []
+
+    def keep(i: int) -> bool:
+        asked.append(i)
+        return bool(good[i])
+
+    got = suppress(boxes, scores, 0.4, keep)
+    left = np.flatnonzero(good)
+    assert got.tolist() == left[slow_suppression(boxes[left], scores[left], 0.4)].tolist()
+    assert len(got) < len(asked) < 100, "the suppressed ones are not asked about"
 
 
 def slow_specks(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
@@ -121,6 +141,50 @@ def test_everything_is_found_once() -> None:
     assert found.prompts == 256
     assert (found.stability == 1).all()
     assert (np.diff(found.quality) <= 0).all()
+
+
+class NoiseMasker(FloodMasker):
+    """Answers each point with smooth noise around it, on a grid of 24x32 cells with padding."""
+
+    def decode(self, state, prompts, *, candidates=3, keep=None):  # type: ignore[no-untyped-def]
+        frame = Frame(state.frame.size_hw, (88, 128), (96, 128))
+        self.all = _noise(prompts.points_xy[:, 0].numpy(), frame)
+        return self.all[keep(self.all)]
+
+
+def _noise(points_xy: NDArray[np.float32], frame: Frame) -> RawMasks:
+    rng = np.random.default_rng(3)
+    (high, wide), logits = frame.size_hw, []
+    y, x = np.mgrid[:24, :32]
+    for px, py in np.repeat(points_xy, 3, 0):
+        far = np.hypot((y + 0.5) / 22 - py / high, (x + 0.5) / 32 - px / wide)
+        noise = cv2.GaussianBlur(rng.normal(size=(24, 32)), (0, 0), 2)
+        logits.append(rng.uniform(4, 30) * (rng.uniform(0.1, 0.5) - far + noise))
+    count = len(logits)
+    return RawMasks(
+        torch.tensor(np.array(logits), dtype=torch.float32),
+        torch.from_numpy(rng.random(count).astype(np.float32)), torch.arange(count) // 3, frame,
+    )  # fmt: skip
+
+
+def test_everything_equals_the_slow_way() -> None:
+    """Enlarge all, measure all, drop, suppress."""
+    rgb, masker = np.zeros((150, 211, 3), np.uint8), NoiseMasker()
+    found = generate(masker, rgb, Settings(8, quality=0.3, stability=0.7, box_nms=0.6))
+    raw = masker.all
+    grown = F.interpolate(raw.logits[None], raw.frame.padded_hw, mode="bilinear")[..., :88, :128]
+    grown = F.interpolate(grown, (150, 211), mode="bilinear")[0]
+    inside, around = ((grown > level).flatten(1).sum(1) for level in (1.0, -1.0))
+    stability = (inside / around.clamp_min(1)).numpy()
+    masks = Masks.from_dense((grown > 0).numpy())
+    good = np.flatnonzero((raw.quality.numpy() > 0.3) & (stability >= 0.7) & (masks.areas > 0))
+    quality = raw.quality.numpy()[good]
+    kept = good[slow_suppression(masks.boxes_xyxy[good], quality, 0.6)]
+    assert 10 < len(kept) < len(good) < len(masks)
+    np.testing.assert_array_equal(found.quality, raw.quality.numpy()[kept])
+    np.testing.assert_array_equal(found.masks.boxes_xyxy, masks.boxes_xyxy[kept])
+    np.testing.assert_array_equal(found.masks.dense(), masks[kept].dense())
+    np.testing.assert_allclose(found.stability, stability[kept], atol=1e-3)
 
 
 def test_crops_leave_out_what_they_cut() -> None:

@@ -29,7 +29,7 @@ class Config:
 
     detector: a checkpoint that finds boxes for words, its folder or its file.
     masker: a checkpoint that is a mask model, its folder or its file.
-    compile: the mask model goes through torch.compile: slower at first, faster with many pictures.
+    compile: the mask model goes through torch.compile: minutes at first, for many pictures.
     box_threshold: boxes that score less, in [0, 1], are left out; None: as the detector's authors
         have it.
     box_iou: boxes of a word with at least this IoU are one.

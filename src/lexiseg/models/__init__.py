@@ -65,8 +65,8 @@ def load_masker(
 ) -> Masker:
     """Return the masker of a checkpoint's name, folder or file; raises as ``load_encoder`` does.
 
-    compile: it goes through torch.compile, which takes a minute at first use and pays with many
-    pictures. Raises OptionError where that does not work.
+    compile: it goes through torch.compile, which takes minutes at first use. Raises OptionError
+    where that does not work.
     """
     made = _load("masker", name, device, dtype, pull, offline, compile=compile)
     return cast(Masker, made)

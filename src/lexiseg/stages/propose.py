@@ -1,8 +1,9 @@
 """Masks of everything: SAM's automatic mask generator (Kirillov et al. 2023, section B).
 
 A grid of points is asked over the whole picture, then over crops of it, layer by layer. What is
-rated too low goes at once, on the mask model's own grid; what may pass is enlarged straight into a
-crop, measured at the picture's size as the official generators measure it, and kept as bits.
+rated too low goes at once, on the mask model's own grid. Of what may pass, the box at the picture's
+size is found without enlarging it, and boxes suppress each other; only a mask whose turn it is to
+stay is enlarged, straight into a crop, and measured as the official generators measure it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.stages.extent import Extents
 from lexiseg.stages.lift import axes, lift_one
 from lexiseg.stages.specks import without_specks
 from lexiseg.stages.suppress import suppress
@@ -26,6 +28,8 @@ _NEAR = 20  # pixels: a mask so near to a crop's border is cut there, not where 
 # On the mask model's grid, stability is not exactly what it is at the picture's size: masks of at
 # least so many cells that miss it by so much there are not measured again.
 _CELLS, _MARGIN = 100, 0.1
+_AROUND = 2  # cells: of three in a row a pixel takes its value, at most
+_FAR = 1e4  # a logit below all thresholds
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,7 @@ def generate(masker: Masker, rgb: NDArray[np.uint8], settings: Settings) -> Prop
     parts, smallness, prompts = [], [], 0
     for layer, box in crops(size_hw, settings.crop_layers, settings.crop_overlap):
         side = max(1, int(settings.points_per_side / settings.crop_downscale**layer))
-        found = _in_crop(masker, rgb, box, side, settings)
-        parts.append(found[suppress(found.masks.boxes_xyxy, found.quality, settings.box_nms)])
+        parts.append(_in_crop(masker, rgb, box, side, settings))
         area = np.float32(1) / np.float32((box[2] - box[0]) * (box[3] - box[1]))
         smallness.append(np.full(len(parts[-1].quality), area))
         prompts += side * side
@@ -132,7 +135,7 @@ def _in_crop(
     side: int,
     settings: Settings,
 ) -> _Found:
-    """The masks at a grid of points of a crop that are good enough."""
+    """The masks at a grid of points of a crop that are good enough, duplicates suppressed."""
     x0, y0, x1, y1 = box
     size_hw = (rgb.shape[0], rgb.shape[1])
     state = masker.encode(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
@@ -145,7 +148,7 @@ def _in_crop(
         return torch.zeros(len(raw), dtype=torch.bool, device=raw.logits.device)
 
     masker.decode(state, grid, candidates=3, keep=again if settings.use_m2m else sieve)
-    return _joined(size_hw, sieve.found)
+    return sieve.found()
 
 
 def _grid(size_hw: tuple[int, int], side: int) -> MaskPrompts:
@@ -162,57 +165,101 @@ def _grid(size_hw: tuple[int, int], side: int) -> MaskPrompts:
     )  # fmt: skip
 
 
+class _Enlarged:
+    """How a mask model's grid becomes the picture: its matrices, and the boxes they give."""
+
+    def __init__(self, raw: RawMasks) -> None:
+        vertical, level = axes((raw.logits.shape[1], raw.logits.shape[2]), raw.frame)
+        self.extents = Extents(vertical.numpy(), level.numpy())
+        self.vertical, self.level = (m.to(raw.logits.device) for m in (vertical, level))
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A mask that may pass: its box in pixels of the crop that was asked, and of its logits what
+    lies around it, from row and column ``cell`` on."""
+
+    box_xyxy: tuple[int, int, int, int]
+    quality: float
+    logits: NDArray[np.float32]
+    cell: tuple[int, int]
+
+
 class _Sieve:
-    """Takes what is good enough of each batch, as bits, and lets the masker keep nothing."""
+    """Takes what may be good enough of each batch, and lets the masker keep nothing."""
 
     def __init__(
         self, size_hw: tuple[int, int], box: tuple[int, int, int, int], settings: Settings
     ) -> None:
-        self.found: list[_Found] = []
         self._size_hw, self._box, self._settings = size_hw, box, settings
-        self._axes: tuple[Tensor, Tensor] | None = None
+        self._enlarged: _Enlarged | None = None
+        self.waiting: list[_Waiting] = []
 
     def __call__(self, raw: RawMasks) -> Tensor:
-        if self._axes is None:
-            grid_hw = (raw.logits.shape[1], raw.logits.shape[2])
-            vertical, level = axes(grid_hw, raw.frame)
-            self._axes = (vertical.to(raw.logits.device), level.to(raw.logits.device))
-        likely = torch.nonzero(self._likely(raw))[:, 0]
-        if len(likely):
-            self._take(raw[likely])
+        if self._enlarged is None:
+            self._enlarged = _Enlarged(raw)
+        extents = self._enlarged.extents
+        likely = raw[torch.nonzero(self._likely(raw, extents.grid_hw))[:, 0]]
+        quality = likely.quality.float().tolist()
+        for logits, value in zip(likely.logits.float().cpu().numpy(), quality, strict=True):
+            box = extents.box(logits)
+            if box is not None:
+                self.waiting.append(_Waiting(box, value, *self._around(logits)))
         return torch.zeros(len(raw), dtype=torch.bool, device=raw.logits.device)
 
-    def _likely(self, raw: RawMasks) -> Tensor:
+    def found(self) -> _Found:
+        """Return the masks that pass, best rated first; of alike boxes the best one alone."""
+        boxes = np.array([one.box_xyxy for one in self.waiting], np.int32).reshape(-1, 4)
+        boxes += np.array(self._box[:2] * 2, np.int32)
+        whole = np.flatnonzero(~_cut_off(boxes, self._box, self._size_hw))
+        quality = np.array([one.quality for one in self.waiting], np.float32)[whole]
+        passed: list[tuple[Masks, float]] = []
+
+        def passes(i: int) -> bool:
+            mask, stability = self._lift(self.waiting[whole[i]])
+            if stability >= self._settings.stability:
+                passed.append((mask, stability))
+                return True
+            return False
+
+        kept = suppress(boxes[whole], quality, self._settings.box_nms, passes)
+        masks = Masks.concat([Masks.empty(self._size_hw), *(mask for mask, _ in passed)])
+        return _Found(masks, quality[kept], np.array([part for _, part in passed], np.float32))
+
+    def _likely(self, raw: RawMasks, grid_hw: tuple[int, int]) -> Tensor:
         """Which masks may pass: by quality, which is certain, and by stability, which is rough."""
-        s, (vertical, level) = self._settings, self._axes or axes((1, 1), raw.frame)
+        s = self._settings
         good = torch.ones(len(raw), dtype=torch.bool, device=raw.logits.device)
         if s.quality > 0:
             good &= raw.quality > s.quality
         # Cells of padding are no part of the picture.
-        rows, columns = (int((m > 0).any(0).nonzero().max()) + 1 for m in (vertical, level))
-        logits = raw.logits[:, :rows, :columns].flatten(1)
+        logits = raw.logits[:, : grid_hw[0], : grid_hw[1]].flatten(1)
         larger = (logits > -s.stability_offset).sum(1)
         rough = (logits > s.stability_offset).sum(1) / larger.clamp_min(1)
         return good & ((larger < _CELLS) | (rough >= s.stability - _MARGIN))
 
-    def _take(self, raw: RawMasks) -> None:
-        s, (x0, y0, _, _) = self._settings, self._box
-        vertical, level = self._axes or axes((1, 1), raw.frame)
-        offsets = (s.stability_offset, -s.stability_offset)
-        lifted, stability = [], []
-        for logits in raw.logits.float():
-            one = lift_one(logits, vertical, level, 0.0, offsets)
-            lifted.append(one)
-            stability.append(one.counts[0] / max(1, one.counts[1]))
-        corners = [(one.corner_xy[0] + x0, one.corner_xy[1] + y0) for one in lifted]
-        found = _Found(
-            Masks.from_crops(self._size_hw, np.array(corners), [one.crop for one in lifted]),
-            raw.quality.float().cpu().numpy(),
-            np.array(stability, np.float32),
-        )
-        good = (found.stability >= s.stability) & (found.masks.areas > 0)
-        good &= ~_cut_off(found.masks.boxes_xyxy, self._box, self._size_hw)
-        self.found.append(found[np.flatnonzero(good)])
+    def _around(self, logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """What of a mask's logits matters at the picture's size, and its first cell."""
+        reaches = logits > -self._settings.stability_offset
+        spans = []
+        for axis in (1, 0):
+            cells = np.flatnonzero(reaches.any(axis))
+            spans.append(slice(max(0, int(cells[0]) - _AROUND), int(cells[-1]) + 1 + _AROUND))
+        return logits[spans[0], spans[1]].copy(), (spans[0].start, spans[1].start)
+
+    def _lift(self, one: _Waiting) -> tuple[Masks, float]:
+        """The mask at the picture's size, and its stability."""
+        if self._enlarged is None:
+            raise ValueError("a mask waits before any came")
+        vertical, level = self._enlarged.vertical, self._enlarged.level
+        offset, (x0, y0, _, _) = self._settings.stability_offset, self._box
+        (top, left), (high, wide) = one.cell, one.logits.shape
+        logits = torch.full((vertical.shape[1], level.shape[1]), -_FAR)
+        logits[top : top + high, left : left + wide] = torch.from_numpy(one.logits)
+        lifted = lift_one(logits.to(vertical.device), vertical, level, 0.0, (offset, -offset))
+        corner = (lifted.corner_xy[0] + x0, lifted.corner_xy[1] + y0)
+        mask = Masks.from_crops(self._size_hw, [corner], [lifted.crop])
+        return mask, lifted.counts[0] / max(1, lifted.counts[1])
 
 
 def _cut_off(

@@ -28,10 +28,13 @@ __all__ = [
     "relative_scores",
     "surroundings",
     "top_masks",
+    "usual_batch",
     "weighted_cosines",
 ]
 
 _FILL = (123, 117, 104)  # CLIP's mean colour: what it takes for nothing
+# Crops at a time: on a CPU, more crowd each other out of its cache.
+_ON_CPU, _ELSEWHERE = 8, 64
 
 
 def crops(
@@ -59,9 +62,13 @@ def crops(
 
 
 def crop_vectors(
-    encoder: Encoder, rgb: NDArray[np.uint8], masks: Masks, side: int, *, batch: int = 32
+    encoder: Encoder, rgb: NDArray[np.uint8], masks: Masks, side: int, *, batch: int | None = None
 ) -> Tensor:
-    """Return one vector a mask from its crop, (N, D), unit length; ``batch`` crops at a time."""
+    """Return one vector a mask from its crop, (N, D), unit length; ``batch`` crops at a time.
+
+    None: ``usual_batch``.
+    """
+    batch = batch or usual_batch(encoder)
     made, waiting = [], []
     for i, crop in enumerate(crops(rgb, masks, side), start=1):
         waiting.append(crop)
@@ -71,6 +78,11 @@ def crop_vectors(
     if not made:
         return torch.zeros(0, encoder.text(["nothing"]).shape[1])
     return torch.cat(made).float()
+
+
+def usual_batch(encoder: Encoder) -> int:
+    """Return how many crops at a time suit what the encoder runs on."""
+    return _ON_CPU if encoder.device_name == "cpu" else _ELSEWHERE
 
 
 def coverage(masks: Masks, grid_hw: tuple[int, int]) -> NDArray[np.float32]:

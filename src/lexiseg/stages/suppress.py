@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,12 +11,17 @@ __all__ = ["suppress"]
 
 
 def suppress(
-    boxes_xyxy: NDArray[np.integer], scores: NDArray[np.floating], threshold: float
+    boxes_xyxy: NDArray[np.integer],
+    scores: NDArray[np.floating],
+    threshold: float,
+    keep: Callable[[int], bool] | None = None,
 ) -> NDArray[np.int64]:
     """Return the boxes that stay, (M,) numbers, best first; ties stay in order.
 
     boxes_xyxy: (N, 4), half-open. A box goes where its IoU with a better one that stays is above
     ``threshold``; their sides are measured between first and last pixel, as the SAM code does it.
+    keep: asked only for a box that would stay, by its number; one that is refused goes, and no
+    other goes because of it: what is dear to find out is found out for few.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     x0, y0, x1, y1 = (boxes_xyxy[order] - [0, 0, 1, 1]).astype(np.float32).T
@@ -23,6 +30,8 @@ def suppress(
     kept = []
     while len(left):
         i, left = left[0], left[1:]
+        if keep is not None and not keep(int(order[i])):
+            continue
         kept.append(i)
         wide = np.minimum(x1[i], x1[left]) - np.maximum(x0[i], x0[left])
         high = np.minimum(y1[i], y1[left]) - np.maximum(y0[i], y0[left])

@@ -20,7 +20,7 @@ class Config:
     encoder: the checkpoint that it looks through.
     mapper_fields: further fields of its Config.
     masker: a checkpoint that is a mask model, its folder or its file.
-    compile: the mask model goes through torch.compile: slower at first, faster with many pictures.
+    compile: the mask model goes through torch.compile: minutes at first, for many pictures.
     background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
     threshold: pixels and instances whose word scores less, in [0, 1], get no word.
     word_thresholds: the same for single words.

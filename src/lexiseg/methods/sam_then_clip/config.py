@@ -18,7 +18,7 @@ class Config:
 
     encoder: a checkpoint that is an encoder of words and pictures.
     masker: a checkpoint that is a mask model, its folder or its file.
-    compile: the mask model goes through torch.compile: slower at first, faster with many pictures.
+    compile: the mask model goes through torch.compile: minutes at first, for many pictures.
     scoring: "crops" looks at each mask's own crop, "features" pools dense features in the mask.
     points_per_side: masks are asked for on a grid of so many points a side.
     min_quality, min_stability: what masks must reach, in [0, 1], by the mask model's own opinion,
@@ -39,12 +39,15 @@ class Config:
         part of the best mask's are left out.
     top_k: the best masks of each word that stay; None: all.
     iou_threshold: masks of a word with at least this IoU are one.
+    nested_threshold: a mask of which at least this part lies in a larger one of the same word is no
+        instance of its own, or the larger one is none, where it is several; None: both stay.
     crop_side: pixels of a crop's side; None: the encoder's window, 224 at most.
-    batch: crops that are encoded together.
+    batch: crops that are encoded together; None: as many as suit the processor.
     short_side: for features: pixels that the picture's short side is scaled to; None: as the
         encoder wants.
     layers: for features of CLIP: how deep the layers lie whose features are averaged, 1 the last.
-    alpha: for features: the part of the mean cosine around a mask that is taken off.
+    alpha: for features: the part of the mean cosine around a mask that is taken off; None: 0.3, as
+        published, for CLIP, 0 for other encoders.
     border: for features: cells from a mask's border inwards that count less; 0: none.
     min_share: instances smaller than this part of the picture are left out (not of the label map).
     """
@@ -71,11 +74,12 @@ class Config:
     relative_threshold: float = 0.1
     top_k: int | None = None
     iou_threshold: float = 0.8
+    nested_threshold: float | None = 0.7
     crop_side: int | None = None
-    batch: int = 32
+    batch: int | None = None
     short_side: int | None = None
     layers: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    alpha: float = 0.3
+    alpha: float | None = None
     border: float = 2.0
     min_share: float = 0.0
 
@@ -87,6 +91,7 @@ class Config:
         names = (
             "min_quality", "min_stability", "threshold", "relative_threshold", "iou_threshold",
             "alpha", "min_share", "box_nms_threshold", "crop_nms_threshold", "crop_overlap_ratio",
+            "nested_threshold",
         )  # fmt: skip
         for name in names:
             part = getattr(self, name)
@@ -113,7 +118,7 @@ class Config:
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"points_per_side": 16, "layers": (0.5, 1.0)},
     "balanced": {},
-    "quality": {"points_per_side": 48, "alpha": 0.4},
+    "quality": {"points_per_side": 48},
     # How the official generators of SAM 1 and of SAM 2 ask for everything.
     "sam1": {"min_quality": 0.88, "min_stability": 0.95},
     "sam2": {"min_quality": 0.8, "min_stability": 0.95},

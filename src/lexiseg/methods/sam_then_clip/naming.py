@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["result"]
 
+_Labels = NDArray[np.int16] | NDArray[np.int32]
+
 _GRID = 64  # cells of the score map's longer side
+_BAND = 1 << 21  # pixels of the label map that are made together
+_LEAST = 1e-3  # of what a mask counts: the rest of the picture has no quality
 
 
 def result(
@@ -36,13 +41,13 @@ def result(
     """Name every mask, drop what is weak, and settle overlaps by score.
 
     cosines: (N + 1, Q), masks, then what no mask covers. Each mask goes to the owner with the
-    largest probability (words, excluded words, background). In the label map the best-scoring mask
-    has the pixel; masks of the background and of excluded words give theirs away.
+    largest probability (words, excluded words, background). In the label map all masks over a pixel
+    count by their quality; what goes to the background or to excluded words has no word.
     """
     from lexiseg.masks import Masks
     from lexiseg.results import Provenance, Segmentation
-    from lexiseg.stages.merge import cut, paint, without_duplicates
-    from lexiseg.stages.score import owner_chances, relative_scores, top_masks
+    from lexiseg.stages.merge import cut
+    from lexiseg.stages.score import owner_chances, relative_scores
 
     started = time.perf_counter()
     count, closed = len(vocabulary.words), vocabulary.background is None
@@ -55,29 +60,22 @@ def result(
     strong = is_word & real & (masks.areas > 0)
     share = relative_scores(cosines, scale)
     strong &= _own(share, words, owner) >= config.relative_threshold
-    if config.top_k is not None:
-        chosen = np.flatnonzero(strong)
-        strong[chosen] = top_masks(owner[chosen], score[chosen], config.top_k)
-    drawn = np.flatnonzero((masks.areas > 0) & (real | closed) & (strong | ~is_word | closed))
-    top = np.full(view.picture.size_hw, -1, np.int16 if len(masks) < 2**15 else np.int32)
-    paint(top, masks[drawn], drawn, score[drawn])
-    # One more at the end, for pixels in no mask (-1).
-    kind = np.int16 if vocabulary.owners < 2**15 else np.int32
-    owners = np.append(owner, -1).astype(kind)[top]
     limits = np.zeros(vocabulary.owners, np.float32)
     for i, word in enumerate(vocabulary.names):
         rest = 0.0 if i == words.background else config.threshold
         limits[i] = config.word_thresholds.get(word, rest)
     weak = score < limits[owner]
+    found = _instances(masks, np.flatnonzero(strong & ~weak), owner, score, quality, config)
+    if config.top_k is not None:
+        strong[:] = False
+        strong[found] = True
+    drawn = np.flatnonzero((masks.areas > 0) & (real | closed) & (strong | ~is_word | closed))
     # What no mask covers is background, where that is a word that was asked for.
     nothing = -1 if vocabulary.background_index is None else vocabulary.background_index
-    value = np.append(np.where((owner < count) & ~weak, owner, -1), nothing)
-    label_map = value.astype(kind)[top]
-
-    found = np.flatnonzero(strong & ~weak)
-    iou = masks[found].iou(masks[found])
-    rank = score[found] * quality[found]
-    found = found[without_duplicates(iou, owner[found], rank, config.iou_threshold)]
+    opinions = _Opinions(
+        masks[drawn], quality[drawn] + _LEAST, chances[drawn], owner[drawn], score[drawn]
+    )
+    owners, label_map, word_scores = _label_map(opinions, limits, count, nothing)
     left = cut(masks[found], owners, owner[found])
     big = left.areas >= max(1, round(config.min_share * label_map.size))
     order = np.lexsort((-score[found], owner[found]))
@@ -91,12 +89,37 @@ def result(
         quality=quality[found],
         masks=left,
         label_map=label_map,
-        word_scores=_word_scores(top, label_map, owner, score, count),
+        word_scores=word_scores,
         unknown=unknown,
-        score_map=_score_map(masks[drawn], score[drawn], chances[drawn, :count]),
+        score_map=_score_map(opinions, count),
         image=view.picture.rgb,
         provenance=Provenance(**{**facts, "seconds": seconds}),
     )
+
+
+def _instances(
+    masks: Masks,
+    found: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    score: NDArray[np.float32],
+    quality: NDArray[np.float32],
+    config: Config,
+) -> NDArray[np.int64]:
+    """Of the masks found, the numbers of those that are instances: no duplicates, no parts."""
+    from lexiseg.stages.merge import without_duplicates
+    from lexiseg.stages.parts import without_parts
+    from lexiseg.stages.score import top_masks
+
+    rank = score * quality
+    iou = masks[found].iou(masks[found])
+    kept = without_duplicates(iou, owner[found], rank[found], config.iou_threshold)
+    found, iou = found[kept], iou[np.ix_(kept, kept)]
+    if config.nested_threshold is not None:
+        share = config.nested_threshold
+        found = found[without_parts(masks[found], iou, owner[found], rank[found], share)]
+    if config.top_k is not None:
+        found = found[top_masks(owner[found], score[found], config.top_k)]
+    return found
 
 
 def _own(share: Tensor, words: WordVectors, owner: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -108,40 +131,59 @@ def _own(share: Tensor, words: WordVectors, owner: NDArray[np.int64]) -> NDArray
     return out
 
 
-def _word_scores(
-    top: NDArray[np.integer],
-    label_map: NDArray[np.integer],
-    owner: NDArray[np.int64],
-    score: NDArray[np.float32],
-    count: int,
-) -> NDArray[np.float32]:
-    """The score of the best mask of each word that shows in the label map, (K,)."""
-    shown = np.zeros(len(owner), np.bool_)
-    for start in range(0, len(top), 1024):
-        band = top[start : start + 1024]
-        shown[np.unique(band[label_map[start : start + 1024] >= 0])] = True
-    out = np.zeros(count, np.float32)
-    np.maximum.at(out, owner[shown], score[shown])
-    return out
+@dataclass(frozen=True, eq=False)
+class _Opinions:
+    """N masks that have a say, how much each counts, and what each is taken for: the probability of
+    every owner (N, O), the most probable one, and its score."""
+
+    masks: Masks
+    weights: NDArray[np.float32]
+    chances: NDArray[np.float32]
+    owner: NDArray[np.int64]
+    score: NDArray[np.float32]
 
 
-def _score_map(masks: Masks, score: NDArray[np.float32], chances: NDArray[np.float32]) -> ScoreMap:
-    """The probabilities of the mask that each cell's centre belongs to, (K, h, w)."""
+def _label_map(
+    opinions: _Opinions, limits: NDArray[np.float32], count: int, nothing: int
+) -> tuple[_Labels, _Labels, NDArray[np.float32]]:
+    """Each pixel's owner (-1: no mask), its word (-1: none), and each word's score, (K,): that of
+    the best of its masks where it has pixels."""
+    from lexiseg.stages.votes import covering, regions, votes
+
+    few, size_hw = len(limits) < 2**15, opinions.masks.size_hw
+    height, width = size_hw
+    owners: _Labels = np.empty(size_hw, np.int16) if few else np.empty(size_hw, np.int32)
+    label_map = np.empty_like(owners)
+    word_scores = np.zeros(count, np.float32)
+    step = max(1, _BAND // width)
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        numbers, ys, xs = regions(opinions.masks, start, stop)
+        members = covering(opinions.masks, ys, xs)
+        means = votes(members, opinions.weights, opinions.chances)
+        owner, mean, covered = means.argmax(1), means.max(1), members.any(1)
+        word = np.where((owner < count) & (mean >= limits[owner]), owner, -1)
+        owners[start:stop] = np.where(covered, owner, -1)[numbers]
+        label_map[start:stop] = np.where(covered, word, nothing)[numbers]
+        shown = np.flatnonzero(covered & (word >= 0))
+        own = members[shown] & (opinions.owner == word[shown, None])
+        best = np.where(own.any(1), (own * opinions.score).max(1, initial=0), mean[shown])
+        np.maximum.at(word_scores, word[shown], best)
+    return owners, label_map, word_scores
+
+
+def _score_map(opinions: _Opinions, count: int) -> ScoreMap:
+    """The words' probabilities at the centre of each cell, (K, h, w); 0 where no mask is."""
     from lexiseg.results import ScoreMap
+    from lexiseg.stages.votes import covering, votes
 
-    scale = min(1.0, _GRID / max(masks.size_hw))
-    sizes = [max(1, round(side * scale)) for side in masks.size_hw]
+    size_hw = opinions.masks.size_hw
+    scale = min(1.0, _GRID / max(size_hw))
+    h, w = (max(1, round(side * scale)) for side in size_hw)
     ys, xs = (
         ((np.arange(cells) + 0.5) * side / cells).astype(np.int64)
-        for cells, side in zip(sizes, masks.size_hw, strict=True)
+        for cells, side in zip((h, w), size_hw, strict=True)
     )
-    which = np.full(sizes, -1, np.int64)
-    for i in np.argsort(-score, kind="stable")[::-1].tolist():
-        x0, y0, x1, y1 = masks.boxes_xyxy[i].tolist()
-        rows = slice(*np.searchsorted(ys, [y0, y1]))
-        columns = slice(*np.searchsorted(xs, [x0, x1]))
-        inside = masks.crop(i)[ys[rows][:, None] - y0, xs[columns] - x0]
-        which[rows, columns][inside] = i
-    nothing = np.zeros((1, chances.shape[1]), chances.dtype)
-    grid = np.concatenate([chances, nothing])[which].transpose(2, 0, 1)
-    return ScoreMap(np.ascontiguousarray(grid, np.float16), masks.size_hw)
+    members = covering(opinions.masks, np.repeat(ys, w), np.tile(xs, h))
+    means = votes(members, opinions.weights, opinions.chances[:, :count])
+    return ScoreMap(means.T.reshape(count, h, w).astype(np.float16), size_hw)

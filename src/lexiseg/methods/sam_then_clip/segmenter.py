@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.errors import OptionError, UnknownName
+from lexiseg.errors import OptionError
+from lexiseg.methods._asked import asked
 from lexiseg.methods.sam_then_clip.config import Config
 from lexiseg.methods.sam_then_clip.view import View
 from lexiseg.prompts import TEMPLATES, Vocabulary
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lexiseg.stages.dense import WordVectors
 
 __all__ = ["Segmenter", "load"]
+
+_ALPHA = 0.3  # García García 2025, section 3.2.3; for a CLIP
 
 
 class Segmenter:
@@ -138,7 +141,7 @@ class Segmenter:
         from lexiseg.stages.dense import word_vectors
         from lexiseg.stages.known import unknown_words
 
-        vocabulary = self._vocabulary(words, background)
+        vocabulary = asked(words, background, self.config)
         view = self.prepare(image)
         started = time.perf_counter()
         unknown = unknown_words(self.encoder, vocabulary)
@@ -165,25 +168,9 @@ class Segmenter:
         masks: Masks = Masks.concat([view.proposals.masks, view.rest])
         cover = coverage(masks, (view.grid.shape[0], view.grid.shape[1]))
         inside = border_weights(cover, self.config.border) if self.config.border else cover
-        return weighted_cosines(
-            view.grid, words.vectors, inside, surroundings(cover), self.config.alpha
-        )
-
-    def _vocabulary(
-        self, words: str | Sequence[str] | Vocabulary, background: str | Sequence[str] | None
-    ) -> Vocabulary:
-        if not isinstance(words, Vocabulary):
-            words = Vocabulary.parse(
-                words, background=background, default_background=self.config.background
-            )
-        elif background != "default":
-            raise OptionError(
-                f"background is {background!r}, but a Vocabulary has its own; give one of the two"
-            )
-        for word in self.config.word_thresholds:
-            if word not in words.names:
-                raise UnknownName.among("word of the vocabulary", word, words.names)
-        return words
+        usual = _ALPHA if isinstance(self.encoder, OpenEncoder) else 0.0
+        alpha = _or(self.config.alpha, usual)
+        return weighted_cosines(view.grid, words.vectors, inside, surroundings(cover), alpha)
 
     def _facts(self, view: View) -> dict[str, Any]:
         """What the provenance says of every result."""

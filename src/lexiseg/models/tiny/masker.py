@@ -24,7 +24,7 @@ __all__ = ["TinyMaskState", "TinyMasker", "from_checkpoint"]
 
 _SHORT_SIDE, _LARGEST = 288, 288 * 1024  # pixels of the scaled picture: its short side, all of it
 _MULTIPLE = 32
-_AT_ONCE = 16  # prompts: what one touches fits the cache
+_AT_ONCE = 8  # prompts: what one touches fits the cache
 _ON_GPU = 256
 
 

@@ -142,11 +142,13 @@ class MaskNet(nn.Module):
     def _inputs(self, maps: Maps, asked: Pointers) -> tuple[Tensor, Tensor]:
         h, w, groups, _ = maps.keys.shape
         on, off = asked.labels == 1, asked.labels == 0
-        # A box without a click on the thing is asked as if its middle had been clicked.
-        middle = (asked.boxes_xyxy[:, :2] + asked.boxes_xyxy[:, 2:]) / 2
-        points = torch.cat([asked.points_xy, middle[:, None]], 1)
-        on = torch.cat([on, ~on.any(1, keepdim=True)], 1)
-        off = F.pad(off, (0, 1))
+        points = asked.points_xy
+        if not bool(on.any(1).all()):
+            # A box without a click on the thing is asked as if its middle had been clicked.
+            middle = (asked.boxes_xyxy[:, :2] + asked.boxes_xyxy[:, 2:]) / 2
+            points = torch.cat([points, middle[:, None]], 1)
+            on = torch.cat([on, ~on.any(1, keepdim=True)], 1)
+            off = F.pad(off, (0, 1))
         keys = _at(maps.keys.flatten(2), points)
         keys = keys.view(*keys.shape[:2], groups, -1)  # (N, P, G, d)
         alike = torch.einsum("npgd,hwgd->nphwg", F.normalize(keys, dim=-1), maps.keys)
@@ -216,5 +218,7 @@ def _at(values: Tensor, points_xy: Tensor) -> Tensor:
 
 def _best(values: Tensor, chosen: Tensor) -> Tensor:
     """The largest of the chosen points' maps (N, P, h, w, C) -> (N, h, w, C), 0 where none is."""
+    if values.shape[1] == 1:
+        return torch.where(chosen[:, :, None, None], values[:, 0], 0.0)
     hidden = values.masked_fill(~chosen[:, :, None, None, None], -torch.inf).amax(1)
     return torch.where(chosen.any(1)[:, None, None, None], hidden, 0.0)
