@@ -318,16 +318,21 @@ def test_bad_words_are_refused_before_the_picture_is_read(case: Case) -> None:
         seg("no such picture.jpg", case.words)
 
 
-@pytest.mark.parametrize("preset", [(m.name, p) for m in loading.methods() for p in m.presets])
-def test_presets_run(case: Case, preset: tuple[str, str]) -> None:
-    if preset[0] != case.method:
-        pytest.skip("a preset of another method")
+PRESETS = {m.name: m.presets for m in loading.methods()}
+
+
+@pytest.mark.parametrize(
+    ("case", "preset"),
+    [pytest.param(pair, p, id="-".join([*pair, p])) for pair in PAIRS for p in PRESETS[pair[0]]],
+    indirect=["case"],
+)
+def test_presets_run(case: Case, preset: str) -> None:
     try:
-        seg = case.load(preset=preset[1])
+        seg = case.load(preset=preset)
     except errors.OptionError as error:
         # A paper's settings are refused, in one line, by an encoder that they are not for.
         assert "is for CLIP" in str(error)  # noqa: PT017
-        assert preset[1] in ("clearclip", "maskclip", "naclip", "resclip", "sclip")
+        assert preset in ("clearclip", "maskclip", "naclip", "resclip", "sclip")
         return
     out = seg(case.picture, case.words, background=None)
     assert out.semantic().shape == case.picture.shape[:2]
