@@ -72,20 +72,25 @@ def same_masks(
     np.testing.assert_allclose(found.quality[same], quality[best[same]].clip(0, 1), atol=1e-3)
 
 
-def same_in_short(exact: Masker, short: Masker, rgb: NDArray[np.uint8]) -> None:
-    """98 % of the masks at a grid of points keep an IoU of 0.95 in another number format.
+def same_in_short(exact: Masker, short: Masker, pictures: list[NDArray[np.uint8]]) -> None:
+    """98 % of all candidates at 120 points a picture keep an IoU of 0.95 in another number format.
 
-    Asked of masks that stand: of 100 cells at least, with a stability of 0.8 or more.
+    So do 98 % of those that stand alone: of 100 cells at least, with a stability of 0.8 or more.
     """
     assert (exact.dtype_name, short.dtype_name) == ("fp32", "bf16")
-    rng = np.random.default_rng(3)
-    points = torch.tensor(rng.uniform([0, 0], rgb.shape[1::-1], (60, 1, 2)), dtype=torch.float32)
-    prompts = MaskPrompts(points, torch.ones(60, 1, dtype=torch.long))
-    sure, rough = (one.decode(one.encode(rgb), prompts) for one in (exact, short))
-    assert (rough.logits - sure.logits).abs().max() > 1e-2, "another format indeed"
-    inside, around = ((sure.logits > level).flatten(1).sum(1) for level in (1, -1))
-    steady = (inside / around.clamp_min(1) >= 0.8) & (inside >= 100)
-    assert steady.sum() >= 20
-    a, b = (raw.logits[steady].flatten(1) > 0 for raw in (sure, rough))
-    iou = (a & b).sum(1) / (a | b).sum(1)
-    assert (iou >= 0.95).float().mean() >= 0.98
+    kept, steady = [], []
+    for rgb in pictures:
+        rng = np.random.default_rng(3)
+        places = rng.uniform([0, 0], rgb.shape[1::-1], (120, 1, 2)).astype(np.float32)
+        prompts = MaskPrompts(torch.from_numpy(places), torch.ones(120, 1, dtype=torch.long))
+        sure, rough = (one.decode(one.encode(rgb), prompts) for one in (exact, short))
+        assert (rough.logits - sure.logits).abs().max() > 1e-2, "another format indeed"
+        inside, around = ((sure.logits > level).flatten(1).sum(1) for level in (1, -1))
+        a, b = (raw.logits.flatten(1) > 0 for raw in (sure, rough))
+        drawn = (a | b).any(1)
+        kept.append(((a & b).sum(1) >= 0.95 * (a | b).sum(1))[drawn])
+        steady.append(((inside >= 0.8 * around) & (inside >= 100))[drawn])
+    same, firm = torch.cat(kept), torch.cat(steady)
+    assert firm.sum() >= 60
+    for masks in (same, same[firm]):
+        assert masks.float().mean() >= 0.98

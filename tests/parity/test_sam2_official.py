@@ -97,4 +97,6 @@ def test_asking_again_changes_masks(masker: Sam2Masker, golden: dict[str, Any]) 
 
 
 def test_bf16_draws_the_same_masks(masker: Sam2Masker, golden: dict[str, Any]) -> None:
-    same_in_short(masker, small("bf16"), golden["rgb coffee"])
+    same_in_short(
+        masker, small("bf16"), [golden[f"rgb {name}"] for name in ("street", "coffee", "kitchen")]
+    )
