@@ -3,19 +3,19 @@
 #   PYTHON=/path/to/python   the Python that .venv is made with (default: the first that fits)
 #   TORCH_INDEX=cpu          PyTorch's own CPU build, without CUDA (or cu128, or a whole URL)
 #   DATA="DIR DIR"           data sets in the plain layout, for the benchmarks that need them
-#   PIP_QUIET=               let pip tell what it does
+#   QUIET=               let pip tell what it does
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?=
-PIP_QUIET ?= -qq
+QUIET ?= -qq
 TORCH_INDEX ?=
 DATA ?=
 DEMO_OUT ?= demo-out
 DEMO_WORDS ?= cat; dog; bird|parrot; person; face; hair; flower; cup; food; car; road; sky; tree; grass; building; sofa|couch
 
 torch_url = $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),https://download.pytorch.org/whl/$(TORCH_INDEX))
-pip_install = $(BIN)/python -m pip install $(PIP_QUIET) --disable-pip-version-check -c constraints.txt
+pip_install = $(BIN)/python -m pip install $(QUIET) --disable-pip-version-check -c constraints.txt
 # From that index alone: beside PyPI, pip would take PyPI's build whenever the index is down.
 torch_install = $(if $(TORCH_INDEX),$(pip_install) --no-deps --index-url $(torch_url) torch)
 bench_data = $(foreach folder,$(DATA),--data $(folder))
