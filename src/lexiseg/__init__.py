@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lexiseg.loading import MethodInfo, config_class, load, methods
     from lexiseg.masks import Masks
     from lexiseg.prompts import Example, Like, Vocabulary
-    from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
+    from lexiseg.provenance import PromptSummary, Provenance
+    from lexiseg.results import ScoreMap, Segmentation, UnknownWord
 
 __all__ = [
     "EditResult",
@@ -35,6 +36,7 @@ __all__ = [
     "Masks",
     "MethodInfo",
     "Picture",
+    "PromptSummary",
     "Provenance",
     "ScoreMap",
     "Segmentation",
@@ -58,7 +60,8 @@ _HOMES = {
     "Masks": "lexiseg.masks:Masks",
     "MethodInfo": "lexiseg.loading:MethodInfo",
     "Picture": "lexiseg.imaging:Picture",
-    "Provenance": "lexiseg.results:Provenance",
+    "PromptSummary": "lexiseg.provenance:PromptSummary",
+    "Provenance": "lexiseg.provenance:Provenance",
     "ScoreMap": "lexiseg.results:ScoreMap",
     "Segmentation": "lexiseg.results:Segmentation",
     "UnknownWord": "lexiseg.results:UnknownWord",
