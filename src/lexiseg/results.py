@@ -10,9 +10,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg._index import Key, chosen
 from lexiseg.errors import InputError, OptionError, WordNotAsked, did_you_mean
-from lexiseg.masks import Masks
+from lexiseg.masks import Key, Masks, select_indices
 from lexiseg.provenance import PromptSummary, Provenance
 
 __all__ = ["PromptSummary", "Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
@@ -161,13 +160,13 @@ class Segmentation:
         if isinstance(key, str):
             self.index(key)
             return self.masks[self.labels == key]
-        numbers = chosen(key, len(self))
+        indices = select_indices(key, len(self))
         return replace(
             self,
-            labels=self.labels[numbers],
-            scores=self.scores[numbers],
-            quality=None if self.quality is None else self.quality[numbers],
-            masks=self.masks[numbers],
+            labels=self.labels[indices],
+            scores=self.scores[indices],
+            quality=None if self.quality is None else self.quality[indices],
+            masks=self.masks[indices],
         )
 
     def __repr__(self) -> str:
