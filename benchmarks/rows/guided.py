@@ -138,7 +138,7 @@ def _against_grid(guided: Any, data: Any, options: Namespace) -> dict[str, Any]:
             view = seg.prepare(rgb)
             found[way] = seg(view, words)
             seconds[way].append(time.perf_counter() - started)
-            prompts[way].append(int(found[way].provenance.prompts["asked"]))
+            prompts[way].append(found[way].provenance.prompts.num_prompts)
         started = time.perf_counter()
         blind = generate_masks(masker, rgb, settings).masks
         seconds["grid"].append(time.perf_counter() - started)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lexiseg.masks import Masks
     from lexiseg.prompts import Example, Like, Vocabulary
     from lexiseg.protocols import Segmenter, View
-    from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
+    from lexiseg.provenance import PromptSummary, Provenance
+    from lexiseg.results import ScoreMap, Segmentation, UnknownWord
 
 __all__ = [
     "EditResult",
@@ -35,6 +36,7 @@ __all__ = [
     "Masks",
     "MethodInfo",
     "Picture",
+    "PromptSummary",
     "Provenance",
     "ScoreMap",
     "Segmentation",
@@ -61,7 +63,8 @@ _PUBLIC = {
     "Masks": "lexiseg.masks:Masks",
     "MethodInfo": "lexiseg.loading:MethodInfo",
     "Picture": "lexiseg.imaging:Picture",
-    "Provenance": "lexiseg.results:Provenance",
+    "PromptSummary": "lexiseg.provenance:PromptSummary",
+    "Provenance": "lexiseg.provenance:Provenance",
     "ScoreMap": "lexiseg.results:ScoreMap",
     "Segmentation": "lexiseg.results:Segmentation",
     "Segmenter": "lexiseg.protocols:Segmenter",

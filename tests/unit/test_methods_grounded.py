@@ -34,7 +34,8 @@ def test_things_are_boxed_and_drawn(stripes: NDArray[np.uint8]) -> None:
     assert out.masks.boxes_xyxy.tolist() == [[0, 0, 40, 64], [80, 0, 96, 64]]
     assert out.word_scores.tolist() == pytest.approx([0.9, 0.7, 0])
     assert out.found == ("red", "blue")
-    assert out.provenance.prompts["boxes_xyxy"] == [[0, 0, 40, 64], [80, 0, 96, 64]]
+    assert out.provenance.prompts is not None
+    assert out.provenance.prompts.boxes_xyxy == ((0, 0, 40, 64), (80, 0, 96, 64))
 
 
 def test_synonyms_are_asked_for_and_answer_together(stripes: NDArray[np.uint8]) -> None:

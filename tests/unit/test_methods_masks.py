@@ -63,8 +63,12 @@ def test_masks_are_exact_where_the_map_is_coarse(colours: Any, garden: Pixels) -
     assert out.labels.tolist() == ["red", "red", "blue"]  # two red things are two entries
     np.testing.assert_allclose(out.quality, 0.9)
     assert (out.scores > 0.7).all()
-    assert out.provenance.prompts["asked"] == masker.asked < out.provenance.prompts["grid"] == 4096
-    assert len(out.provenance.prompts["points_xy"]) == masker.asked
+    prompts = out.provenance.prompts
+    assert prompts is not None
+    assert prompts.grid_size == 4096
+    assert prompts.num_prompts == masker.asked < 4096
+    assert prompts.points_xy is not None
+    assert len(prompts.points_xy) == masker.asked
     assert out.provenance.masker == "flood"
     assert "masker flood.safetensors" in out.provenance.checkpoint_sha256
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg._bits import label_boxes
-from lexiseg.masks import Masks
+from lexiseg.masks import Masks, label_boxes
 
 __all__ = ["connected_parts", "cut", "mask_nms", "mean_scores", "paint", "resolve"]
 

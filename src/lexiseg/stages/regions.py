@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg._bits import label_boxes
+from lexiseg.masks import label_boxes
 
 __all__ = ["PointPrompts", "Regions", "find_regions", "plan_points"]
 

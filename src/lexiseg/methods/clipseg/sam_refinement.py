@@ -125,7 +125,7 @@ def _prompts(
     """A point and a box for each region, in pixels of the picture."""
     import torch
 
-    from lexiseg._bits import label_boxes
+    from lexiseg.masks import label_boxes
     from lexiseg.protocols import MaskPrompts
 
     height, width = regions.number.shape

@@ -2,10 +2,15 @@
 
 The compressed form stores each count (from the fourth on: its difference to the count two places
 before) as a signed number of 5-bit digits, lowest first, each digit one character.
+
+pycocotools writes that form and fills polygons. Reading is done here: pycocotools decodes into the
+whole image, a byte a pixel, where a tight crop is wanted; and it reads beyond its memory where a
+string is damaged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -13,9 +18,18 @@ from numpy.typing import NDArray
 
 from lexiseg.errors import InputError
 
-__all__ = ["Rle", "compress", "counts_of_crop", "crop_of_counts", "decompress"]
+__all__ = [
+    "Rle",
+    "compress",
+    "counts_of_crop",
+    "counts_of_polygons",
+    "crop_of_counts",
+    "decompress",
+]
 
-_MOST_DIGITS = 12  # 60 bits, far beyond any picture
+_MAX_DIGITS = 12  # 60 bits, far beyond any image
+_MAX_PIXELS = 1 << 29  # pycocotools keeps six digits of five bits, one of them the sign, for a run
+_MAX_OUTLINE = 1 << 22  # pixels; pycocotools follows an outline in steps of a fifth of a pixel
 
 
 class Rle(TypedDict):
@@ -86,21 +100,13 @@ def crop_of_counts(
     return columns.T, x0, y0
 
 
-def compress(counts: NDArray[np.int64]) -> str:
-    """Return the COCO string of run lengths, (R,)."""
-    numbers = counts.astype(np.int64)
-    numbers[3:] -= counts[1:-2]
-    # Digits of each number: the least n with -2^(5n-1) <= number < 2^(5n-1).
-    magnitude = np.where(numbers < 0, ~numbers, numbers)
-    limits = np.int64(1) << (5 * np.arange(1, _MOST_DIGITS) - 1)
-    digits = 1 + np.searchsorted(limits, magnitude, side="right")
-    owner = np.repeat(np.arange(len(numbers)), digits)
-    first = np.cumsum(digits) - digits
-    place = np.arange(len(owner)) - first[owner]
-    code = (numbers[owner] >> (5 * place)) & 31
-    code |= np.where(place + 1 < digits[owner], 32, 0)
-    text: bytes = (code + 48).astype(np.uint8).tobytes()
-    return text.decode("ascii")
+def compress(counts: NDArray[np.int64], size_hw: tuple[int, int]) -> Rle:
+    """Return run lengths, (R,), of a mask of H x W pixels as COCO's compressed string."""
+    from pycocotools.mask import frPyObjects
+
+    height, width = _checked_size(size_hw)
+    rle = frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
 
 
 def decompress(text: str | bytes) -> NDArray[np.int64]:
@@ -120,7 +126,7 @@ def decompress(text: str | bytes) -> NDArray[np.int64]:
     stops = np.flatnonzero(last) + 1
     starts = np.concatenate([[0], stops[:-1]])
     digits = stops - starts
-    if digits.max() > _MOST_DIGITS:
+    if digits.max() > _MAX_DIGITS:
         raise InputError(f"{text[:20]!r} holds a run length beyond any picture; read it again")
     place = np.arange(len(code)) - np.repeat(starts, digits)
     numbers = np.add.reduceat((code & 31) << (5 * place), starts)
@@ -131,3 +137,49 @@ def decompress(text: str | bytes) -> NDArray[np.int64]:
     counts[1::2] = np.cumsum(numbers[1::2])
     counts[2::2] = np.cumsum(numbers[2::2])
     return counts
+
+
+def counts_of_polygons(
+    polygons: Sequence[Sequence[float]], size_hw: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return the run lengths, (R,), of the union of polygons, as pycocotools fills them.
+
+    A polygon is x, y, x, y, ... in pixels and may leave the image; one of fewer than three corners
+    is empty. Raises InputError for an odd number of values, values that are not finite, and an
+    outline so long that following it would take much memory.
+    """
+    from pycocotools.mask import frPyObjects, merge
+
+    height, width = _checked_size(size_hw)
+    checked = [_checked_polygon(polygon) for polygon in polygons]
+    outlines = [values for values in checked if len(values) >= 6]
+    if not outlines:
+        return np.array([height * width])
+    return decompress(merge(frPyObjects(outlines, height, width))["counts"])
+
+
+def _checked_size(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Return H, W; raises InputError for images whose runs pycocotools has no room for."""
+    height, width = size_hw
+    if height * width >= _MAX_PIXELS:
+        raise InputError(
+            f"run lengths of an image of {height} x {width} pixels; they are written for less than "
+            f"{_MAX_PIXELS} pixels, so cut the image into tiles"
+        )
+    return height, width
+
+
+def _checked_polygon(polygon: Sequence[float]) -> list[float]:
+    """Return the values of a polygon; raises InputError for what pycocotools cannot bear."""
+    try:
+        corners_xy = np.asarray(polygon, np.float64).reshape(-1, 2)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a polygon {polygon!r:.60}; give numbers x, y, x, y, ...") from error
+    sides = np.abs(corners_xy - np.roll(corners_xy, 1, axis=0)).max(axis=1)
+    reach = float(np.abs(corners_xy).max(initial=0))
+    if not (reach <= _MAX_OUTLINE and sides.sum() <= _MAX_OUTLINE):
+        raise InputError(
+            f"a polygon with a coordinate of {reach:g} and an outline of {sides.sum():g} pixels; "
+            f"give finite pixels, and an outline of at most {_MAX_OUTLINE}"
+        )
+    return corners_xy.reshape(-1).tolist()

@@ -9,12 +9,33 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lexiseg._bits import bit_count, fits, label_boxes, pack, tighten
-from lexiseg._index import Key, chosen
-from lexiseg._rle import Rle, compress, counts_of_crop, crop_of_counts, decompress
 from lexiseg.errors import InputError
+from lexiseg.masks.packed import bit_count, fits, label_boxes, pack, tighten
+from lexiseg.masks.rle import (
+    Rle,
+    compress,
+    counts_of_crop,
+    counts_of_polygons,
+    crop_of_counts,
+    decompress,
+)
 
-__all__ = ["Masks"]
+__all__ = ["Key", "Masks", "select_indices"]
+
+Key = int | np.integer | slice | Sequence[int] | Sequence[bool] | NDArray[np.generic]
+
+
+def select_indices(key: Key, count: int) -> NDArray[np.intp]:
+    """Return the indices, (M,), that a key of NumPy's kind selects among `count` things.
+
+    An empty list selects none. Raises IndexError for an index out of range, a bool array of
+    another length, and floats, as NumPy does.
+    """
+    if not isinstance(key, int | np.integer | slice):
+        key = np.asarray(key)
+        if not key.size and key.dtype != np.bool_:
+            key = key.astype(np.intp)
+    return np.atleast_1d(np.arange(count)[key])
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +48,8 @@ class Masks:
         eight pixels a byte, first pixel in the highest bit. The bytes lie on the picture's own
         grid of eight columns, so that any two masks can be compared byte by byte.
 
-    Build one with `from_dense`, `from_crops`, `from_labels`, `from_rle`, `empty` or `concat`.
-    Raises InputError when the parts do not fit together.
+    Build one with `from_dense`, `from_crops`, `from_labels`, `from_rle`, `from_polygons`, `empty`
+    or `concat`. Raises InputError when the parts do not fit together.
     """
 
     size_hw: tuple[int, int]
@@ -90,11 +111,20 @@ class Masks:
 
         corners_xy: (N, 2) int, x and y in the picture. The crops may be looser than the masks.
         """
+        corners = np.asarray(corners_xy, np.int64).reshape(-1, 2).tolist()
+        return cls._from_placed(
+            size_hw, ((crop, x, y) for (x, y), crop in zip(corners, crops, strict=True))
+        )
+
+    @classmethod
+    def _from_placed(
+        cls, size_hw: tuple[int, int], placed: Iterable[tuple[NDArray[np.bool_], int, int]]
+    ) -> Masks:
+        """Return masks from crops and their x0, y0, packing one before the next is taken."""
         height, width = size_hw
         boxes: list[tuple[int, int, int, int]] = []
         packed: list[NDArray[np.uint8]] = []
-        corners = np.asarray(corners_xy, np.int64).reshape(-1, 2).tolist()
-        for (x, y), crop in zip(corners, crops, strict=True):
+        for crop, x, y in placed:
             if crop.dtype != np.bool_ or crop.ndim != 2:
                 raise InputError(f"a crop of shape {crop.shape}, {crop.dtype}; give (h, w) bool")
             if x < 0 or y < 0 or y + crop.shape[0] > height or x + crop.shape[1] > width:
@@ -146,17 +176,21 @@ class Masks:
                 f"run lengths of {len(sizes)} sizes; give those of one picture, and size_hw for "
                 "an empty list"
             )
-        crops, corners = [], []
-        for rle in rles:
-            counts = rle["counts"]
-            if isinstance(counts, str | bytes):
-                lengths = decompress(counts)
-            else:
-                lengths = np.array(counts, np.int64).reshape(-1)
-            crop, x0, y0 = crop_of_counts(lengths, size)
-            crops.append(crop)
-            corners.append((x0, y0))
-        return cls.from_crops(size, np.array(corners, np.int64), crops)
+        return cls._from_placed(size, (crop_of_counts(_counts(rle), size) for rle in rles))
+
+    @classmethod
+    def from_polygons(
+        cls, shapes: Iterable[Sequence[Sequence[float]]], size_hw: tuple[int, int]
+    ) -> Masks:
+        """Return one mask for each shape: the union of its polygons, as pycocotools fills them.
+
+        A polygon is x, y, x, y, ... in pixels, (0, 0) being the upper left corner of the image.
+        It may leave the image. Raises InputError for what is no polygon.
+        """
+        size = (int(size_hw[0]), int(size_hw[1]))
+        return cls._from_placed(
+            size, (crop_of_counts(counts_of_polygons(shape, size), size) for shape in shapes)
+        )
 
     @classmethod
     def concat(cls, several: Iterable[Masks]) -> Masks:
@@ -175,9 +209,9 @@ class Masks:
 
     def __getitem__(self, key: Key) -> Masks:
         """Return the chosen masks as Masks, also for a single number."""
-        numbers = chosen(key, len(self))
-        packed = tuple(self.packed[i] for i in numbers)
-        return Masks(self.size_hw, self.boxes_xyxy[numbers], packed)
+        indices = select_indices(key, len(self))
+        packed = tuple(self.packed[i] for i in indices)
+        return Masks(self.size_hw, self.boxes_xyxy[indices], packed)
 
     def __iter__(self) -> Iterator[NDArray[np.bool_]]:
         """Yield each mask as a (H, W) bool array, one at a time."""
@@ -251,9 +285,14 @@ class Masks:
     def to_rle(self) -> list[Rle]:
         """Return N compressed COCO run lengths: {"size": [H, W], "counts": str}."""
         return [
-            {
-                "size": list(self.size_hw),
-                "counts": compress(counts_of_crop(self.crop(i), x0, y0, self.size_hw)),
-            }
+            compress(counts_of_crop(self.crop(i), x0, y0, self.size_hw), self.size_hw)
             for i, (x0, y0, _, _) in enumerate(self.boxes_xyxy.tolist())
         ]
+
+
+def _counts(rle: Mapping[str, object]) -> NDArray[np.int64]:
+    """Return the run lengths, (R,), of either form of a COCO mask."""
+    counts = rle["counts"]
+    if isinstance(counts, str | bytes):
+        return decompress(counts)
+    return np.array(counts, np.int64).reshape(-1)

@@ -1,4 +1,4 @@
-"""Bits of masks: eight pixels a byte, on the picture's own grid of eight columns."""
+"""Packed bits of masks, eight pixels a byte on the image's own grid of columns; tight boxes."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def label_boxes(label_map: NDArray[np.integer], values: NDArray[np.int64]) -> ND
         starts_run = np.ones(band.shape, np.bool_)
         np.not_equal(band[:, 1:], band[:, :-1], out=starts_run[:, 1:])
         start = np.flatnonzero(starts_run)
-        held = band.reshape(-1)[start].astype(np.int64)
+        value = band.reshape(-1)[start].astype(np.int64)
         stop = np.append(start[1:], band.size)
-        which = np.minimum(np.searchsorted(values, held), len(values) - 1)
-        asked = values[which] == held
-        which, start, stop = which[asked], start[asked], stop[asked]
+        which = np.minimum(np.searchsorted(values, value), len(values) - 1)
+        wanted = values[which] == value
+        which, start, stop = which[wanted], start[wanted], stop[wanted]
         y = start // width
         np.minimum.at(x0, which, start - y * width)
         np.maximum.at(x1, which, stop - y * width)
