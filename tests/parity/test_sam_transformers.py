@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.close import assert_close
 from tests.sam_weights import published_folder
 
 from lexiseg.models import load_masker
@@ -88,8 +89,8 @@ def test_masks_and_qualities(
     raw = ours(masker, rgb, given, single)
     assert masks.std() > 0.5, "answers that differ from place to place"
     assert masks.flatten(1).std(0).mean() > 0.1, "and from prompt to prompt"
-    np.testing.assert_allclose(raw.logits, masks, atol=1e-3)
-    np.testing.assert_allclose(raw.quality, quality, atol=1e-3)
+    assert_close(raw.logits, masks)
+    assert_close(raw.quality, quality)
     each = 1 if single else 3
     assert raw.prompt.tolist() == [i // each for i in range(len(quality))]
 
@@ -103,7 +104,7 @@ def test_earlier_answers_as_prompts(masker: Masker, reference: Any, rgb: Any) ->
     for i in range(len(POINTS)):
         one = {key: value[i : i + 1] for key, value in given.items()}
         masks, quality = expected(reference, rgb, one)
-        np.testing.assert_allclose(raw.logits[3 * i : 3 * i + 3], masks, atol=1e-3)
-        np.testing.assert_allclose(raw.quality[3 * i : 3 * i + 3], quality, atol=1e-3)
+        assert_close(raw.logits[3 * i : 3 * i + 3], masks)
+        assert_close(raw.quality[3 * i : 3 * i + 3], quality)
     plain = ours(masker, rgb, clicks)
     assert (raw.logits - plain.logits).abs().max() > 0.1, "the rough mask changes the answer"
