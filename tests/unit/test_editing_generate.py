@@ -11,7 +11,7 @@ import torch
 
 from lexiseg import edit, imaging
 from lexiseg.checkpoints import Checkpoint, Preprocessing, Record, WeightFile
-from lexiseg.checkpoints.folders import describe_folder
+from lexiseg.checkpoints.recognise import describe_folder
 from lexiseg.cli import main
 from lexiseg.device import pick
 from lexiseg.editing.generate import DEFAULT, Generation, generated

@@ -14,7 +14,7 @@ from tests import clip_weights
 from torch import Tensor, nn
 
 from lexiseg.checkpoints import resolve
-from lexiseg.checkpoints.folders import IMAGENET_PIXELS
+from lexiseg.checkpoints import IMAGENET_PIXELS
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError
 from lexiseg.models.clip.config import ClipConfig

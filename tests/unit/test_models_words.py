@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lexiseg.models._words import KeptWords
+from lexiseg.models._text_cache import TextCache
 
 DIM = 6
 WEIGHTS = {"model.safetensors": "a" * 64}
@@ -34,7 +34,7 @@ class Counting:
 
 
 def kept(sha256: dict[str, str] | None = None, dtype: str = "fp32", dim: int = DIM) -> KeptWords:
-    return KeptWords(WEIGHTS if sha256 is None else sha256, dtype, dim)
+    return TextCache(WEIGHTS if sha256 is None else sha256, dtype, dim)
 
 
 def test_a_word_is_encoded_once_in_memory_and_on_disk(folder: Path) -> None:

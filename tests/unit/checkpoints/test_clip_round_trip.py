@@ -13,7 +13,7 @@ from PIL import Image
 from tests import clip_weights
 
 from lexiseg.checkpoints import Record, WeightFile, register
-from lexiseg.checkpoints.folders import CLIP_PIXELS
+from lexiseg.checkpoints import CLIP_PIXELS
 from lexiseg.cli import main
 
 from .conftest import Hub, serve
