@@ -35,6 +35,32 @@ _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 S = TypeVar("S")
 
 
+def is_plain(path: str) -> bool:
+    """Return whether a relative path stays in its folder, on any system, and hides nothing."""
+    return all(_PLAIN_PART.fullmatch(part) for part in path.split("/"))
+
+
+def is_secure(url: str) -> bool:
+    """Return whether an address is https; a server on this machine may do without."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE)
+    )
+
+
+def _check(good: bool, what: str, got: object, expected: str) -> None:
+    if not good:
+        raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
+
+
+def _one_of(choices: frozenset[str]) -> str:
+    return f"one of {', '.join(sorted(choices))}"
+
+
 @dataclass(frozen=True)
 class WeightFile:
     """One file of a checkpoint.
@@ -236,23 +262,6 @@ class Checkpoint:
         return {file.name: file.sha256 for file in self.record.files}
 
 
-def is_plain(path: str) -> bool:
-    """Return whether a relative path stays in its folder, on any system, and hides nothing."""
-    return all(_PLAIN_PART.fullmatch(part) for part in path.split("/"))
-
-
-def is_secure(url: str) -> bool:
-    """Return whether an address is https; a server on this machine may do without."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        return False
-    return bool(host) and (
-        parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE)
-    )
-
-
 def _build(kind: type[S], what: str, values: object) -> S:
     given = _mapping(what, values)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
@@ -270,12 +279,3 @@ def _mapping(what: str, values: object) -> Mapping[str, Any]:
     if isinstance(values, Mapping):
         return values
     raise CheckpointError(f"the checkpoint's {what} is {values!r}; it must be a JSON object")
-
-
-def _check(good: bool, what: str, got: object, expected: str) -> None:
-    if not good:
-        raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
-
-
-def _one_of(choices: frozenset[str]) -> str:
-    return f"one of {', '.join(sorted(choices))}"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from secrets import token_bytes
 
 import numpy as np
 import torch
@@ -25,6 +25,11 @@ __all__ = ["TextCache"]
 
 _FORMAT = 2  # counted up where the same weights give other vectors
 _MOST = 20_000  # vectors, in memory and on disk: 60 MB of those of 768 numbers
+_TABLES = (
+    "vectors (number INTEGER PRIMARY KEY, key BLOB UNIQUE, vector BLOB)",
+    "secret (one INTEGER PRIMARY KEY, value BLOB)",
+)
+_SECRET = "SELECT value FROM secret"
 _FIND = "SELECT vector FROM vectors WHERE key = ?"
 _WAIT_S = 10.0  # for other processes that write
 
@@ -132,23 +137,14 @@ def _on_disk(work: Callable[[sqlite3.Connection, bytes], None]) -> None:
 
 
 def _secret(database: sqlite3.Connection) -> bytes:
-    with suppress(sqlite3.OperationalError):  # a new file has no tables
-        row = database.execute("SELECT value FROM secret").fetchone()
-        if row is not None:
-            return _checked(row[0])
-    with database:
-        database.execute("BEGIN IMMEDIATE")
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS vectors "
-            "(number INTEGER PRIMARY KEY, key BLOB UNIQUE, vector BLOB)"
-        )
-        database.execute("CREATE TABLE IF NOT EXISTS secret (one INTEGER PRIMARY KEY, value BLOB)")
-        database.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (secrets.token_bytes(32),))
-        (value,) = database.execute("SELECT value FROM secret").fetchone()
-    return _checked(value)
-
-
-def _checked(secret: object) -> bytes:
-    if isinstance(secret, bytes) and len(secret) == 32:
-        return secret
-    raise sqlite3.DatabaseError("it holds no key")
+    """Return the key of the file's hashes; a new file gets its tables and a key of its own."""
+    for table in _TABLES:
+        database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    row = database.execute(_SECRET).fetchone()
+    if row is None:
+        with database:
+            database.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (token_bytes(32),))
+        row = database.execute(_SECRET).fetchone()
+    if not isinstance(row[0], bytes) or len(row[0]) != 32:
+        raise sqlite3.DatabaseError("it holds no key")
+    return row[0]

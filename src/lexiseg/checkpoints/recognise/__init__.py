@@ -34,6 +34,12 @@ def open_path(path: Path) -> Checkpoint:
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and (path / MANIFEST).is_file():
         record = read_manifest(path)
+        for file in record.files:
+            if not file.sha256:
+                raise CheckpointError(
+                    f"{path / MANIFEST} says no SHA-256 of {file.name}; copy or make the folder "
+                    f"again"
+                )
         verify_all(record, path, remedy="copy or make the folder again")
         return Checkpoint.at(record, path)
     for name in registry.names():
