@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from lexiseg.checkpoints import records as checkpoints
     from lexiseg.editing import EditResult
     from lexiseg.evaluate import Evaluation, evaluate
+    from lexiseg.export import save_masks, save_overlay, to_coco
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, load, methods
     from lexiseg.masks import Masks
     from lexiseg.prompts import Example, Like, Vocabulary
     from lexiseg.provenance import PromptSummary, Provenance
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
+    from lexiseg.visualize import overlay
 
 __all__ = [
     "EditResult",
@@ -50,6 +52,10 @@ __all__ = [
     "evaluate",
     "load",
     "methods",
+    "overlay",
+    "save_masks",
+    "save_overlay",
+    "to_coco",
 ]
 
 _HOMES = {
@@ -73,6 +79,10 @@ _HOMES = {
     "evaluate": "lexiseg.evaluate",
     "load": "lexiseg.loading:load",
     "methods": "lexiseg.methods",
+    "overlay": "lexiseg.visualize:overlay",
+    "save_masks": "lexiseg.export:save_masks",
+    "save_overlay": "lexiseg.export:save_overlay",
+    "to_coco": "lexiseg.export:to_coco",
 }
 
 # These are rooms and functions at once.
