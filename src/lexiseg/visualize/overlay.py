@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.stages.relabel import sampled
+from lexiseg.stages.label_resize import resize_labels
 from lexiseg.visualize import canvas, legend
 from lexiseg.visualize.palette import palette
 
@@ -55,7 +55,7 @@ def overlay(
     size_hw = canvas.figure_size(seg.label_map.shape) if legend else seg.label_map.shape
     keep = np.full(len(seg.words) + 1, -1, seg.label_map.dtype)  # one more for -1, at the end
     keep[words] = words
-    labels = keep[sampled(seg.label_map, size_hw)]
+    labels = keep[resize_labels(seg.label_map, size_hw)]
     figure = _tint(canvas.resize(rgb, size_hw), labels, colours, alpha)
     if outlines:
         figure = _outline(figure, labels, colours)
