@@ -255,9 +255,7 @@ def test_a_program_that_the_table_does_not_know_is_not_run(
     checkpoint = lama_checkpoint(tmp_path)
     write_manifest(tmp_path, checkpoint.record)
     for found in (checkpoint, resolve(tmp_path)):
-        with pytest.raises(
-            CheckpointError, match="not the one that lexiseg knows"
-        ):
+        with pytest.raises(CheckpointError, match="not the one that lexiseg knows"):
             lama.build_inpainter(found, pick("cpu"))
     # A record that claims the table's digest does not help either.
     (known,) = registry.get("big-lama").files

@@ -118,10 +118,7 @@ def _list(kind: str | None, *, as_json: bool) -> int:
         sys.stdout.write(f"{name}: {KINDS[name]}\n")
         sys.stdout.write("".join(f"{line}\n" for _, line in group))
     if not all(r.pinned for r in chosen):
-        sys.stdout.write(
-            "unpinned: nobody has published the digests of its files; "
-            "`lexiseg models pull NAME --trust` takes what the server has\n"
-        )
+        sys.stdout.write("? unpinned: nobody has published its digests; a pull needs --trust\n")
     if not all(r.family in readable for r in chosen):
         sys.stdout.write("* can be pulled, but this version does not read it yet\n")
     return 0
