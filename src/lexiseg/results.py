@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -217,24 +216,6 @@ class Segmentation:
                 "segment with a method that keeps its score map"
             )
         return self.score_map.full(k)
-
-    def overlay(self, image: Any = None, **options: Any) -> NDArray[np.uint8]:
-        """Return the picture with the words painted over it; see `visualize.overlay`."""
-        from lexiseg.visualize import overlay
-
-        return overlay(self, image, **options)
-
-    def save(self, path: str | Path, image: Any = None, **options: Any) -> None:
-        """Write the overlay as a picture file; options as for `overlay`."""
-        from lexiseg.export import save_overlay
-
-        save_overlay(self, path, image, **options)
-
-    def to_coco(self, file_name: str = "image", image_id: int = 1) -> dict[str, Any]:
-        """Return the instances as a COCO data set of one picture."""
-        from lexiseg.export import coco_json
-
-        return coco_json([(file_name, self)], first_image_id=image_id)
 
 
 def _locked(array: NDArray[Any]) -> NDArray[Any]:

@@ -17,7 +17,7 @@ def result_json(
     seg: Segmentation,
     *,
     picture: Picture | None = None,
-    words: Iterable[str] | None = None,
+    only: Iterable[str] | None = None,
     files: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return a result as dicts, lists, strings and numbers, ready for json.dumps.
@@ -32,10 +32,10 @@ def result_json(
     files: as given. provenance: as `Provenance.to_json`.
 
     picture: what was segmented, for its name and notes.
-    words: tell of these words alone. Raises WordNotAsked for one outside the vocabulary.
+    only: keep these words alone. Raises WordNotAsked for one outside the vocabulary.
     """
-    kept = list(seg.words) if words is None else list(dict.fromkeys(words))
-    strangers = {item.word for item in seg.unknown}
+    kept = list(seg.words) if only is None else list(dict.fromkeys(only))
+    unknown = {item.word for item in seg.unknown}
     height, width = seg.size_hw
     return {
         "schema_version": SCHEMA_VERSION,
@@ -52,7 +52,7 @@ def result_json(
                 "score": _rounded(seg.word_scores[seg.index(word)]),
                 "share": _rounded(seg.share(word)),
                 "pixels": int(seg.pixels[seg.index(word)]),
-                "known": word not in strangers,
+                "known": word not in unknown,
             }
             for word in kept
         ],
