@@ -73,8 +73,8 @@ def tiff_bytes(array: NDArray[Any], orientation: int, apart: bool) -> bytes:
 
 
 def shown(rgb: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """What may be shown of colours: those under alpha 0 are mid-grey."""
-    return np.where(alpha[..., None] == 0, 128, rgb)
+    """What may be shown of colours: those under alpha 0 are black."""
+    return np.where(alpha[..., None] == 0, 0, rgb)
 
 
 def saved(path: Path, image: Image.Image, **options: Any) -> Path:
@@ -200,14 +200,14 @@ def test_colours_under_transparent_pixels_are_out_of_reach(tmp_path: Path) -> No
         Image.fromarray(rgba).save(path, **({"lossless": True} if suffix == "webp" else {}))
         for source in (path, rgba, Image.fromarray(rgba)):
             picture = imaging.read(source)
-            assert (picture.rgb[:2] == 128).all()
+            assert (picture.rgb[:2] == 0).all()
             np.testing.assert_array_equal(picture.rgb[2:], rgba[2:, :, :3])
             np.testing.assert_array_equal(picture.alpha, rgba[..., 3])
             np.testing.assert_array_equal(picture.opaque, rgba[..., 3] > 0)
             assert picture.transparent
     deep = imaging.read(rgba.astype(np.uint16) * 257)
-    assert (deep.rgb[:2] == 128).all()
-    assert (deep.deep[:2, :, :3] == 128 * 257).all()
+    assert (deep.rgb[:2] == 0).all()
+    assert (deep.deep[:2, :, :3] == 0).all()
     np.testing.assert_array_equal(deep.deep[2:], rgba[2:].astype(np.uint16) * 257)
 
 
@@ -363,9 +363,7 @@ def test_16_bit_png_with_one_transparent_colour(tmp_path: Path, channels: int) -
     alpha[1, 2] = 0
     np.testing.assert_array_equal(picture.alpha, alpha)
     colours = deep if channels == 3 else deep[..., [0, 0, 0]]
-    np.testing.assert_array_equal(
-        picture.deep[..., :3], np.where(alpha[..., None], colours, 128 * 257)
-    )
+    np.testing.assert_array_equal(picture.deep[..., :3], np.where(alpha[..., None], colours, 0))
 
 
 @pytest.mark.parametrize("planes", ["together", "apart"])

@@ -19,7 +19,7 @@ from lexiseg.imaging._metadata import Metadata
 from lexiseg.imaging._png import PngFile, read_chunks
 from lexiseg.imaging._sixteen import png_samples, tiff_samples
 
-__all__ = ["Decoded", "check_size", "decode_file", "decode_image"]
+__all__ = ["Decoded", "check_size", "decode_file", "decode_image", "samples_of"]
 
 # What Pillow's decoders raise on damaged files.
 DAMAGE = (

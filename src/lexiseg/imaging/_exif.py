@@ -28,8 +28,16 @@ from lexiseg.imaging._ifd import (
     read_header,
 )
 
-__all__ = ["clean", "fitted", "from_tiff", "resolution", "tree", "with_resolution"]
-__all__ += ["without_orientation"]
+__all__ = [
+    "clean",
+    "fitted",
+    "from_tiff",
+    "resolution",
+    "resolution_entries",
+    "tree",
+    "with_resolution",
+    "without_orientation",
+]
 
 PREFIX = b"Exif\0\0"
 _ORIENTATION, _EXIF, _GPS, _INTEROPERABILITY = 0x0112, 0x8769, 0x8825, 0xA005

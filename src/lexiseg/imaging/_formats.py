@@ -12,8 +12,19 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile
 
-__all__ = ["FORMATS", "READABLE", "SUFFIXES", "WRITABLE_SUFFIXES", "Format", "format_of_path"]
-__all__ += ["guess", "opened", "plugin_there", "quiet", "sniff"]
+__all__ = [
+    "FORMATS",
+    "READABLE",
+    "SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "Format",
+    "format_of_path",
+    "guess",
+    "opened",
+    "plugin_there",
+    "quiet",
+    "sniff",
+]
 
 
 @dataclass(frozen=True)

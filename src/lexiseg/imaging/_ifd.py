@@ -13,8 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-__all__ = ["Directory", "Entry", "Header", "Node", "integers", "pack", "read_directory"]
-__all__ += ["read_header"]
+__all__ = [
+    "Directory",
+    "Entry",
+    "Header",
+    "Node",
+    "integers",
+    "pack",
+    "read_directory",
+    "read_header",
+]
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SIZES |= {16: 8, 17: 8, 18: 8}  # of BigTIFF

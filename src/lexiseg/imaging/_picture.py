@@ -17,10 +17,9 @@ from lexiseg.errors import OptionError, PictureError, did_you_mean
 from lexiseg.imaging._decode import Decoded, check_size, decode_file, decode_image
 from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 
-__all__ = ["HIDDEN_GREY", "MAX_PIXELS", "Hidden", "Picture", "Source", "read", "to_eight_bits"]
+__all__ = ["MAX_PIXELS", "Hidden", "Picture", "Source", "read", "to_eight_bits"]
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel
-HIDDEN_GREY = 128  # what stands in `Picture.rgb` where the file is fully transparent
 _DARK = 4096  # a 16-bit picture that ends below looks black
 
 
@@ -41,8 +40,8 @@ class Hidden:
 class Picture:
     """One upright picture, and what else its file held for whoever writes it back.
 
-    rgb: (H, W, 3) uint8, contiguous. Where alpha is 0 it is mid-grey, 128, whatever the file has
-        there: what is hidden can never be shown, averaged or pasted by mistake.
+    rgb: (H, W, 3) uint8, contiguous. Where alpha is 0 it is black, whatever the file has there:
+        what is hidden can never be shown, averaged or pasted by mistake.
     alpha: (H, W) uint8, 0 transparent to 255 opaque; None where the file has no transparency.
         Whoever counts, draws or cuts out pixels leaves those of alpha 0 alone; see `opaque`.
     path: where it was read from. mode: Pillow's name of the file's own kind of pixel.
@@ -194,10 +193,10 @@ def _of_samples(samples: NDArray[Any], mode: str) -> Picture:
         at = np.flatnonzero(alpha == 0).astype(np.uint32)
         under = (rgb if deep is None else deep[:, :, :3]).reshape(-1, 3)[at]
         hidden = Hidden(at, under, alpha.shape[:2])
-        rgb.reshape(-1, 3)[at] = HIDDEN_GREY
+        rgb.reshape(-1, 3)[at] = 0
         if deep is not None:
             deep = np.array(deep, order="C")
-            deep.reshape(-1, 4)[at, :3] = HIDDEN_GREY * 257
+            deep.reshape(-1, 4)[at, :3] = 0
     return Picture(
         rgb,
         alpha,

@@ -16,8 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Chunk", "PngFile", "encode", "inserted", "read_chunks", "relabelled"]
-__all__ += ["text_chunk"]
+__all__ = ["Chunk", "PngFile", "encode", "inserted", "read_chunks", "relabelled", "text_chunk"]
 
 Chunk = tuple[bytes, bytes]  # its type and what it holds
 
