@@ -69,7 +69,7 @@ class Segmentation:
     scores: (N,) float32 in [0, 1], how well instance and word match.
     quality: (N,) float32 in [0, 1], the mask model's own opinion, or None where it has none.
     masks: the N instances; they may leave out small parts and may overlap.
-    label_map: (H, W) int16 or int32, index into words, -1 where nothing; always whole.
+    label_map: (H, W) int16 or int32, index into words, -1 where no word is; always whole.
     word_scores: (K,) float32 in [0, 1], the best evidence for each word, 0 where not found.
     unknown: the asked words that the model does not know.
     score_map: the probabilities behind the label map, if they were kept.
@@ -186,7 +186,7 @@ class Segmentation:
         raise WordNotAsked(f"{word!r} was not asked of this picture; {hint}")
 
     def semantic(self) -> NDArray[np.int16] | NDArray[np.int32]:
-        """Return the label map, (H, W) int, index into words, -1 where nothing."""
+        """Return the label map, (H, W) int, index into words, -1 where no word is."""
         return self.label_map
 
     @cached_property

@@ -57,7 +57,7 @@ def test_label_map_shows_colours_and_holds_indices_and_names(tmp_path: Path) -> 
         names = json.loads(image.text["words"])
         values = np.array(image)
     np.testing.assert_array_equal(values, LABEL_MAP + 1)
-    assert names == {"0": "nothing", "1": "dog", "2": "grass", "3": "größe 犬", "4": "unicorn"}
+    assert names == {"0": "unlabelled", "1": "dog", "2": "grass", "3": "größe 犬", "4": "unicorn"}
     colours = np.concatenate([[[0, 0, 0]], visualize.palette(seg.words)])
     np.testing.assert_array_equal(imaging.read(path).rgb, colours[LABEL_MAP + 1])
 

@@ -19,7 +19,7 @@ from lexiseg.visualize import OverlayOptions, overlay, palette
 
 __all__ = ["file_names", "safe_name", "save_label_map", "save_masks", "save_overlay"]
 
-_MAX_COLOURS = 256  # of a PNG palette, one of them for "nothing"
+_MAX_COLOURS = 256  # of a PNG palette, one of them for no word
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
 )
@@ -62,21 +62,21 @@ def save_masks(
 def save_label_map(
     seg: Segmentation, path: str | os.PathLike[str], only: Sequence[str] | None = None
 ) -> None:
-    """Write the label map: value 0 where nothing is, i + 1 for word i of the vocabulary.
+    """Write the label map: value 0 where no word is, i + 1 for word i of the vocabulary.
 
-    A PNG with a palette, black for nothing; with more than 255 words, which no palette holds, a
-    grey PNG of 16 bits. Its text "words" is a JSON object from value to name, "0" to "nothing".
+    A PNG with a palette, black for no word; with more than 255 words, which no palette holds, a
+    grey PNG of 16 bits. Its text "words" is a JSON object from value to name, "0" to "unlabelled".
     only: keep the pixels of these words alone; values and names stay those of the vocabulary.
 
     Raises OutputError, and WordNotAsked for a word outside the vocabulary.
     """
     deep = len(seg.words) >= _MAX_COLOURS
-    kept = range(len(seg.words)) if only is None else [seg.index(word) for word in only]
-    # Value of each label; the last place is reached by -1, nothing.
+    indices = range(len(seg.words)) if only is None else [seg.index(word) for word in only]
+    # Value of each label; the last place is reached by -1, no word.
     values = np.zeros(len(seg.words) + 1, np.uint16 if deep else np.uint8)
-    for k in kept:
+    for k in indices:
         values[k] = k + 1
-    names = {"0": "nothing", **{str(i): word for i, word in enumerate(seg.words, 1)}}
+    names = {"0": "unlabelled", **{str(i): word for i, word in enumerate(seg.words, 1)}}
     colours = None
     if not deep:
         colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(seg.words)])

@@ -34,7 +34,7 @@ def result_json(
     picture: what was segmented, for its name and notes.
     only: keep these words alone. Raises WordNotAsked for one outside the vocabulary.
     """
-    kept = list(seg.words) if only is None else list(dict.fromkeys(only))
+    words = list(seg.words) if only is None else list(dict.fromkeys(only))
     unknown = {item.word for item in seg.unknown}
     height, width = seg.size_hw
     return {
@@ -54,9 +54,9 @@ def result_json(
                 "pixels": int(seg.pixels[seg.index(word)]),
                 "known": word not in unknown,
             }
-            for word in kept
+            for word in words
         ],
-        "instances": _instances(seg, set(kept)),
+        "instances": _instances(seg, set(words)),
         "unknown": [
             {
                 "word": item.word,
@@ -64,7 +64,7 @@ def result_json(
                 "similarity": _rounded(item.similarity),
             }
             for item in seg.unknown
-            if item.word in kept
+            if item.word in words
         ],
         "files": dict(files or {}),
         "provenance": seg.provenance.to_json(),
@@ -72,22 +72,22 @@ def result_json(
 
 
 def _instances(seg: Segmentation, words: set[str]) -> list[dict[str, Any]]:
-    chosen = seg[[i for i, word in enumerate(seg.labels.tolist()) if word in words]]
+    selected = seg[[i for i, word in enumerate(seg.labels.tolist()) if word in words]]
     return [
         {
             "word": word,
             "score": _rounded(score),
-            "quality": None if chosen.quality is None else _rounded(chosen.quality[i]),
-            "area": int(chosen.masks.areas[i]),
+            "quality": None if selected.quality is None else _rounded(selected.quality[i]),
+            "area": int(selected.masks.areas[i]),
             "box_xywh": [x0, y0, x1 - x0, y1 - y0],
             "rle": rle,
         }
         for i, (word, score, (x0, y0, x1, y1), rle) in enumerate(
             zip(
-                chosen.labels.tolist(),
-                chosen.scores.tolist(),
-                chosen.masks.boxes_xyxy.tolist(),
-                chosen.masks.to_rle(),
+                selected.labels.tolist(),
+                selected.scores.tolist(),
+                selected.masks.boxes_xyxy.tolist(),
+                selected.masks.to_rle(),
                 strict=True,
             )
         )

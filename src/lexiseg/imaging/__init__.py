@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lexiseg.imaging._files import write_bytes, write_text
 from lexiseg.imaging._formats import SUFFIXES, WRITABLE_SUFFIXES
+from lexiseg.imaging._indices import read_indices
 from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read
 from lexiseg.imaging._write import check_target, write
 
@@ -15,6 +16,7 @@ __all__ = [
     "Source",
     "check_target",
     "read",
+    "read_indices",
     "write",
     "write_bytes",
     "write_text",

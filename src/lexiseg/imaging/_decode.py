@@ -19,7 +19,7 @@ from lexiseg.imaging._metadata import Metadata
 from lexiseg.imaging._png import PngFile, read_chunks
 from lexiseg.imaging._sixteen import png_samples, tiff_samples
 
-__all__ = ["Decoded", "check_size", "decode_file", "decode_image", "samples_of"]
+__all__ = ["DAMAGE", "Decoded", "check_size", "decode_file", "decode_image", "open_header"]
 
 # What Pillow's decoders raise on damaged files.
 DAMAGE = (
@@ -68,14 +68,7 @@ def check_size(size_wh: tuple[int, int], name: str, max_pixels: int) -> None:
 def decode_file(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
     """Return what an open picture file holds; raises PictureError, one line."""
     start = file.read(512)
-    kind = _formats.sniff(start)
-    if kind is None:
-        raise PictureError(
-            f"{name} is not a picture that lexiseg reads{_formats.guess(start)}; give a "
-            f"{_formats.READABLE} file"
-        )
-    if kind == "AVIF" and not _formats.plugin_there(_formats.FORMATS[kind]):
-        raise PictureError(f"{name} is AVIF, which Pillow reads from 11.3 on; update Pillow")
+    kind = _kind_of(start, name)
     try:
         if kind == "HEIF":
             return _from_heif(file, name, max_pixels)
@@ -89,6 +82,28 @@ def decode_file(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
         return _from_pillow(file, kind, start, name, max_pixels)
     except DAMAGE as error:
         raise PictureError(f"{name} is damaged or cut off ({_reason(error)}); {_FIX}") from error
+
+
+def open_header(file: BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
+    """Return Pillow's image of an open file, its header read, its size checked, no pixel decoded.
+
+    Raises PictureError.
+    """
+    start = file.read(512)
+    kind = _kind_of(start, name)
+    if _formats.FORMATS[kind].plugin is None:
+        raise PictureError(f"{name} is {kind}; save it as PNG")
+    if kind == "WEBP":  # libwebp makes room for the pixels when the header is read
+        check_size(_webp_size(start) or (1, 1), name, max_pixels)
+    try:
+        image = _formats.opened(kind, file)
+    except DAMAGE as error:
+        raise PictureError(
+            f"{name} begins like a {kind} picture, but its header is damaged or of a kind "
+            f"that is not read ({_reason(error)}); export it again as JPEG or PNG"
+        ) from error
+    check_size(image.size, name, max_pixels)
+    return image
 
 
 def decode_image(image: Image.Image, name: str) -> Decoded:
@@ -109,13 +124,13 @@ def decode_image(image: Image.Image, name: str) -> Decoded:
         metadata.add_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
         if several:
             metadata.note_frames()
-        samples = samples_of(image, name, metadata)
+        samples = _samples(image, name, metadata)
     except DAMAGE as error:
         raise PictureError(f"{name} is damaged or cut off ({_reason(error)}); {_FIX}") from error
     return Decoded(samples, image.mode, image.format, metadata)
 
 
-def samples_of(image: Image.Image, name: str, metadata: Metadata) -> NDArray[Any]:
+def _samples(image: Image.Image, name: str, metadata: Metadata) -> NDArray[Any]:
     """Return the samples of a loaded PIL image, (H, W, C): 1 grey, 2 with alpha, 3 RGB, 4 RGBA."""
     mode = image.mode
     if mode.startswith("I;16"):
@@ -143,24 +158,28 @@ def samples_of(image: Image.Image, name: str, metadata: Metadata) -> NDArray[Any
     return array if array.ndim == 3 else array[:, :, None]
 
 
+def _kind_of(start: bytes, name: str) -> str:
+    kind = _formats.sniff(start)
+    if kind is None:
+        raise PictureError(
+            f"{name} is not a picture that lexiseg reads{_formats.guess(start)}; give a "
+            f"{_formats.READABLE} file"
+        )
+    if kind == "AVIF" and not _formats.plugin_there(_formats.FORMATS[kind]):
+        raise PictureError(f"{name} is AVIF, which Pillow reads from 11.3 on; update Pillow")
+    return kind
+
+
 def _from_pillow(file: BinaryIO, kind: str, start: bytes, name: str, max_pixels: int) -> Decoded:
     metadata = Metadata()
-    if kind == "WEBP":  # libwebp makes room for the pixels when the header is read
-        check_size(_webp_size(start) or (1, 1), name, max_pixels)
     if kind == "TIFF":
         metadata.add_tiff(file)
         samples = _deep_tiff(file, name, max_pixels, metadata)
         if samples is not None:
             mode = {1: "I;16", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
             return Decoded(samples, mode, kind, metadata)
-    try:
-        image = _formats.opened(kind, file)
-    except DAMAGE as error:
-        raise PictureError(
-            f"{name} begins like a {kind} picture, but its header is damaged or of a kind "
-            f"that is not read ({_reason(error)}); export it again as JPEG or PNG"
-        ) from error
-    check_size(image.size, name, max_pixels)
+    file.seek(0)
+    image = open_header(file, name, max_pixels)
     mode = image.mode
     if kind != "TIFF":
         metadata.add_icc(image.info.get("icc_profile"))
@@ -186,7 +205,7 @@ def _from_pillow(file: BinaryIO, kind: str, start: bytes, name: str, max_pixels:
     if kind != "TIFF" and getattr(image, "is_animated", False):
         metadata.note_frames()
     image.load()
-    return Decoded(samples_of(image, name, metadata), mode, kind, metadata)
+    return Decoded(_samples(image, name, metadata), mode, kind, metadata)
 
 
 def _from_png(png: PngFile, name: str, max_pixels: int) -> Decoded:
@@ -199,7 +218,7 @@ def _from_png(png: PngFile, name: str, max_pixels: int) -> Decoded:
     if png.depth == 16:
         return Decoded(png_samples(png), image.mode, "PNG", metadata)
     image.load()
-    return Decoded(samples_of(image, name, metadata), image.mode, "PNG", metadata)
+    return Decoded(_samples(image, name, metadata), image.mode, "PNG", metadata)
 
 
 def _from_heif(file: BinaryIO, name: str, max_pixels: int) -> Decoded:

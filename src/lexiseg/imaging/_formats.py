@@ -83,7 +83,7 @@ FORMATS = {
         Format("AVIF", (".avif",), "AvifImagePlugin", writable=True, alpha=True, max_side=65_536),
         Format("BMP", (".bmp",), "BmpImagePlugin"),
         Format("GIF", (".gif",), "GifImagePlugin"),
-        Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
+        Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), "PpmImagePlugin"),
         Format("HEIF", (".heic", ".heif", ".hif")),
     )
 }

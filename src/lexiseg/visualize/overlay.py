@@ -126,9 +126,9 @@ def _outline(
     borders = []
     for word in np.unique(labels[labels >= 0]).tolist():
         mask = (labels == word).astype(np.uint8)
-        found, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         # A line around a speck would be larger than the speck.
-        borders.append(([line for line in found if len(line) > 8 * thick], colours[word]))
+        borders.append(([line for line in contours if len(line) > 8 * thick], colours[word]))
     dark = rgb.copy()
     for lines, _ in borders:
         cv2.drawContours(dark, lines, -1, (0, 0, 0), thick + 2, cv2.LINE_AA)
