@@ -131,8 +131,8 @@ def _row(record: Record, *, here: bool, read: bool) -> list[str]:
     name = record.name if read else f"{record.name} *"
     states = {
         "yes": here,
-        "no": not here,
         "gated": record.gated and not here,
+        "no": not here and not record.gated,
         "unpinned": not record.pinned,
     }
     state = ", ".join(word for word, holds in states.items() if holds)
@@ -140,7 +140,7 @@ def _row(record: Record, *, here: bool, read: bool) -> list[str]:
     size = f"{bytes / 1e6:,.1f} MB" if bytes else "?"
     url = urlsplit(record.files[0].url).netloc
     source = record.repo.partition("/")[0] or url or "in the package"
-    return [name, state, size, _short(record.licence, 22), _short(source, 17)]
+    return [name, state, size, _short(record.licence, 22), _short(source, 13)]
 
 
 def _short(text: str, most: int) -> str:

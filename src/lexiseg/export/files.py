@@ -52,10 +52,9 @@ def save_masks(
     names = dict(zip(words, file_names(words), strict=True))
     files = {}
     for word in words:
-        mask = seg.label_map == seg.index(word)
-        if mask.any():
+        if seg.pixels[seg.index(word)]:
             files[word] = Path(folder) / f"{names[word]}.png"
-            imaging.write(files[word], mask)
+            imaging.write(files[word], seg.label_map == seg.index(word))
     return files
 
 

@@ -65,7 +65,10 @@ def overlay(
 def mask_overlay(
     seg: Segmentation, masks: Masks, image: Source | None = None, *, alpha: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Tint every mask in a colour of its own, small ones over large ones, (H, W, 3) uint8."""
+    """Tint every mask in a colour of its own, small ones over large ones, (H, W, 3) uint8.
+
+    alpha: weight of the colours over the photo, in [0, 1].
+    """
     canvas.check_fraction("alpha", alpha)
     photo = canvas.photo(seg, image)
     out = photo.copy()
