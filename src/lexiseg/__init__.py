@@ -16,10 +16,9 @@ from lexiseg._rooms import make_callable
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
-    from lexiseg import editing as edit
-    from lexiseg import errors
+    from lexiseg import edit, errors
     from lexiseg.checkpoints import records as checkpoints
-    from lexiseg.editing import EditResult
+    from lexiseg.edit import EditResult
     from lexiseg.evaluate import Evaluation, evaluate
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, load, methods
@@ -51,7 +50,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EditResult": "lexiseg.editing:EditResult",
+    "EditResult": "lexiseg.edit:EditResult",
     "Evaluation": "lexiseg.evaluate:Evaluation",
     "Example": "lexiseg.prompts:Example",
     "Like": "lexiseg.prompts:Like",
@@ -65,7 +64,7 @@ _HOMES = {
     "Vocabulary": "lexiseg.prompts:Vocabulary",
     "checkpoints": "lexiseg.checkpoints",
     "config_class": "lexiseg.loading:config_class",
-    "edit": "lexiseg.editing",
+    "edit": "lexiseg.edit",
     "errors": "lexiseg.errors",
     "evaluate": "lexiseg.evaluate",
     "load": "lexiseg.loading:load",
