@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.machine import Unmeasurable
 from benchmarks.rows.common import estimate, load, markdown, open_data, percent, progress
 from lexiseg.datasets import PlainDataset
-from lexiseg.evaluate import Evaluation, evaluate
+from lexiseg.evaluation import Evaluation, evaluate
 
 ABOUT = "accuracy when the words of another set compete too"
 NEEDS_DATA = True
@@ -53,7 +53,7 @@ def table(result: dict[str, Any]) -> str:
                 for key in ("mean_iou", "pixel_accuracy")
                 for kind in ("alone", "joined")
             ),
-            percent(one["joined"]["extra_paint"]),
+            percent(one["joined"]["extra_share"]),
         ]
         for one in result["sets"]
     ]
@@ -69,4 +69,4 @@ def _words(data: PlainDataset) -> list[str]:
 
 def _numbers(found: Evaluation) -> dict[str, Any]:
     scores = found.score.to_json()
-    return {key: scores[key] for key in ("mean_iou", "pixel_accuracy", "extra_paint")}
+    return {key: scores[key] for key in ("mean_iou", "pixel_accuracy", "extra_share")}

@@ -39,7 +39,7 @@ def run(options: Namespace) -> dict[str, Any]:
     """Evaluate every candidate on the first photos of each set's kept-out part."""
     import lexiseg
     from lexiseg.datasets import find_sets
-    from lexiseg.evaluate import evaluate
+    from lexiseg.evaluation import evaluate
     from lexiseg.training.tiny.pictures import is_dev
 
     parts = []

@@ -24,7 +24,7 @@ def run(options: Namespace) -> dict[str, Any]:
     Pairs are drawn class by class in an order set by the seed: a class counts in the set with most
     photos of it, with at most two synonyms, and only where its own name reaches an IoU of 0.05.
     """
-    from lexiseg.evaluate import evaluate
+    from lexiseg.evaluation import evaluate
 
     segmenter, excluded = load(options), vocabulary.trained(options.method).words
     plain = {}

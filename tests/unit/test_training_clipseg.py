@@ -242,7 +242,7 @@ def test_a_run_that_was_stopped_reaches_the_same_numbers(
     assert model.decoder.config.layers == (0, 1, 2)
     assert json.loads((whole / "config.json").read_text())["backbone"] == "small"
     rgb = np.zeros((50, 70, 3), np.uint8)
-    assert model.maps(model.see(rgb), model.words(["red"])).shape == (1, 64, 64)
+    assert model.maps(model.encode(rgb), model.words(["red"])).shape == (1, 64, 64)
 
 
 def test_a_run_that_was_killed_goes_on_from_what_it_saved(
@@ -340,7 +340,7 @@ def test_the_bundled_encoders_head(
     with pytest.raises(CheckpointError, match="bundled encoder"):
         build_prompted(resolve(whole), pick("cpu", "fp32"), lambda _: object())
     rgb = np.zeros((50, 70, 3), np.uint8)
-    seen = model.see(rgb, side=64)
+    seen = model.encode(rgb, side=64)
     assert seen.work_hw == (64, 90)
     maps = model.maps(seen, model.words(["red", "green"] * 3))
     assert maps.shape == (6, 16, 23)
@@ -367,7 +367,7 @@ def test_a_head_begins_as_the_cosine_alone(random_tiny: Any) -> None:
     config = random_tiny.net.config
     model = FilmPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)))
     rgb = np.random.default_rng(0).integers(0, 256, (40, 64, 3)).astype(np.uint8)
-    seen, vectors = model.see(rgb, side=64), model.words(["red", "green"])
+    seen, vectors = model.encode(rgb, side=64), model.words(["red", "green"])
     cosine = (seen.value.features[0] @ vectors.T).permute(2, 0, 1)
     maps = model.maps(seen, vectors)
     order = maps.flatten().argsort()

@@ -180,18 +180,19 @@ def _segment(
     from lexiseg import visualize
     from lexiseg.cli import outputs
 
-    looked_at = None
+    debug_overlay = None
     source: Any = picture
     if task.words:
         source = segmenter.prepare(picture)
     given = {**task.background, **pointing.arguments(task.clicks)}
     seg = segmenter(source, task.words, **given) if task.words else segmenter(picture, **given)
+    prompts = seg.provenance.prompts
     if task.args.verbose:
-        looked_at = visualize.looked_at(
+        debug_overlay = visualize.debug_overlay(
             seg,
             picture,
             boxes_xyxy=source.windows_xyxy if task.words else None,
-            points_xy=seg.provenance.prompts.get("points_xy") or None,
+            points_xy=prompts.points_xy if prompts else None,
         )
     result = outputs.write_results(
         job.folder,
@@ -200,7 +201,7 @@ def _segment(
         task.shown,
         heatmaps=task.args.heatmap,
         cutouts=task.args.cutout,
-        looked_at=looked_at,
+        debug_overlay=debug_overlay,
         everything=getattr(source, "everything", None),
     )
     return seg, result

@@ -1,4 +1,4 @@
-"""Class masks painted from COCO's `instances.json`, for a split that has no `masks` folder."""
+"""Class masks drawn from COCO's `instances.json`, for a split that has no `masks` folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lexiseg.datasets.labels import Labels
 from lexiseg.errors import InputError
 from lexiseg.masks import Masks
 
-__all__ = ["PaintedInstances", "fill_polygons", "read_instances"]
+__all__ = ["InstanceLabels", "fill_polygons", "read_instances"]
 
 
 @dataclass(frozen=True)
-class PaintedInstances:
-    """The class mask of one photo, painted from its instances.
+class InstanceLabels:
+    """The class mask of one photo, drawn from its instances.
 
     `shapes` are pairs of class index and COCO segmentation (polygons in pixels of the photo, or
     an RLE); pixels outside every shape get `background_index`.
@@ -31,24 +31,24 @@ class PaintedInstances:
     background_index: int
 
     def labels(self, size_hw: tuple[int, int]) -> Labels:
-        """Paint the class indices, (H, W), small instances over large ones where they overlap."""
+        """Draw the class indices, (H, W), small instances over large ones where they overlap."""
         if size_hw != self.size_hw:
             raise InputError(
                 f"instances.json gives (height, width) {self.size_hw} for a photo of {size_hw}; "
                 "scale the annotations to the upright photo"
             )
-        painted = [(index, _mask(segmentation, size_hw)) for index, segmentation in self.shapes]
-        painted.sort(key=lambda pair: -np.count_nonzero(pair[1]))
+        drawn = [(index, _mask(segmentation, size_hw)) for index, segmentation in self.shapes]
+        drawn.sort(key=lambda pair: -np.count_nonzero(pair[1]))
         labels = np.full(size_hw, self.background_index, np.int32)
-        for index, mask in painted:
+        for index, mask in drawn:
             labels[mask] = index
         return labels
 
 
 def read_instances(
     path: Path, classes: tuple[str, ...], background_index: int
-) -> dict[str, PaintedInstances]:
-    """Read a COCO file; return what to paint by photo id (the file name's stem).
+) -> dict[str, InstanceLabels]:
+    """Read a COCO file; return what to draw by photo id (the file name's stem).
 
     Categories are matched to `classes` by name. Raises InputError for a file that is not COCO's
     format or names a category that is no class.
@@ -60,11 +60,11 @@ def read_instances(
             for category in content["categories"]
         }
         shapes = defaultdict(list)
-        for note in content["annotations"]:
-            shape = (index_of[note["category_id"]], note["segmentation"])
-            shapes[note["image_id"]].append(shape)
+        for annotation in content["annotations"]:
+            shape = (index_of[annotation["category_id"]], annotation["segmentation"])
+            shapes[annotation["image_id"]].append(shape)
         return {
-            PurePosixPath(image["file_name"]).stem: PaintedInstances(
+            PurePosixPath(image["file_name"]).stem: InstanceLabels(
                 (image["height"], image["width"]), tuple(shapes[image["id"]]), background_index
             )
             for image in content["images"]
@@ -77,32 +77,8 @@ def read_instances(
 
 
 def fill_polygons(polygons: list[list[float]], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the pixels whose centre lies inside any of the polygons, (H, W).
-
-    A polygon is x, y, x, y, ... in pixels, (0, 0) being the upper left corner of the picture.
-    Inside is by the even-odd rule.
-    """
-    height, width = size_hw
-    out = np.zeros(size_hw, np.bool_)
-    for polygon in polygons:
-        start_xy = np.asarray(polygon, np.float64).reshape(-1, 2)
-        end_xy = np.roll(start_xy, -1, axis=0)
-        (low_x, low_y), (high_x, high_y) = start_xy.min(0), start_xy.max(0)
-        top, bottom = max(0, int(low_y)), min(height, int(high_y) + 1)
-        left, right = max(0, int(low_x)), min(width, int(high_x) + 1)
-        if bottom <= top or right <= left:
-            continue
-        centre = np.arange(top, bottom)[:, None] + 0.5
-        crosses = (start_xy[:, 1] <= centre) != (end_xy[:, 1] <= centre)  # (rows, edges)
-        row, edge = np.nonzero(crosses)
-        run, rise = (end_xy - start_xy)[edge].T
-        x = start_xy[edge, 0] + (row + top + 0.5 - start_xy[edge, 1]) / rise * run
-        # From the first pixel whose centre is right of a crossing on, inside and outside swap.
-        column = np.clip(np.ceil(x - 0.5).astype(np.intp) - left, 0, right - left)
-        swaps = np.zeros((bottom - top, right - left + 1), np.int32)
-        np.add.at(swaps, (row, column), 1)
-        out[top:bottom, left:right] |= (np.cumsum(swaps, axis=1)[:, :-1] % 2).astype(np.bool_)
-    return out
+    """Return the pixels inside any of the polygons, (H, W); see `Masks.from_polygons`."""
+    return Masks.from_polygons([polygons], size_hw).mask(0)
 
 
 def _mask(segmentation: Any, size_hw: tuple[int, int]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lexiseg.models.clipseg.model import ClipSeg
-from lexiseg.stages.exemplar import prepared
+from lexiseg.stages.example_prompts import prepare_example
 from lexiseg.training.clipseg.crops import crop, find_crop
 from lexiseg.training.clipseg.draw import Asked, Drawer
 from lexiseg.training.clipseg.phrases import Shot
@@ -87,7 +87,7 @@ class LiveTask:
             place = find_crop(mask, side, self.recipe.crop_least, rng)
             picture, inside = crop(rgb, mask, place, side, self.recipe.side)
             if inside.any():
-                pictures.append(prepared(picture, inside, self.recipe.ways))
+                pictures.append(prepare_example(picture, inside, self.recipe.ways))
         if not pictures:
             return words.clone()
         visual = self.model.examples(pictures)

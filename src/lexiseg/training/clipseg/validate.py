@@ -27,7 +27,7 @@ def validate(
     for one, shot in shots[:: max(1, len(shots) // recipe.val_photos)]:
         rgb = imaging.read(shot.path).rgb
         size_hw = (rgb.shape[0], rgb.shape[1])
-        seen = model.see(rgb)
+        seen = model.encode(rgb)
         maps = model.maps(seen, model.words([model.templates[0].format(p) for p in shot.phrases]))
         full = F.interpolate(maps[None], size_hw, mode="bilinear", align_corners=False)[0]
         counted = None if shot.ignored is None else ~shot.ignored(size_hw)
