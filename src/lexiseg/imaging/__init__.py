@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from lexiseg.imaging._files import write_bytes, write_text
+from lexiseg.imaging._indices import read_indices
 from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read
 from lexiseg.imaging._write import write
 
-__all__ = ["MAX_PIXELS", "Picture", "Source", "read", "write", "write_bytes", "write_text"]
+__all__ = [
+    "MAX_PIXELS",
+    "Picture",
+    "Source",
+    "read",
+    "read_indices",
+    "write",
+    "write_bytes",
+    "write_text",
+]

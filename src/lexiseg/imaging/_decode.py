@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 from lexiseg.errors import PictureError
 
-__all__ = ["Pixels", "decode", "open_header", "to_eight_bits"]
+__all__ = ["DAMAGE", "Pixels", "decode", "open_header", "to_eight_bits"]
 
 # Pillow reads some forty formats more, many of them old and rarely looked after.
 _PLUGINS = {
@@ -32,7 +32,7 @@ _READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or AVIF"
 _ORIENTATION = 0x0112
 _XMP_TAG = 700
 # What Pillow's decoders raise on damaged files.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -79,7 +79,7 @@ def open_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
         file.seek(0)
         try:
             return factory(file, name)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise PictureError(
                 f"{name!r} begins like a {kind} picture, but its header is damaged or of a kind "
                 f"that is not read ({error}); export it again as JPEG or PNG"
@@ -99,7 +99,7 @@ def decode(image: Image.Image, name: str, file: BinaryIO | None = None) -> Pixel
     try:
         exif = image.getexif()
         orientation = int(exif.get(_ORIENTATION, 1))
-    except _DAMAGE:
+    except DAMAGE:
         exif, orientation = Image.Exif(), 1
         notes.append("its EXIF block is damaged and left out")
     try:
@@ -108,7 +108,7 @@ def decode(image: Image.Image, name: str, file: BinaryIO | None = None) -> Pixel
         several = bool(getattr(image, "is_animated", False))
         deep = _sixteen_bits(image, file if sixteen else None)
         rgb, alpha = _eight_bits(image, deep, name)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise PictureError(
             f"{name} is damaged or cut off ({error}); copy or download it again"
         ) from error
@@ -245,7 +245,7 @@ def _exif_bytes(exif: Image.Exif) -> bytes | None:
         if _ORIENTATION in own:
             own[_ORIENTATION] = 1
         return own.tobytes()
-    except _DAMAGE:
+    except DAMAGE:
         return None
 
 

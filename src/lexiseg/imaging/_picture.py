@@ -16,7 +16,7 @@ from PIL import Image
 from lexiseg.errors import OptionError, PictureError, did_you_mean
 from lexiseg.imaging._decode import Pixels, decode, open_header, to_eight_bits
 
-__all__ = ["MAX_PIXELS", "Picture", "Source", "read"]
+__all__ = ["MAX_PIXELS", "Picture", "Source", "check_size", "read"]
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel
 
@@ -69,7 +69,7 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        _check_size(source, "the PIL image", max_pixels)
+        check_size(source, "the PIL image", max_pixels)
         return _picture(decode(source, "the PIL image"), None)
     if isinstance(source, str | os.PathLike):
         return _from_file(os.fspath(source), max_pixels)
@@ -94,7 +94,7 @@ def _from_file(name: str, max_pixels: int) -> Picture:
             if not os.fstat(file.fileno()).st_size:
                 raise PictureError(f"{name!r} is empty (0 bytes); copy or download it again")
             image = open_header(file, name)
-            _check_size(image, repr(name), max_pixels)
+            check_size(image, repr(name), max_pixels)
             return _picture(decode(image, repr(name), file), path)
     except (OSError, ValueError) as error:
         raise PictureError(_why_not_opened(path, error)) from error
@@ -115,7 +115,7 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     return f"{name!r} does not exist; {hint}"
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+def check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise PictureError(f"{name} has {height} x {width} pixels; give one with at least 1 x 1")
