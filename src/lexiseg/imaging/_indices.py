@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lexiseg.errors import PictureError
 from lexiseg.imaging._decode import DAMAGE, open_header
-from lexiseg.imaging._picture import MAX_PIXELS, check_size
+from lexiseg.imaging._picture import MAX_PIXELS
 
 __all__ = ["read_indices"]
 
@@ -31,8 +31,7 @@ def read_indices(
     name = os.fspath(path)
     try:
         with Path(path).open("rb") as file:
-            image = open_header(file, name)
-            check_size(image, repr(name), max_pixels)
+            image = open_header(file, repr(name), max_pixels)
             if image.mode not in _MODES:
                 raise PictureError(
                     f"{name!r} has pixels of kind {image.mode}; save indices in one channel "
