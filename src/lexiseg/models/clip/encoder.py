@@ -105,7 +105,8 @@ class ClipEncoder:
             part = [tokens[row] for row in rows]
             ends = torch.tensor([len(ids) - 1 for ids in part])
             which = torch.tensor([owners[row] for row in rows]).to(device) if starts else None
-            out[rows] = net(_padded(part).to(device), ends.to(device), shared, which)
+            at = torch.tensor(rows, device=device)
+            out[at] = net(_padded(part).to(device), ends.to(device), shared, which)
         return out
 
     @torch.inference_mode()
