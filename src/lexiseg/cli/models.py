@@ -139,8 +139,8 @@ def _row(record: Record, *, here: bool, read: bool) -> list[str]:
     bytes = with_pin(record).bytes
     size = f"{bytes / 1e6:,.1f} MB" if bytes else "?"
     url = urlsplit(record.files[0].url).netloc
-    source = record.repo.partition("/")[0] or url or "in the package"
-    return [name, state, size, _short(record.licence, 22), _short(source, 13)]
+    source = record.repo.partition("/")[0] or url or "the package"
+    return [name, state, size, _short(record.licence, 20), _short(source, 13)]
 
 
 def _short(text: str, most: int) -> str:
