@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
+from lexiseg.errors import CheckpointError
 from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 from lexiseg.models.clipseg.model import ClipSeg, from_checkpoint
 
@@ -22,6 +23,7 @@ SIZES = Sizes(width=128, layers=6, patch=16, image=224, embed=48)
 LAYERS = (0, 2, 4)  # the last block is not needed: it must not be run, and its outputs not be read
 HEADS = 2
 MLP = 256
+EPS = 5e-4  # sharp attention over 485 tokens, six blocks, a decoder
 TEXTS = ["a cat", "a very long red train that stands in an old station", "sky, blue"]
 
 
@@ -117,7 +119,7 @@ def test_words_on_a_batch_of_pictures(pair: tuple[Any, ClipSeg], side: int) -> N
     assert got.shape == (3, side, side)
     assert float(wanted.logits.std()) > 0.2  # a map that is flat would prove nothing
     assert 0.02 < float((wanted.logits > 0).float().mean()) < 0.98
-    assert_close(got, wanted.logits)
+    assert_close(got, wanted.logits, EPS)
 
 
 def test_all_words_on_one_picture_are_the_picture_repeated(pair: tuple[Any, ClipSeg]) -> None:
@@ -126,7 +128,7 @@ def test_all_words_on_one_picture_are_the_picture_repeated(pair: tuple[Any, Clip
     with torch.no_grad():
         wanted = theirs(input_ids=their_tokens(), pixel_values=x.expand(3, -1, -1, -1)).logits
     got = ours_on(ours, x, ours.words(TEXTS))
-    assert_close(got, wanted)
+    assert_close(got, wanted, EPS)
     assert float((got[0] - got[1]).abs().max()) > 0.1
 
 
@@ -137,7 +139,7 @@ def test_pictures_as_prompts(pair: tuple[Any, ClipSeg], side: int) -> None:
     with torch.no_grad():
         wanted = theirs(conditional_pixel_values=support, pixel_values=x).logits
     got = ours_on(ours, x, ours.seen_as(support))
-    assert_close(got, wanted)
+    assert_close(got, wanted, EPS)
 
 
 def test_a_picture_that_is_not_square(pair: tuple[Any, ClipSeg]) -> None:
@@ -156,7 +158,7 @@ def test_a_picture_that_is_not_square(pair: tuple[Any, ClipSeg]) -> None:
             out = theirs.decoder.layers[i](out, None)
         cells = out[:, 1:].transpose(1, 2).reshape(1, -1, 14, 22)
         wanted = theirs.decoder.transposed_convolution(cells)[:, 0]
-    assert_close(ours_on(ours, x, vectors), wanted)
+    assert_close(ours_on(ours, x, vectors), wanted, EPS)
 
 
 def test_the_last_blocks_are_not_run(pair: tuple[Any, ClipSeg]) -> None:
@@ -194,7 +196,7 @@ def test_a_decoder_file_of_the_authors(pair: tuple[Any, ClipSeg], tmp_path: Path
         loaded.append(name)
         return ours.clip
 
-    with pytest.raises(Exception, match="layers"):  # this small CLIP has no block 9
+    with pytest.raises(CheckpointError, match="layers"):  # this small CLIP has no block 9
         from_checkpoint(found, pick("cpu", "fp32"), backbone)
     assert loaded == ["clip-vit-b16.openai"]
     from dataclasses import replace
