@@ -17,7 +17,7 @@ from docs.make import commands
 import lexiseg
 from lexiseg import errors, loading
 from lexiseg.checkpoints import get, records
-from lexiseg.checkpoints.known import bundled_folder
+from lexiseg.checkpoints.registry import bundled_folder
 from lexiseg.evaluation import evaluate
 from lexiseg.prompts import DEFAULT_BACKGROUND
 

@@ -6,21 +6,19 @@ CLIPSeg: Lüddecke and Ecker 2022, arXiv 2112.10003. GroundingDINO: Liu et al. 2
 
 from __future__ import annotations
 
-from lexiseg.checkpoints._table_proxies import IMAGENET_MEAN, IMAGENET_STD
-from lexiseg.checkpoints.folders import CLIP_PIXELS
-from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
+from dataclasses import replace
 
-__all__ = ["WORDS"]
+from lexiseg.checkpoints.records import CLIP_PIXELS, IMAGENET_PIXELS, Record, WeightFile
 
-_IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
-_CLIP = (CLIP_PIXELS.mean, CLIP_PIXELS.std)
+__all__ = ["DETECTORS"]
+
 _CLIPSEG_NOTES = (
     "the authors' repository says that its MIT licence does not cover its weights; the card of "
     "these says Apache-2.0. Blocks are those of the repository's configuration; the authors' "
     "training files name 3, 7, 9"
 )
 
-# name, repository, D, pixels a cell, trained size, mean and std
+# name, repository, D, pixels a cell, trained size
 _OWL = (
     ("owlv2-b16", "google/owlv2-base-patch16-ensemble", 512, 16, 960),
     ("owlv2-l14", "google/owlv2-large-patch14-ensemble", 768, 14, 1008),
@@ -28,10 +26,10 @@ _OWL = (
 
 
 def _files(*more: str) -> tuple[WeightFile, ...]:
-    return tuple(WeightFile.unseen(name) for name in ("model.safetensors", "config.json", *more))
+    return tuple(map(WeightFile, ("model.safetensors", "config.json", *more)))
 
 
-WORDS = [
+DETECTORS = [
     *(
         Record(
             name=f"clipseg-{name}",
@@ -41,7 +39,7 @@ WORDS = [
             licence="Apache-2.0",
             licence_url=f"https://huggingface.co/CIDAS/clipseg-{name}",
             # ImageNet's mean and std, not CLIP's.
-            preprocessing=Preprocessing(352, *_IMAGENET, "bilinear"),
+            preprocessing=replace(IMAGENET_PIXELS, size=352),
             activation="quick-gelu",
             embed_dim=512,
             stride=16,
@@ -59,7 +57,7 @@ WORDS = [
             files=_files("tokenizer.json"),
             licence="Apache-2.0",
             licence_url=f"https://huggingface.co/IDEA-Research/grounding-dino-{size}",
-            preprocessing=Preprocessing(800, *_IMAGENET, "bilinear"),
+            preprocessing=replace(IMAGENET_PIXELS, size=800),
             activation="relu",
             embed_dim=256,
             stride=8,
@@ -76,7 +74,7 @@ WORDS = [
             files=_files(),
             licence="Apache-2.0",
             licence_url=f"https://huggingface.co/{repo}",
-            preprocessing=Preprocessing(size, *_CLIP, "bilinear"),
+            preprocessing=replace(CLIP_PIXELS, size=size, resample="bilinear"),
             activation="quick-gelu",
             embed_dim=dim,
             stride=stride,

@@ -9,12 +9,12 @@ projects independently hold it against.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
+from lexiseg.checkpoints.records import HALF_PIXELS, Preprocessing, Record, WeightFile
 
 __all__ = ["INPAINTERS"]
 
-_HALVES = (0.5, 0.5, 0.5)
 _TOKENIZER = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 _T5 = ("special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer_config.json")
 _OPENRAIL = (
@@ -84,10 +84,10 @@ def _pipeline(
         name=name,
         family="inpaint",
         kind="inpainter",
-        files=tuple(WeightFile.unseen(file) for file in files),
+        files=tuple(map(WeightFile, files)),
         licence=licence[0],
         licence_url=licence[1],
-        preprocessing=Preprocessing(size, _HALVES, _HALVES, "bicubic"),
+        preprocessing=replace(HALF_PIXELS, size=size, resample="bicubic"),
         activation=activation,
         embed_dim=0,
         stride=8,
@@ -144,7 +144,7 @@ INPAINTERS = [
         family="lama",
         kind="inpainter",
         files=(
-            WeightFile.unseen(
+            WeightFile(
                 "big-lama.pt",
                 sha256="344c77bbcb158f17dd143070d1e789f38a66c04202311ae3a258ef66667a9ea9",
                 bytes=205_669_692,

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lexiseg.checkpoints import resolve
-from lexiseg.checkpoints.single import describe_file
+from lexiseg.checkpoints.recognise import describe_file
 from lexiseg.errors import CheckpointError
 
 META = (

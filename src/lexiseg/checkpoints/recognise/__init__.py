@@ -1,22 +1,19 @@
-"""Weights that the user has: recognised by manifest, content or configuration."""
+"""Weights that the user has, by their place: told by manifest, content or configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
-from lexiseg.checkpoints import known
-from lexiseg.checkpoints._verify import sha256_of, verify
-from lexiseg.checkpoints.folders import describe_decoder, describe_folder
-from lexiseg.checkpoints.manifest import MANIFEST, read_manifest
-from lexiseg.checkpoints.places import Checkpoint, folder_of, pinned, verify_all
-from lexiseg.checkpoints.records import Record
-from lexiseg.checkpoints.single import describe_file
+from lexiseg.checkpoints import registry
+from lexiseg.checkpoints.cache import sha256_of, verify, verify_all
+from lexiseg.checkpoints.manifest import MANIFEST, read_manifest, with_pin
+from lexiseg.checkpoints.recognise.files import describe_file
+from lexiseg.checkpoints.recognise.folders import describe_folder
+from lexiseg.checkpoints.records import Checkpoint, Record
 from lexiseg.errors import CheckpointError, WeightsMissing
 
-__all__ = ["is_path", "open_local"]
+__all__ = ["describe_file", "describe_folder", "is_path", "open_path"]
 
 
 def is_path(name: str) -> bool:
@@ -24,7 +21,7 @@ def is_path(name: str) -> bool:
     return "/" in name or "\\" in name or name.startswith(("~", "."))
 
 
-def open_local(path: Path) -> Checkpoint:
+def open_path(path: Path) -> Checkpoint:
     """Return the checkpoint at a folder or file, verified as far as it is known.
 
     Raises WeightsMissing where nothing is there, CheckpointError where it is not known weights.
@@ -34,23 +31,25 @@ def open_local(path: Path) -> Checkpoint:
             f"there is no folder or file {path}; give the folder that holds the weights, or a "
             f"name of `lexiseg models`"
         )
+    folder = path if path.is_dir() else path.parent
     if path.is_dir() and (path / MANIFEST).is_file():
         record = read_manifest(path)
+        for file in record.files:
+            if not file.sha256:
+                raise CheckpointError(
+                    f"{path / MANIFEST} says no SHA-256 of {file.name}; copy or make the folder "
+                    f"again"
+                )
         verify_all(record, path, remedy="copy or make the folder again")
         return Checkpoint.at(record, path)
-    digest = cache(sha256_of)  # of one file at most once
-    for name in known.names():
-        located = None
+    for name in registry.names():
         with suppress(WeightsMissing):  # a package without its bundled weights knows less
-            located = _recognise(known.get(name), path, digest)
-        if located is not None:
-            return located
-    described = describe_folder(path) if path.is_dir() else describe_decoder(path)
+            located = _recognise(registry.get(name), path)
+            if located is not None:
+                return located
+    described = describe_folder(path) if path.is_dir() else describe_file(path)
     if described is not None:
-        return Checkpoint.at(described, path if path.is_dir() else path.parent)
-    single = describe_file(path)
-    if single is not None:
-        return Checkpoint(single, {path.name: path})
+        return Checkpoint.at(described, folder)
     raise CheckpointError(
         f"{path} is not known weights: it has no {MANIFEST}, no configuration of transformers or "
         f"OpenCLIP beside its weights, and its files are those of no checkpoint in `lexiseg "
@@ -59,12 +58,12 @@ def open_local(path: Path) -> Checkpoint:
     )
 
 
-def _recognise(record: Record, path: Path, digest: Callable[[Path], str]) -> Checkpoint | None:
+def _recognise(record: Record, path: Path) -> Checkpoint | None:
     """Return `record` with its files at `path`, where their content is the record's.
 
     Raises CheckpointError where sizes are the record's and contents are not.
     """
-    record = pinned(record, folder_of(record))
+    record = with_pin(record)
     if not all(file.sha256 for file in record.files):
         return None  # nothing tells these files from others
     if path.is_dir():
@@ -77,9 +76,8 @@ def _recognise(record: Record, path: Path, digest: Callable[[Path], str]) -> Che
         place = places[file.name]
         if not place.is_file() or file.bytes not in (0, place.stat().st_size):
             return None
-        if not file.bytes and digest(place) != file.sha256:
+        if not file.bytes and sha256_of(place) != file.sha256:
             return None
     for file in record.files:
-        if file.bytes:
-            verify(places[file.name], file, remedy=f"it looks like {record.name!r}; copy it again")
+        verify(places[file.name], file, remedy=f"it looks like {record.name!r}; copy it again")
     return Checkpoint(record, places)

@@ -9,10 +9,10 @@ from typing import Any
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError, ExtraMissing
 
-__all__ = ["published"]
+__all__ = ["load_pretrained"]
 
 
-def published(
+def load_pretrained(
     class_name: str,
     folder: Path,
     compute: Compute,

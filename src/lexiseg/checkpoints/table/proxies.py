@@ -7,12 +7,12 @@ C-RADIO: Ranzinger et al. 2023, arXiv 2312.06709.
 
 from __future__ import annotations
 
-from lexiseg.checkpoints.folders import CLIP_PIXELS
-from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
+from dataclasses import replace
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "PROXIES"]
+from lexiseg.checkpoints.records import CLIP_PIXELS, IMAGENET_PIXELS, Record, WeightFile
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+__all__ = ["PROXIES"]
+
 _APACHE = "Apache-2.0"
 _V3 = ("DINOv3", "https://ai.meta.com/resources/models-and-libraries/dinov3-license/")
 _NVIDIA = (
@@ -51,17 +51,15 @@ def _proxy(
     gated: bool = False,
     notes: str = "",
 ) -> Record:
-    mean, std = IMAGENET_MEAN, IMAGENET_STD
-    if family == "radio":
-        mean, std = CLIP_PIXELS.mean, CLIP_PIXELS.std
+    pixels = CLIP_PIXELS if family == "radio" else IMAGENET_PIXELS
     return Record(
         name=name,
         family=family,
         kind="proxy",
-        files=(WeightFile.unseen(weights), WeightFile.unseen("config.json")),
+        files=(WeightFile(weights), WeightFile("config.json")),
         licence=licence[0] if licence else _APACHE,
         licence_url=licence[1] if licence else f"https://huggingface.co/{repo}",
-        preprocessing=Preprocessing(size, mean, std, "bicubic"),
+        preprocessing=replace(pixels, size=size, resample="bicubic"),
         activation="gelu",
         embed_dim=dim,
         stride=stride,

@@ -10,23 +10,25 @@ projects independently hold them against. ``.hf`` are the same weights as transf
 
 from __future__ import annotations
 
-from lexiseg.checkpoints._table_proxies import IMAGENET_MEAN, IMAGENET_STD
-from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
+from dataclasses import replace
+
+from lexiseg.checkpoints.records import HALF_PIXELS, IMAGENET_PIXELS, Record, WeightFile
 
 __all__ = ["MASKERS"]
 
+_BY_TRANSFORMERS = (WeightFile("model.safetensors"), WeightFile("config.json"))
 _META = "https://dl.fbaipublicfiles.com"
 _SAM = ("Apache-2.0", "https://github.com/facebookresearch/segment-anything/blob/main/LICENSE")
 _SAM2 = ("Apache-2.0", "https://github.com/facebookresearch/sam2/blob/main/LICENSE")
 _EDGETAM = ("Apache-2.0", "https://github.com/facebookresearch/EdgeTAM/blob/main/LICENSE")
 _SAM3 = ("SAM License", "https://github.com/facebookresearch/sam3/blob/main/LICENSE")
 
-# name, transformers' repository, Meta's file, SHA-256, bytes (0: not known for sure)
+# name, transformers' repository, Meta's file, SHA-256, bytes
 _SAM_MODELS = (
     ("sam-vit-b", "facebook/sam-vit-base", "sam_vit_b_01ec64.pth",
      "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912", 375_042_383),
     ("sam-vit-l", "facebook/sam-vit-large", "sam_vit_l_0b3195.pth",
-     "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622", 0),
+     "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622", 1_249_524_607),
     ("sam-vit-h", "facebook/sam-vit-huge", "sam_vit_h_4b8939.pth",
      "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e", 2_564_550_879),
 )  # fmt: skip
@@ -36,7 +38,7 @@ _SAM2_MODELS = (
     ("sam2-hiera-s", "facebook/sam2-hiera-small", "072824/sam2_hiera_small.pt",
      "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3", 184_309_650),
     ("sam2-hiera-b-plus", "facebook/sam2-hiera-base-plus", "072824/sam2_hiera_base_plus.pt",
-     "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071", 0),
+     "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071", 323_493_298),
     ("sam2-hiera-l", "facebook/sam2-hiera-large", "072824/sam2_hiera_large.pt",
      "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b", 897_952_466),
     ("sam2.1-hiera-t", "facebook/sam2.1-hiera-tiny", "092824/sam2.1_hiera_tiny.pt",
@@ -63,8 +65,7 @@ def _masker(
     kind: str = "masker",
     notes: str = "",
 ) -> Record:
-    halves = (0.5, 0.5, 0.5)
-    mean, std = (halves, halves) if family == "sam3" else (IMAGENET_MEAN, IMAGENET_STD)
+    pixels = HALF_PIXELS if family == "sam3" else IMAGENET_PIXELS
     return Record(
         name=name,
         family=family,
@@ -72,7 +73,7 @@ def _masker(
         files=files,
         licence=licence[0],
         licence_url=licence[1],
-        preprocessing=Preprocessing(size, mean, std, "bilinear"),
+        preprocessing=replace(pixels, size=size),
         activation="gelu",
         embed_dim=256,
         stride=stride,
@@ -80,10 +81,6 @@ def _masker(
         gated=gated,
         notes=notes,
     )
-
-
-def _saved_by_transformers() -> tuple[WeightFile, ...]:
-    return (WeightFile.unseen("model.safetensors"), WeightFile.unseen("config.json"))
 
 
 def _both_ways() -> list[Record]:
@@ -94,9 +91,9 @@ def _both_ways() -> list[Record]:
     ):
         for name, repo, path, sha256, size in models:
             url, file = f"{_META}/{folder}/{path}", path.rpartition("/")[2]
-            own = (WeightFile.unseen(file, sha256=sha256, bytes=size, url=url),)
+            own = (WeightFile(file, sha256, size, url=url),)
             out.append(_masker(name, family, own, licence))
-            out.append(_masker(f"{name}.hf", family, _saved_by_transformers(), licence, repo=repo))
+            out.append(_masker(f"{name}.hf", family, _BY_TRANSFORMERS, licence, repo=repo))
     return out
 
 
@@ -105,7 +102,7 @@ MASKERS = [
     _masker(
         "edgetam",
         "edgetam",
-        _saved_by_transformers(),
+        _BY_TRANSFORMERS,
         _EDGETAM,
         repo="yonigozlan/EdgeTAM-hf",
         notes="Meta's weights, as the authors of transformers' EdgeTAM converted them",
@@ -113,7 +110,7 @@ MASKERS = [
     _masker(
         "sam3",
         "sam3",
-        _saved_by_transformers(),
+        _BY_TRANSFORMERS,
         _SAM3,
         repo="facebook/sam3",
         size=1008,
