@@ -53,7 +53,7 @@ def transformer(
             out[f"{name}{norm}.weight"] = 1 + draw((width,), 0.2, generator)
             out[f"{name}{norm}.bias"] = draw((width,), 0.2, generator)
         joined = draw((3 * width, width), 1.0 * width**-0.5, generator)
-        joined[: 2 * width] *= 1.6  # q and k: attention sharper than chance
+        joined[: 2 * width] *= 1.6  # q and k: attention sharper than probability
         out[f"{name}attn.in_proj_weight"] = joined
         out[f"{name}attn.in_proj_bias"] = draw((3 * width,), 0.3, generator)
         out[f"{name}attn.out_proj.weight"] = draw((width, width), width**-0.5, generator)
@@ -160,7 +160,7 @@ def clipseg_state(
         linear(f"{block}.self_attn.in_proj_", 3 * reduce_dim, reduce_dim)
         for kind in ("weight", "bias"):
             joined = out.pop(f"{block}.self_attn.in_proj_.{kind}")
-            joined[: 2 * reduce_dim] *= 2.2  # q and k: attention sharper than chance
+            joined[: 2 * reduce_dim] *= 2.2  # q and k: attention sharper than probability
             out[f"{block}.self_attn.in_proj_{kind}"] = joined
         linear(f"{block}.self_attn.out_proj", reduce_dim, reduce_dim)
         linear(f"{block}.linear1", mlp, reduce_dim)

@@ -35,12 +35,12 @@ def _ours(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     from lexiseg.device import pick
     from lexiseg.models.sam.masker import masker_of
     from lexiseg.models.sam.weights import read_weights
-    from lexiseg.stages.propose import Settings, generate
+    from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
 
     compute = pick(job["device"], job["dtype"])
     masker = masker_of(read_weights(Path(job["weights"])), compute, name="drawn")
     rgb = imaging.read(job["photo"]).rgb
-    settings = Settings(
+    settings = AutomaticMaskSettings(
         points_per_side=job["side"], quality=job["quality"], stability=job["stability"]
     )
     passed: list[int] = []
@@ -54,7 +54,7 @@ def _ours(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     masker.decode = counted  # type: ignore[method-assign]
 
     def run() -> dict[str, Any]:
-        found = generate(masker, rgb, settings)
+        found = generate_masks(masker, rgb, settings)
         return {"passed": sum(passed), "masks": len(found.masks)}
 
     return run

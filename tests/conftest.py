@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lexiseg.device import Compute, seeded
-from lexiseg.protocols import Seen, SizePolicy
+from lexiseg.protocols import EncodedImage, SizePolicy
 from lexiseg.results import UnknownWord
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ColourEncoder:
 
     name = "colours"
     scale = 20.0
-    same_word = 0.85
+    synonym_threshold = 0.85
     size = SizePolicy(short_side=64, window=96, multiple=8)
     cell = 4
     device_name = "cpu"
@@ -114,11 +114,13 @@ class ColourPrompted:
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
         return self.encoder.unknown(words)
 
-    def see(self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True) -> Seen:
-        from lexiseg.stages.windows import encode
+    def encode(
+        self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True
+    ) -> EncodedImage:
+        from lexiseg.stages.encoder_windows import encode_image
 
-        found = encode(self.encoder, rgb, short_side=side or 64, window=96)  # type: ignore[arg-type]
-        return Seen(found.grid, found.work_hw, found.cell)
+        found = encode_image(self.encoder, rgb, short_side=side or 64, window=96)  # type: ignore[arg-type]
+        return EncodedImage(found.grid, found.work_hw, found.cell)
 
     def words(self, sentences: Sequence[str]) -> torch.Tensor:
         return self.encoder.text(sentences)
@@ -133,8 +135,8 @@ class ColourPrompted:
             made.append(np.bincount(nearest, minlength=len(COLOURS) + 1))
         return F.normalize(torch.tensor(np.stack(made)).float(), dim=-1).mean(0)
 
-    def maps(self, seen: Seen, vectors: torch.Tensor) -> torch.Tensor:
-        return 20 * (seen.value @ vectors.T).permute(2, 0, 1) - 10
+    def maps(self, image: EncodedImage, vectors: torch.Tensor) -> torch.Tensor:
+        return 20 * (image.value @ vectors.T).permute(2, 0, 1) - 10
 
 
 @pytest.fixture

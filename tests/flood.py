@@ -22,7 +22,7 @@ class FloodState:
 
 
 class FloodMasker:
-    """Answers a point with the connected area of one colour around it, a box with its centre's.
+    """ScoredMasks a point with the connected area of one colour around it, a box with its centre's.
 
     Candidates: the whole, its upper left quarter, the whole grown by a pixel.
     Areas under negative points are cut out. The grid is the picture's own pixels.

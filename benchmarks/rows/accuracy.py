@@ -13,7 +13,7 @@ NEEDS_DATA = True
 
 def run(options: Namespace) -> dict[str, Any]:
     """Evaluate every set; return their scores and how the pictures were segmented."""
-    from lexiseg.evaluate import evaluate
+    from lexiseg.evaluation import evaluate
 
     segmenter = load(options)
     sets, provenance = [], {}

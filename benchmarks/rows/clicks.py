@@ -112,7 +112,7 @@ def _one(masker: Any, rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> dict[s
     import torch
 
     from lexiseg.protocols import MaskPrompts
-    from lexiseg.stages.lift import lift
+    from lexiseg.stages.mask_upsampling import upsample_masks
 
     x, y = _pole(mask)
     ys, xs = np.nonzero(mask)
@@ -123,8 +123,8 @@ def _one(masker: Any, rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> dict[s
     encoded = time.perf_counter()
     raw = masker.decode(state, click)
     decoded = time.perf_counter()
-    found = [_iou(one, mask) for one in lift(raw)]
-    boxed = lift(masker.decode(state, MaskPrompts(boxes_xyxy=box), candidates=1)).mask(0)
+    found = [_iou(one, mask) for one in upsample_masks(raw)]
+    boxed = upsample_masks(masker.decode(state, MaskPrompts(boxes_xyxy=box), candidates=1)).mask(0)
     return {
         "click": found[int(raw.quality.argmax())], "best": max(found), "box": _iou(boxed, mask),
         "grabcut": _iou(_grabcut(rgb, x, y), mask),

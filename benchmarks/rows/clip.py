@@ -35,7 +35,7 @@ from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.tokenizer import END, tokenise, tokenizer
 from lexiseg.prompts import TEMPLATES
-from lexiseg.stages.sliding import paper_size, spans
+from lexiseg.stages.clip_windows import paper_size, spans
 
 ABOUT = "CLIP ViT-B/16 with drawn weights: dense maps and word vectors, against transformers"
 NEEDS_DATA = False

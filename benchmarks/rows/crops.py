@@ -25,12 +25,12 @@ def run(options: Namespace) -> dict[str, Any]:
     from lexiseg.device import pick
     from lexiseg.masks import Masks
     from lexiseg.models import load_encoder
-    from lexiseg.stages.score import crop_vectors, usual_batch
+    from lexiseg.stages.mask_scores import crop_vectors, default_batch
 
     rgb = imaging.read(PHOTO).rgb
     masks = Masks.from_dense(_discs(rgb.shape[:2]))
     plain = load_encoder(options.method, device=options.device, dtype="fp32")
-    batch = usual_batch(plain)
+    batch = default_batch(plain)
     ways = {"fp32, one by one": (plain, 1), f"fp32, batches of {batch}": (plain, batch)}
     best = pick(options.device).dtype_name
     if best != "fp32":

@@ -20,7 +20,7 @@ NEEDS_DATA = True
 def run(options: Namespace) -> dict[str, Any]:
     """Evaluate both on every set."""
     import lexiseg
-    from lexiseg.evaluate import evaluate
+    from lexiseg.evaluation import evaluate
     from lexiseg.metrics.bootstrap import draw_weights, interval, resample_iou
 
     methods = {

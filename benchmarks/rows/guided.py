@@ -118,11 +118,11 @@ def _against_grid(guided: Any, data: Any, options: Namespace) -> dict[str, Any]:
     from lexiseg import imaging
     from lexiseg.masks import Masks
     from lexiseg.methods.clip_then_sam import PRESETS
-    from lexiseg.stages.propose import Settings, generate
+    from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
 
     words = [w for i, w in enumerate(data.classes) if i != data.background_index]
     masker = guided.masker
-    settings = Settings(SIDE, masker.min_quality, masker.min_stability)
+    settings = AutomaticMaskSettings(SIDE, masker.min_quality, masker.min_stability)
     nested = lexiseg.load("clip-then-sam", device=options.device, **PRESETS["everything"])
     ways = {"guided": guided, "everything": nested}
     seconds: dict[str, list[float]] = {way: [] for way in (*ways, "grid")}
@@ -138,9 +138,9 @@ def _against_grid(guided: Any, data: Any, options: Namespace) -> dict[str, Any]:
             view = seg.prepare(rgb)
             found[way] = seg(view, words)
             seconds[way].append(time.perf_counter() - started)
-            prompts[way].append(int(found[way].provenance.prompts["asked"]))
+            prompts[way].append(found[way].provenance.prompts.num_prompts)
         started = time.perf_counter()
-        blind = generate(masker, rgb, settings).masks
+        blind = generate_masks(masker, rgb, settings).masks
         seconds["grid"].append(time.perf_counter() - started)
         for way, some in (*((w, one.masks) for w, one in found.items()), ("grid", blind)):
             masks[way].append(len(some))

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.machine import Unmeasurable
 from benchmarks.rows.common import estimate, load, markdown, open_data, percent, progress
 from lexiseg.datasets import PlainDataset
-from lexiseg.evaluate import Evaluation, evaluate
+from lexiseg.evaluation import Evaluation, evaluate
 
 ABOUT = "accuracy when the words of another set compete too"
 NEEDS_DATA = True

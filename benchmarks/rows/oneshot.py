@@ -83,7 +83,7 @@ def _measure(segmenter: Any, net: Any, data: Any, train: Any) -> dict[str, Any]:
         truth = sample.labels(rgb.shape[:2])
         counted = truth != data.ignore_index
         there = [c for c in np.unique(truth[counted]).tolist() if c in support]
-        view, (features, work_hw) = model.see(rgb), _features(net, rgb)
+        view, (features, work_hw) = model.encode(rgb), _features(net, rgb)
         for c in there:
             seen[row, classes.index(c)] = True
             for n in COUNTS:
@@ -157,10 +157,10 @@ def _supports(
 def _features(net: Any, rgb: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
     """Maps at strides 16 and 32, each of unit length, side by side, (h, w, 1376), and the size
     that the photo was scaled to; the last cells may reach over it."""
-    from lexiseg.stages.windows import padded, scaled, working_size
+    from lexiseg.stages.encoder_windows import pad_to_multiple, resize_image, working_size
 
     work = working_size((rgb.shape[0], rgb.shape[1]), SIDE)
-    pixels = torch.from_numpy(padded(scaled(rgb, work), 32)).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(pad_to_multiple(resize_image(rgb, work), 32)).permute(2, 0, 1)[None]
     _, _, middle, coarse = net(pixels.float() / 127.5 - 1)
     coarse = F.interpolate(coarse, middle.shape[2:], mode="bilinear", align_corners=False)
     both = [F.normalize(x, dim=1) for x in (middle, coarse)]
@@ -177,7 +177,7 @@ def _full(values: Tensor, cell: int, work_hw: tuple[int, int], size_hw: tuple[in
 
 def _prompt(model: Any, net: Any, pairs: list[Any]) -> _Prompt:
     """The bundled vector; the mean raw features inside and outside, of unit length; the plane."""
-    from lexiseg.models.tiny.planes import of_examples
+    from lexiseg.models.tiny.linear_prompts import of_examples
 
     looks, shares, within = [], [], []
     for rgb, mask in pairs:

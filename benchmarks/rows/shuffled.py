@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rows.common import load, markdown, open_data, percent
-from lexiseg.evaluate import evaluate
+from lexiseg.evaluation import evaluate
 
 ABOUT = "share of pixels that keep their word when the words are asked in another order"
 NEEDS_DATA = True

@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks import vocabulary
 from benchmarks.rows.common import load, markdown, open_data, percent, progress
-from benchmarks.wordnet import nouns
 
 ABOUT = "IoU of a class asked by a synonym never trained on, over its IoU by its own name"
 NEEDS_DATA = True
@@ -24,7 +23,7 @@ def run(options: Namespace) -> dict[str, Any]:
     Pairs are drawn class by class in an order set by the seed: a class counts in the set with most
     photos of it, with at most two synonyms, and only where its own name reaches an IoU of 0.05.
     """
-    from lexiseg.evaluate import evaluate
+    from lexiseg.evaluation import evaluate
 
     segmenter, excluded = load(options), vocabulary.trained(options.method).words
     plain = {}
@@ -41,7 +40,7 @@ def run(options: Namespace) -> dict[str, Any]:
         own = found.matrix.subset(photos).iou()[index]
         if own < LEAST_IOU:
             continue
-        lemmas = vocabulary.synonyms(nouns(), name, [*excluded, *data.classes])
+        lemmas = vocabulary.synonyms(vocabulary.wordnet(), name, [*excluded, *data.classes])
         for lemma in lemmas[:MOST_OF_A_CLASS]:
             if len(pairs) == PAIRS:
                 break

@@ -20,8 +20,8 @@ Maker = Callable[[], str]
 # Text that follows from the code and the files of the model.
 FACTS: Mapping[str, Maker] = {
     "methods": facts.methods,
-    **{f"fields-{one.name}": partial(facts.fields, one.name) for one in lexiseg.methods()},
-    **{f"presets-{one.name}": partial(facts.presets, one.name) for one in lexiseg.methods()},
+    **{f"fields-{one.name}": partial(facts.fields, one.name) for one in lexiseg.list_methods()},
+    **{f"presets-{one.name}": partial(facts.presets, one.name) for one in lexiseg.list_methods()},
     "operations": facts.operations,
     "background": facts.background,
     "errors": facts.error_classes,

@@ -18,14 +18,14 @@ import lexiseg
 from lexiseg import errors, loading
 from lexiseg.checkpoints import get, records
 from lexiseg.checkpoints.known import bundled_folder
-from lexiseg.evaluate import evaluate
+from lexiseg.evaluation import evaluate
 from lexiseg.prompts import DEFAULT_BACKGROUND
 
 # What is a module and can be called as well: the functions.
 _ROOMS: dict[str, Callable[..., object]] = {
     "checkpoints": records,
     "evaluate": evaluate,
-    "methods": loading.methods,
+    "methods": loading.list_methods,
 }
 _BAR = "\\|"  # in a cell of a Markdown table
 _ADDRESSED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
@@ -35,7 +35,7 @@ def methods() -> str:
     """Return a line a method, for the README."""
     rows = [
         [f"[`{one.name}`](docs/methods/{one.name}.md)", one.summary, _codes(one.presets)]
-        for one in lexiseg.methods()
+        for one in lexiseg.list_methods()
     ]
     return _left(["method", "what it does", "presets"], rows)
 
@@ -173,7 +173,7 @@ def _weights() -> Path:
 
 
 def _info(method: str) -> loading.MethodInfo:
-    return next(one for one in lexiseg.methods() if one.name == method)
+    return next(one for one in lexiseg.list_methods() if one.name == method)
 
 
 def _meanings(text: str) -> list[tuple[list[str], str]]:

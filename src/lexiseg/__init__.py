@@ -12,20 +12,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lexiseg._rooms import make_callable
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
     from lexiseg import editing as edit
     from lexiseg import errors
-    from lexiseg.checkpoints import records as checkpoints
+    from lexiseg.checkpoints import records as list_checkpoints
     from lexiseg.editing import EditResult
-    from lexiseg.evaluate import Evaluation, evaluate
+    from lexiseg.evaluation import Evaluation, evaluate
     from lexiseg.imaging import Picture
-    from lexiseg.loading import MethodInfo, config_class, load, methods
+    from lexiseg.loading import MethodInfo, config_class, list_methods, load
     from lexiseg.masks import Masks
     from lexiseg.prompts import Example, Like, Vocabulary
-    from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
+    from lexiseg.protocols import Segmenter, View
+    from lexiseg.provenance import PromptSummary, Provenance
+    from lexiseg.results import ScoreMap, Segmentation, UnknownWord
 
 __all__ = [
     "EditResult",
@@ -35,58 +36,55 @@ __all__ = [
     "Masks",
     "MethodInfo",
     "Picture",
+    "PromptSummary",
     "Provenance",
     "ScoreMap",
     "Segmentation",
+    "Segmenter",
     "UnknownWord",
+    "View",
     "Vocabulary",
     "__version__",
-    "checkpoints",
     "config_class",
     "edit",
     "errors",
     "evaluate",
+    "list_checkpoints",
+    "list_methods",
     "load",
-    "methods",
 ]
 
-_HOMES = {
+# Public name -> "module:attribute", or "module" for a package that is public itself.
+_PUBLIC = {
     "EditResult": "lexiseg.editing:EditResult",
-    "Evaluation": "lexiseg.evaluate:Evaluation",
+    "Evaluation": "lexiseg.evaluation:Evaluation",
     "Example": "lexiseg.prompts:Example",
     "Like": "lexiseg.prompts:Like",
     "Masks": "lexiseg.masks:Masks",
     "MethodInfo": "lexiseg.loading:MethodInfo",
     "Picture": "lexiseg.imaging:Picture",
-    "Provenance": "lexiseg.results:Provenance",
+    "PromptSummary": "lexiseg.provenance:PromptSummary",
+    "Provenance": "lexiseg.provenance:Provenance",
     "ScoreMap": "lexiseg.results:ScoreMap",
     "Segmentation": "lexiseg.results:Segmentation",
+    "Segmenter": "lexiseg.protocols:Segmenter",
     "UnknownWord": "lexiseg.results:UnknownWord",
+    "View": "lexiseg.protocols:View",
     "Vocabulary": "lexiseg.prompts:Vocabulary",
-    "checkpoints": "lexiseg.checkpoints",
     "config_class": "lexiseg.loading:config_class",
     "edit": "lexiseg.editing",
     "errors": "lexiseg.errors",
-    "evaluate": "lexiseg.evaluate",
+    "evaluate": "lexiseg.evaluation:evaluate",
+    "list_checkpoints": "lexiseg.checkpoints:records",
+    "list_methods": "lexiseg.loading:list_methods",
     "load": "lexiseg.loading:load",
-    "methods": "lexiseg.methods",
 }
-
-# These are rooms and functions at once.
-make_callable(
-    __name__,
-    {
-        "checkpoints": "lexiseg.checkpoints:records",
-        "evaluate": "lexiseg.evaluate:evaluate",
-        "methods": "lexiseg.loading:methods",
-    },
-)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'lexiseg' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
+    module, _, attribute = _PUBLIC[name].partition(":")
     value = import_module(module)
     return getattr(value, attribute) if attribute else value
 

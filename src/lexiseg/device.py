@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Net = TypeVar("Net", bound=torch.nn.Module)
 
-__all__ = ["Compute", "generator", "pick", "seeded", "undrawn"]
+__all__ = ["Compute", "generator", "pick", "seeded", "skip_init"]
 
 _DTYPES = {
     "fp32": "float32",
@@ -199,7 +199,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def undrawn() -> Iterator[None]:
+def skip_init() -> Iterator[None]:
     """Make modules without memory for their weights, and without drawing any: files have them.
 
     Drawing on the device "meta" alone would import PyTorch's compiler, which takes a second.

@@ -9,7 +9,7 @@ from typing import Any
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.registry import methods as _registry
 
-__all__ = ["MethodInfo", "config_class", "load", "methods"]
+__all__ = ["MethodInfo", "config_class", "list_methods", "load"]
 
 _DEFAULT = "dense"
 
@@ -28,7 +28,7 @@ class MethodInfo:
     data_sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def methods() -> tuple[MethodInfo, ...]:
+def list_methods() -> tuple[MethodInfo, ...]:
     """Return every method that there is, by name."""
     return tuple(_info(name, _registry().get(name)) for name in _registry().names())
 
@@ -87,8 +87,8 @@ def load(
 
     name: a method ("dense"), or an encoder's checkpoint ("tiny") as a shorthand for
         ``load("dense", encoder="tiny")``.
-    preset: settings that belong together; see ``methods()``. Those of a paper may have others for
-        each data set: "sclip@voc21".
+    preset: settings that belong together; see ``list_methods()``. Those of a paper may have
+        others for each data set: "sclip@voc21".
     device, dtype: where and in what format to compute; None chooses the best that is there.
     pull: download weights that are missing. Without it nothing is ever downloaded.
     overrides: fields of the method's Config.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -11,43 +10,14 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg._index import Key, chosen
 from lexiseg.errors import InputError, OptionError, WordNotAsked, did_you_mean
-from lexiseg.masks import Masks
+from lexiseg.masks import Key, Masks, select_indices
+from lexiseg.provenance import PromptSummary, Provenance
 
-__all__ = ["Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
+__all__ = ["PromptSummary", "Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
 
 _SLACK = 1e-4  # a sum of probabilities may pass 1 by rounding; it is clipped, more is refused
 _BAND_ROWS = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """How a result came about, so that it can be had again.
-
-    config: the fields of the method's Config. checkpoint_sha256: file or checkpoint name -> hash.
-    prompts: of methods that ask a mask model: how many were asked (`asked`), how many a blind grid
-    would ask (`grid`), and where (`points_xy`, in pixels of the picture).
-    seconds: stage -> wall time in seconds. notes: remarks for the reader, such as "turned upright".
-    """
-
-    method: str
-    encoder: str
-    masker: str | None = None
-    config: Mapping[str, object] = field(default_factory=dict)
-    version: str = ""
-    device: str = "cpu"
-    dtype: str = "float32"
-    checkpoint_sha256: Mapping[str, str] = field(default_factory=dict)
-    prompts: Mapping[str, object] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the same as dicts, lists, strings and numbers only; seconds to 0.1 ms."""
-        plain = {part.name: _plain(getattr(self, part.name)) for part in fields(self)}
-        plain["seconds"] = {stage: round(float(s), 4) for stage, s in self.seconds.items()}
-        return plain
 
 
 @dataclass(frozen=True)
@@ -190,13 +160,13 @@ class Segmentation:
         if isinstance(key, str):
             self.index(key)
             return self.masks[self.labels == key]
-        numbers = chosen(key, len(self))
+        indices = select_indices(key, len(self))
         return replace(
             self,
-            labels=self.labels[numbers],
-            scores=self.scores[numbers],
-            quality=None if self.quality is None else self.quality[numbers],
-            masks=self.masks[numbers],
+            labels=self.labels[indices],
+            scores=self.scores[indices],
+            quality=None if self.quality is None else self.quality[indices],
+            masks=self.masks[indices],
         )
 
     def __repr__(self) -> str:
@@ -291,18 +261,3 @@ def _checked(values: NDArray[np.float32], count: int, what: str) -> NDArray[np.f
     if array.shape != (count,):
         raise InputError(f"{what} of shape {array.shape}; give ({count},)")
     return _unit(array, what)
-
-
-def _plain(value: object) -> Any:
-    """Return a value of a Config as JSON can hold it."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(part) for part in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    return str(value)

@@ -10,7 +10,7 @@ from tests import weights_here
 from torch import Tensor
 
 from lexiseg import errors
-from lexiseg.protocols import Encoder, KnowsItsLimits
+from lexiseg.protocols import Encoder, VocabularyAware
 
 NAMES = ["colours", "random", *weights_here.encoders()]
 WORDS = ["red", "green car", "dog", "Wall"]
@@ -47,7 +47,7 @@ def test_it_fulfils_the_protocol(encoder: Any) -> None:
     assert encoder.device_name == "cpu"
     assert encoder.dtype_name in ("fp32", "bf16")
     assert encoder.scale > 0
-    assert 0 < encoder.same_word <= 1
+    assert 0 < encoder.synonym_threshold <= 1
     assert encoder.size.short_side >= encoder.size.multiple
     # CLIP looks at a scaled picture through smaller windows, as its papers do.
     assert encoder.size.window >= encoder.size.multiple
@@ -121,7 +121,7 @@ def test_what_is_given_is_left_alone(encoder: Any) -> None:
 
 
 def test_unknown_words_come_with_known_ones(encoder: Any) -> None:
-    if not isinstance(encoder, KnowsItsLimits):
+    if not isinstance(encoder, VocabularyAware):
         pytest.skip(f"{encoder.name} does not say what it does not know")
     found = encoder.unknown([*WORDS, "qwxzk"])
     assert {unknown.word for unknown in found} <= {*WORDS, "qwxzk"}

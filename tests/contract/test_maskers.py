@@ -13,7 +13,7 @@ from tests.sam_weights import published_folder, trained
 from lexiseg.errors import PromptError
 from lexiseg.models import load_masker
 from lexiseg.protocols import Masker, MaskPrompts, RawMasks
-from lexiseg.stages.lift import lift
+from lexiseg.stages.mask_upsampling import upsample_masks
 
 MASKERS = ["tiny", "sam, as transformers saves it", "sam, Meta's file"]
 
@@ -67,7 +67,7 @@ def test_answers_come_by_prompt_then_by_candidate(masker: Masker, rgb: NDArray[n
         assert raw.prompt.tolist() == [i for i in range(7) for _ in range(candidates)]
         assert raw.logits.shape[0] == raw.quality.shape[0] == 7 * candidates
         assert raw.logits.isfinite().all()
-        assert lift(raw).size_hw == (70, 120)
+        assert upsample_masks(raw).size_hw == (70, 120)
 
 
 def test_batches_change_nothing(masker: Masker, rgb: NDArray[np.uint8]) -> None:
@@ -146,4 +146,4 @@ def test_pictures_of_any_size(masker: Masker, size_hw: tuple[int, int]) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (*size_hw, 3)).astype(np.uint8)
     middle = torch.tensor([[[size_hw[1] / 2, size_hw[0] / 2]]])
     raw = masker.decode(masker.encode(rgb), MaskPrompts(middle, torch.ones(1, 1, dtype=torch.long)))
-    assert lift(raw).size_hw == size_hw
+    assert upsample_masks(raw).size_hw == size_hw

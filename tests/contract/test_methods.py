@@ -21,12 +21,14 @@ from lexiseg import checkpoints, errors, loading
 from lexiseg.prompts import Vocabulary
 
 PHOTO = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))[0]
-METHODS = [method.name for method in loading.methods()]
+METHODS = [method.name for method in loading.list_methods()]
 ENCODERS = ["colours", *weights_here.encoders()]
 # Methods that open a CLIP, and look through further models beside it: with small drawn ones.
-OPENING = [m.name for m in loading.methods() if str(m.defaults.get("encoder")).startswith("clip-")]
+OPENING = [
+    m.name for m in loading.list_methods() if str(m.defaults.get("encoder")).startswith("clip-")
+]
 # Methods that find things one by one: a detector takes the encoder's place.
-FINDING = [m.name for m in loading.methods() if "detector" in m.defaults]
+FINDING = [m.name for m in loading.list_methods() if "detector" in m.defaults]
 PAIRS = [(m, e) for m in METHODS if m not in (*OPENING, *FINDING) for e in ENCODERS]
 PAIRS += [(m, "drawn") for m in OPENING]
 PAIRS += [(m, "boxes") for m in FINDING]
@@ -105,7 +107,7 @@ def small_models() -> dict[str, Any]:
     from lexiseg.models.sam.trunk import SamTrunk, trunk_of
 
     sam = SamTrunk(trunk_of(proxy_weights.sam_state(side=16)), pick("cpu", "fp32"), name="drawn")
-    return {"load_encoder": clip(weights()), "load_proxy": dino(16), "load_correlator": sam}
+    return {"load_encoder": clip(weights()), "load_proxy": dino(16), "load_attention_source": sam}
 
 
 def same(a: NDArray[np.integer], b: NDArray[np.integer]) -> bool:
@@ -318,7 +320,7 @@ def test_bad_words_are_refused_before_the_picture_is_read(case: Case) -> None:
         seg("no such picture.jpg", case.words)
 
 
-PRESETS = {m.name: m.presets for m in loading.methods()}
+PRESETS = {m.name: m.presets for m in loading.list_methods()}
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def test_points_and_boxes_with_sam2(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lexiseg.models import load_masker
-    from lexiseg.stages.ask import ask_clicks
-    from lexiseg.stages.lift import lift
+    from lexiseg.stages.mask_upsampling import upsample_masks
+    from lexiseg.stages.prompt_decoding import decode_clicks
 
     sam2_weights.published(tmp_path / "sam2")
     code = main(
@@ -41,10 +41,10 @@ def test_points_and_boxes_with_sam2(
     found = json.loads(said.out)["pictures"][0]
     assert found["provenance"]["masker"] == "sam2"
     masker = load_masker(tmp_path / "sam2", device="cpu")
-    raw = ask_clicks(
+    raw = decode_clicks(
         masker, masker.encode(np.asarray(Image.open(photo))), [(40, 50), (100, 20)],
         [(20, 10, 90, 80)], [(5, 5)],
     )  # fmt: skip
-    areas = lift(raw).areas
+    areas = upsample_masks(raw).areas
     kept = [float(q) for q, area in zip(raw.quality, areas, strict=True) if area]
     assert [one["quality"] for one in found["instances"]] == pytest.approx(kept, abs=1e-3)

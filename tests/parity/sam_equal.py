@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import Masker, MaskPrompts
-from lexiseg.stages.propose import Settings, generate
+from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
 
 GOLDEN = Path(__file__).parent / "golden"
 _NAMES = {
@@ -60,7 +60,9 @@ def same_masks(
     theirs = Masks.from_dense(bits.view(bool).reshape(-1, *rgb.shape[:2]))
     assert len(theirs) >= 20, "conditions under which agreement is worth something"
     assert theirs.areas.max() < 0.9 * rgb[..., 0].size
-    found = generate(masker, rgb, Settings(**{_NAMES[k]: v for k, v in settings.items()}))
+    found = generate_masks(
+        masker, rgb, AutomaticMaskSettings(**{_NAMES[k]: v for k, v in settings.items()})
+    )
     iou = found.masks.iou(theirs)
     for axis in (0, 1):
         assert (iou.max(axis) >= 0.99).mean() >= 0.99

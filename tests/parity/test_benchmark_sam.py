@@ -13,16 +13,16 @@ from benchmarks.rows import everything
 from tests.sam_weights import published_folder
 
 from lexiseg.models import load_masker
-from lexiseg.stages.propose import Settings, generate
-from lexiseg.stages.suppress import suppress
+from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
+from lexiseg.stages.nms import nms
 
 
 def test_the_plainest_way_finds_as_many_masks(tmp_path: Path) -> None:
     folder = published_folder(tmp_path / "sam-drawn")
     rgb = np.random.default_rng(0).integers(0, 256, (70, 110, 3)).astype(np.uint8)
     masker = load_masker(folder, device="cpu", dtype="fp32")
-    settings = Settings(points_per_side=6, quality=0.05, stability=0.2)
-    ours = generate(masker, rgb, settings)
+    settings = AutomaticMaskSettings(points_per_side=6, quality=0.05, stability=0.2)
+    ours = generate_masks(masker, rgb, settings)
     theirs = plain_sam.generate(plain_sam.load(str(folder), "cpu"), rgb, 6, 0.05, 0.2)
     assert 1 <= len(ours.masks) < 108
     assert abs(len(ours.masks) - theirs) <= 1
@@ -34,9 +34,7 @@ def test_both_suppress_alike() -> None:
     boxes = np.concatenate([low, low + rng.integers(2, 30, (80, 2))], 1)
     scores = rng.random(80).astype(np.float32)
     ends = torch.from_numpy(boxes - [0, 0, 1, 1]).float()
-    assert plain_sam.greedy(ends, torch.from_numpy(scores), 0.7) == list(
-        suppress(boxes, scores, 0.7)
-    )
+    assert plain_sam.greedy(ends, torch.from_numpy(scores), 0.7) == list(nms(boxes, scores, 0.7))
 
 
 @pytest.mark.slow

@@ -58,10 +58,10 @@ def test_grounding_dino_gives_the_boxes_of_its_processor(
     encoded = bert_tokenizer().encode(caption)
     with torch.inference_mode():
         out = model(pixel_values=pixels, input_ids=torch.tensor([encoded.ids]))
-    chances = out.logits[0].sigmoid()
-    assert chances[:, : len(encoded.ids)].std() > 0.01  # the drawn weights tell boxes apart
+    probabilities = out.logits[0].sigmoid()
+    assert probabilities[:, : len(encoded.ids)].std() > 0.01  # the drawn weights tell boxes apart
     for box, score, word, row, scores in zip(
-        found.boxes_xyxy, found.scores, found.words, out.pred_boxes[0], chances, strict=True
+        found.boxes_xyxy, found.scores, found.words, out.pred_boxes[0], probabilities, strict=True
     ):
         phrase = WORDS[int(word)].lower()
         place = caption.index(phrase)
@@ -127,12 +127,12 @@ def test_owl_gives_the_boxes_of_its_processor(
         ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
     with torch.inference_mode():
         out = model(input_ids=ids, pixel_values=pixels, attention_mask=mask)
-    chances = out.logits[0].sigmoid()
-    assert chances.std() > 0.01
-    best, word = chances.max(1)
+    probabilities = out.logits[0].sigmoid()
+    assert probabilities.std() > 0.01
+    best, word = probabilities.max(1)
     np.testing.assert_allclose(found.scores, best, atol=2e-3)  # the blur is another's
     same = (found.words == word) | (
-        (chances.sort(1).values[:, -1] - chances.sort(1).values[:, -2]) < 4e-3
+        (probabilities.sort(1).values[:, -1] - probabilities.sort(1).values[:, -2]) < 4e-3
     )
     assert bool(same.all())
     wanted = processor.post_process_object_detection(out, 0.0, torch.tensor([[200, 310]]))[0]

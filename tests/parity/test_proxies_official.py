@@ -27,10 +27,10 @@ from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.models.dino.net import DinoNet
 from lexiseg.models.dino.proxy import DinoProxy
 from lexiseg.models.sam.trunk import SamTrunk, trunk_of
+from lexiseg.stages.clip_windows import Windows, WindowSettings, encode_windows, logits
 from lexiseg.stages.dense import WordVectors
-from lexiseg.stages.feedback import RCS_BLOCKS, Feedback, resclip
 from lexiseg.stages.proxy import proxy_attention
-from lexiseg.stages.sliding import Look, Windows, logits, look
+from lexiseg.stages.resclip import RCS_BLOCKS, Feedback, resclip
 from lexiseg.stages.winners import Rules, winners
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -89,12 +89,12 @@ def test_proxyclip() -> None:
     cells = proxy.cells(torch.from_numpy(want["rgb"][None, :112, :112]))
     assert entropy(proxy_attention(cells, 1.2, 12.0)) < 0.8
     see = ProxyLook(clip(weights()), proxy, beta=1.2, gamma=12.0)
-    seen = see(want["rgb"], Look(112, 104, 56, ragged="pad"))
+    seen = see(want["rgb"], WindowSettings(112, 104, 56, ragged="pad"))
 
     def labels(_: Any) -> Any:
         thresholds = np.full(words.count, 0.049, np.float32)
         found = winners([seen], words, Rules(40, thresholds))
-        return np.where(found.owner < 0, 0, found.owner)
+        return np.where(found.class_id < 0, 0, found.class_id)
 
     compare(want, words, seen, labels)
 
@@ -106,7 +106,7 @@ def test_trident() -> None:
     whole = sam.whole_attention(want["rgb"])
     assert entropy(whole.attention(0)) < 0.8
     see = TridentLook(clip(weights()), dino(16), sam, beta=1.2, gamma=3.0, factor=1.2)
-    seen = see(want["rgb"], Look(130, 112, 64))
+    seen = see(want["rgb"], WindowSettings(130, 112, 64))
     # The official code's labels take every word for itself here.
     compare(want, words, seen, lambda maps: maps.argmax(0).numpy())
 
@@ -123,12 +123,12 @@ def test_resclip() -> None:
         block = encoder.trunk(pixels, attention=RCS_BLOCKS)
         return block.finish(resclip(block, pixels.permute(0, 3, 1, 2).float(), feedback, 16))
 
-    seen = look(encoder, want["rgb"], Look(100, 80, 32), see=see)
+    seen = encode_windows(encoder, want["rgb"], WindowSettings(100, 80, 32), see=see)
 
     def labels(_: Any) -> Any:
         thresholds = np.full(words.count, 0.046, np.float32)
         found = winners([seen], words, Rules(40, thresholds))
-        return np.where(found.owner < 0, 0, found.owner)
+        return np.where(found.class_id < 0, 0, found.class_id)
 
     compare(want, words, seen, labels)
 

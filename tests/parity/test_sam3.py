@@ -22,7 +22,7 @@ from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 from lexiseg.models.sam2.masker import squashed
 from lexiseg.models.sam3.detector import Sam3
 from lexiseg.protocols import Detections
-from lexiseg.stages.lift import lift
+from lexiseg.stages.mask_upsampling import upsample_masks
 
 pytest.importorskip(
     "torchvision", exc_type=ImportError, reason="SAM 3 needs torchvision: lexiseg[sam3]"
@@ -82,7 +82,7 @@ def check(found: Detections, wanted: tuple[Any, ...]) -> None:
     assert found.masks is not None
     values = out.pred_masks[0].sigmoid() - 0.5
     np.testing.assert_allclose(found.masks.logits, values, atol=1e-3)
-    drawn = lift(found.masks)
+    drawn = upsample_masks(found.masks)
     for i, mask in enumerate(masks):
         full = np.zeros(SIZE, np.bool_)
         x0, y0, x1, y1 = drawn.boxes_xyxy[i].tolist()

@@ -22,9 +22,9 @@ from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.stages.attention import readout
+from lexiseg.stages.clip_windows import Windows, WindowSettings, encode_windows, logits
 from lexiseg.stages.dense import WordVectors
 from lexiseg.stages.pamr import affinities, as_seen, pamr
-from lexiseg.stages.sliding import Look, Windows, logits, look
 from lexiseg.stages.winners import Rules, winners
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -79,7 +79,7 @@ def compare(
     thresholds = np.full(want.words.count, threshold, np.float32)
     thresholds[0] = 0
     found = winners([seen], want.words, Rules(rules.scale, thresholds, rules.area, rules.refine))
-    labels = np.where(found.owner < 0, 0, found.owner)  # below the threshold: class 0
+    labels = np.where(found.class_id < 0, 0, found.class_id)  # below the threshold: class 0
     differ = labels != want.labels
     assert differ.mean() <= 1e-4
     best = maps.topk(2, 0).values
@@ -89,14 +89,14 @@ def compare(
 
 def test_sclip(encoder: ClipEncoder) -> None:
     want = golden("sclip")
-    seen = look(encoder, want.rgb, Look(96, 64, 32), readout("sclip"))
+    seen = encode_windows(encoder, want.rgb, WindowSettings(96, 64, 32), readout("sclip"))
     assert want.commit.startswith("b56bd30")
     compare(want, seen, Rules(65, area=0.03), full(seen, want.words), 0.08)
 
 
 def test_naclip_with_pamr_on_the_whole_picture(encoder: ClipEncoder) -> None:
     want = golden("naclip")
-    seen = look(encoder, want.rgb, Look(100, 8192, 8192), readout("naclip"))
+    seen = encode_windows(encoder, want.rgb, WindowSettings(100, 8192, 8192), readout("naclip"))
     # Its sides are no multiples of a cell: the remainder is not seen, and the map is stretched.
     assert seen.work_hw == (100, 135)
     pixels = as_seen(want.rgb, seen.work_hw)
@@ -107,7 +107,9 @@ def test_naclip_with_pamr_on_the_whole_picture(encoder: ClipEncoder) -> None:
 
 def test_clearclip_with_padded_windows(encoder: ClipEncoder) -> None:
     want = golden("clearclip")
-    seen = look(encoder, want.rgb, Look(120, 88, 56, ragged="pad"), readout("clearclip"))
+    seen = encode_windows(
+        encoder, want.rgb, WindowSettings(120, 88, 56, ragged="pad"), readout("clearclip")
+    )
     assert seen.padding == (4, 4)
     assert want.commit.startswith("ad68a40")
     compare(want, seen, Rules(50), full(seen, want.words), 0.06)
@@ -115,8 +117,8 @@ def test_clearclip_with_padded_windows(encoder: ClipEncoder) -> None:
 
 def test_the_other_way_to_resize_positions_would_be_noticed(encoder: ClipEncoder) -> None:
     want = golden("clearclip")
-    other = Look(120, 88, 56, positions="size", ragged="pad")
-    maps = full(look(encoder, want.rgb, other, readout("clearclip")), want.words)
+    other = WindowSettings(120, 88, 56, positions="size", ragged="pad")
+    maps = full(encode_windows(encoder, want.rgb, other, readout("clearclip")), want.words)
     assert np.abs(maps[:, ::6, ::6].numpy() - want.logits).max() > 1e-3
 
 

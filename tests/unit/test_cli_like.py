@@ -53,7 +53,7 @@ def test_words_of_a_vocabulary_with_examples() -> None:
     like = Like.of(rgb, rgb, name="thing")
     found = Vocabulary.parse([["a", " b"][0], like])
     assert found.names == ("a", "thing")
-    assert [q.text for q in found.queries() if q.owner < 2] == ["a"]
+    assert [q.text for q in found.queries() if q.class_id < 2] == ["a"]
     assert len(found.words[1].examples) == 2
     for bad in (["thing", like], [like, like]):
         with pytest.raises(PromptError, match="twice"):

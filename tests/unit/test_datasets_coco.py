@@ -1,4 +1,4 @@
-"""Class masks from COCO's instances.json, against pycocotools and hand-drawn shapes."""
+"""Class masks from COCO's instances.json, against hand-drawn shapes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from lexiseg.datasets import find_sets, open_set
 from lexiseg.datasets.coco import fill_polygons
 from lexiseg.errors import InputError
+from lexiseg.masks import Masks
 
 SQUARE = [1.0, 1.0, 5.0, 1.0, 5.0, 3.0, 1.0, 3.0]  # x 1..4, y 1..2
 
@@ -67,37 +67,6 @@ def test_a_background_among_the_classes_is_used(tmp_path, content):
     assert (pets[1].labels((5, 8)) == 2).all()
 
 
-def test_polygons_agree_with_hand_drawn_shapes():
-    got = fill_polygons([SQUARE], (5, 8))
-    expected = np.zeros((5, 8), bool)
-    expected[1:3, 1:5] = True
-    np.testing.assert_array_equal(got, expected)
-    triangle = fill_polygons([[0, 0, 4.2, 0, 0, 4.2]], (4, 6))
-    np.testing.assert_array_equal(triangle.sum(1), [4, 3, 2, 1])
-    beyond = fill_polygons([[-3, -3, 20, -3, 20, 2, -3, 2]], (4, 6))
-    np.testing.assert_array_equal(beyond.all(1), [True, True, False, False])
-    assert not fill_polygons([[20, 20, 30, 20, 30, 30], [1, 1, 1, 1, 1, 1]], (4, 6)).any()
-
-
-# pycocotools 2.0 does not know numpy 2's copy argument.
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_polygons_agree_with_pycocotools_up_to_the_outline():
-    # pycocotools draws a polygon's outline its own way, so large shapes must agree almost wholly.
-    rng = np.random.default_rng(2)
-    for _ in range(20):
-        angles = np.sort(rng.uniform(0, 2 * np.pi, 14))
-        radius = rng.uniform(25, 60, 14)
-        polygon = np.stack([90 + radius * np.cos(angles), 70 + radius * np.sin(angles)], 1).ravel()
-        theirs = coco_mask.decode(coco_mask.frPyObjects([polygon.tolist()], 140, 180))[..., 0] > 0
-        ours = fill_polygons([polygon.tolist()], (140, 180))
-        assert (ours & theirs).sum() / (ours | theirs).sum() > 0.98
-
-
-def test_two_parts_of_one_instance_are_joined():
-    both = fill_polygons([SQUARE, [2, 1, 7, 1, 7, 3, 2, 3]], (5, 8))
-    assert both.sum() == 2 * 6
-
-
 def test_annotations_of_another_size_are_refused(tmp_path, content):
     pets = open_set(write_set(tmp_path, content))
     with pytest.raises(InputError, match=r"\(5, 8\) for a photo of \(10, 16\)"):
@@ -120,3 +89,10 @@ def test_another_format_is_refused(tmp_path, content, missing):
     del content[missing]
     with pytest.raises(InputError, match=f"'{missing}'.*it needs images, annotations"):
         open_set(write_set(tmp_path, content))
+
+
+def test_shapes_are_filled_as_masks_are():
+    ring = [2.0, 0.0, 6.0, 0.0, 6.0, 5.0, 2.0, 5.0, 2.0, 2.0]
+    np.testing.assert_array_equal(
+        fill_polygons([SQUARE, ring], (5, 8)), Masks.from_polygons([[SQUARE, ring]], (5, 8)).mask(0)
+    )

@@ -168,8 +168,8 @@ def test_modules_are_made_without_memory_or_values_and_without_the_compiler() ->
     # The compiler takes a second to import, and nothing that is loaded from files needs it.
     code = (
         "import sys, torch\n"
-        "from lexiseg.device import undrawn\n"
-        "with undrawn():\n"
+        "from lexiseg.device import skip_init\n"
+        "with skip_init():\n"
         "    made = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Conv2d(3, 4, 2))\n"
         "assert all(p.is_meta for p in made.parameters())\n"
         "assert [tuple(p.shape) for p in made.parameters()] == [(5, 3), (4, 3, 2, 2), (4,)]\n"

@@ -112,13 +112,13 @@ def check_command(arguments: list[str]) -> None:
         return
     found = vars(commands.parse(command, rest))
     method = found.get("method") or "dense"
-    known = [one.name for one in loading.methods()] + list(checkpoint_names())
+    known = [one.name for one in loading.list_methods()] + list(checkpoint_names())
     if command in ("segment", "bench", "evaluate") and method != "METHOD":
         assert method in known
         fields.overrides(found["settings"] or [], loading.config_class(method))
         preset, _, data_set = (found["preset"] or "").partition("@")
-        (chosen,) = [one for one in loading.methods() if one.name == method] or [
-            one for one in loading.methods() if one.name == "dense"
+        (chosen,) = [one for one in loading.list_methods() if one.name == method] or [
+            one for one in loading.list_methods() if one.name == "dense"
         ]
         assert not preset or preset in chosen.presets
         assert not data_set or data_set in chosen.data_sets[preset]

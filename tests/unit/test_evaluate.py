@@ -10,13 +10,13 @@ from PIL import Image
 
 from lexiseg.datasets import open_set
 from lexiseg.errors import InputError, OptionError, OutputError
-from lexiseg.evaluate import evaluate
+from lexiseg.evaluation import evaluate
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, Segmentation
 
 
 class Stored:
-    """Answers with label maps given by word: {photo's first pixel: (H, W) array of words}."""
+    """ScoredMasks with label maps given by word: {photo's first pixel: (H, W) array of words}."""
 
     def __init__(self, maps):
         self.maps = maps

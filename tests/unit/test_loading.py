@@ -79,7 +79,7 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(
 
 
 def test_methods_lists_names_lines_presets_and_defaults() -> None:
-    listed = {method.name: method for method in lexiseg.methods()}
+    listed = {method.name: method for method in lexiseg.list_methods()}
     dense = listed["dense"]
     assert "\n" not in dense.summary
     assert dense.presets == tuple(PRESETS)
@@ -88,7 +88,7 @@ def test_methods_lists_names_lines_presets_and_defaults() -> None:
 
 
 def test_every_method_has_what_doors_need() -> None:
-    for method in lexiseg.methods():
+    for method in lexiseg.list_methods():
         module = __import__(f"lexiseg.methods.{method.name.replace('-', '_')}", fromlist=["load"])
         assert callable(module.load)
         assert method.summary

@@ -223,6 +223,6 @@ def test_what_cannot_be_is_refused(model: ColourPrompted, stripes: NDArray[np.ui
 def _other_view(stripes: NDArray[np.uint8]) -> Any:
     from lexiseg.imaging import read
     from lexiseg.methods.clipseg import View
-    from lexiseg.protocols import Seen
+    from lexiseg.protocols import EncodedImage
 
-    return View(read(stripes), Seen(torch.zeros(1), (1, 1), 1), "given by another", {})
+    return View(read(stripes), EncodedImage(torch.zeros(1), (1, 1), 1), "given by another", {})

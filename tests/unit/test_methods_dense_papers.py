@@ -142,7 +142,7 @@ def test_settings_are_those_of_the_reference() -> None:
 
 
 def test_a_preset_of_a_data_set_is_loaded_by_its_name() -> None:
-    (dense,) = (method for method in lexiseg.methods() if method.name == "dense")
+    (dense,) = (method for method in lexiseg.list_methods() if method.name == "dense")
     assert dense.data_sets["sclip"][0] == "voc21"
     assert "sclip@voc21" not in PRESETS  # lists stay short
     for preset, message in (

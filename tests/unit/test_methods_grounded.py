@@ -15,7 +15,7 @@ from tests.flood import FloodMasker
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.masks import Masks
 from lexiseg.methods.grounded import Config, Segmenter
-from lexiseg.stages.found import box_iou, nearest, on_top, without_double_boxes
+from lexiseg.stages.detections import box_iou, box_nms, fill_nearest, paint_order
 
 
 def segmenter(detector: ColourBoxes | None = None, **fields: Any) -> Segmenter:
@@ -34,7 +34,8 @@ def test_things_are_boxed_and_drawn(stripes: NDArray[np.uint8]) -> None:
     assert out.masks.boxes_xyxy.tolist() == [[0, 0, 40, 64], [80, 0, 96, 64]]
     assert out.word_scores.tolist() == pytest.approx([0.9, 0.7, 0])
     assert out.found == ("red", "blue")
-    assert out.provenance.prompts["boxes_xyxy"] == [[0, 0, 40, 64], [80, 0, 96, 64]]
+    assert out.provenance.prompts is not None
+    assert out.provenance.prompts.boxes_xyxy == ((0, 0, 40, 64), (80, 0, 96, 64))
 
 
 def test_synonyms_are_asked_for_and_answer_together(stripes: NDArray[np.uint8]) -> None:
@@ -193,7 +194,7 @@ def test_duplicates_are_those_of_the_obvious_loop() -> None:
         if top_k:
             wanted = [i for n, i in enumerate(wanted)
                       if sum(owner[j] == owner[i] for j in wanted[:n]) < top_k]  # fmt: skip
-        got = without_double_boxes(boxes, owner, score, 0.3, top_k)
+        got = box_nms(boxes, owner, score, 0.3, top_k)
         assert got.tolist() == sorted(wanted)
 
 
@@ -203,7 +204,7 @@ def test_the_nearest_value_fills_a_map() -> None:
     places = rng.choice(top.size, 12, replace=False)
     top.flat[places] = np.arange(12)
     before = top.copy()
-    nearest(top)
+    fill_nearest(top)
     ys, xs = np.divmod(places, 31)
     all_y, all_x = np.mgrid[:23, :31]
     distance = np.hypot(all_y[..., None] - ys, all_x[..., None] - xs)
@@ -211,7 +212,7 @@ def test_the_nearest_value_fills_a_map() -> None:
     assert (own <= distance.min(2) * 1.05 + 1e-6).all()
     np.testing.assert_array_equal(top.flat[places], before.flat[places])
     blank = np.full((3, 4), -1, np.int16)
-    nearest(blank)
+    fill_nearest(blank)
     assert (blank == -1).all()
 
 
@@ -221,7 +222,7 @@ def test_what_is_excluded_lies_on_top_of_other_things() -> None:
     dense[1, 2:4, 2:4] = True  # a part of it
     dense[2, :, 1:8] = True  # nearly the same
     score = np.array([0.8, 0.3, 0.4], np.float32)
-    rank = on_top(
+    rank = paint_order(
         Masks.from_dense(dense), score, np.array([True, False, False]),
         np.array([False, True, True]),
     )  # fmt: skip

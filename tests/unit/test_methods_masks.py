@@ -17,7 +17,7 @@ from tests.flood import FloodMasker
 from lexiseg.errors import OptionError, PromptError, UnknownName
 from lexiseg.masks import Masks
 from lexiseg.methods import clip_then_sam, dense, sam_then_clip
-from lexiseg.methods.sam_then_clip import naming
+from lexiseg.methods.sam_then_clip import classify_masks
 from lexiseg.models import load_encoder
 from lexiseg.protocols import DenseMapper
 from lexiseg.stages.dense import WordVectors
@@ -63,8 +63,12 @@ def test_masks_are_exact_where_the_map_is_coarse(colours: Any, garden: Pixels) -
     assert out.labels.tolist() == ["red", "red", "blue"]  # two red things are two entries
     np.testing.assert_allclose(out.quality, 0.9)
     assert (out.scores > 0.7).all()
-    assert out.provenance.prompts["asked"] == masker.asked < out.provenance.prompts["grid"] == 4096
-    assert len(out.provenance.prompts["points_xy"]) == masker.asked
+    prompts = out.provenance.prompts
+    assert prompts is not None
+    assert prompts.grid_size == 4096
+    assert prompts.num_prompts == masker.asked < 4096
+    assert prompts.points_xy is not None
+    assert len(prompts.points_xy) == masker.asked
     assert out.provenance.masker == "flood"
     assert "masker flood.safetensors" in out.provenance.checkpoint_sha256
 
@@ -207,21 +211,22 @@ def test_what_surrounds_a_mask_counts_against_it(colours: Any, garden: Pixels) -
 def test_all_masks_over_a_pixel_vote() -> None:
     dense_masks = np.zeros((2, 6, 9), np.bool_)
     dense_masks[0, 1:] = dense_masks[1, 1:, :4] = True
-    chances = np.array([[0.6, 0.4], [0.1, 0.9]], np.float32)
-    opinions = naming._Opinions(
-        Masks.from_dense(dense_masks), np.array([1, 2], np.float32), chances, np.array([0, 1]),
+    probabilities = np.array([[0.6, 0.4], [0.1, 0.9]], np.float32)
+    opinions = classify_masks._Opinions(
+        Masks.from_dense(dense_masks), np.array([1, 2], np.float32), probabilities,
+        np.array([0, 1]),
         np.array([0.6, 0.9], np.float32),
     )  # fmt: skip
     for limit, right in ((0.5, 0), (0.65, -1)):
         limits = np.array([limit, 0], np.float32)
-        owners, labels, scores = naming._label_map(opinions, limits, 2, -1)
+        owners, labels, scores = classify_masks._label_map(opinions, limits, 2, -1)
         assert (owners[0] == -1).all()
         assert (owners[1:, :4] == 1).all()  # (0.4 + 2 * 0.9) / 3 is more than (0.6 + 2 * 0.1) / 3
         assert (owners[1:, 4:] == 0).all()
         assert (labels[1:, 4:] == right).all()
         assert (labels[1:, :4] == 1).all()
         np.testing.assert_allclose(scores, [0.6 if right == 0 else 0, 0.9])
-    asked = naming._label_map(opinions, limits, 1, 0)[1]  # the second one is the background
+    asked = classify_masks._label_map(opinions, limits, 1, 0)[1]  # the second one is the background
     assert (asked[0] == 0).all(), "no mask: the word that stands for nothing"
     assert (asked[1:] == -1).all()
 

@@ -144,9 +144,9 @@ def test_a_resnets_layers_are_brought_to_one_grid() -> None:
 def test_a_picture_is_scaled_to_a_square_or_by_its_short_side() -> None:
     model = model_of(BACKBONES["vit-b16"](), 16, False)
     rgb = np.zeros((60, 100, 3), np.uint8)
-    assert model.see(rgb).work_hw == (352, 352)
-    assert model.see(rgb, side=96, stretch=False).work_hw == (96, 160)
-    seen = model.see(rgb, side=90)
+    assert model.encode(rgb).work_hw == (352, 352)
+    assert model.encode(rgb, side=96, stretch=False).work_hw == (96, 160)
+    seen = model.encode(rgb, side=90)
     assert seen.work_hw == (96, 96)
     assert model.maps(seen, model.words(["a", "b"])).shape == (2, 96, 96)
 

@@ -18,7 +18,7 @@ from lexiseg.models.tiny.masker import TinyMasker
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.protocols import Masker, MaskPrompts, RawMasks
-from lexiseg.stages.lift import lift
+from lexiseg.stages.mask_upsampling import upsample_masks
 
 HEIGHT, WIDTH = 170, 300
 
@@ -86,7 +86,7 @@ def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 def test_a_click_gets_what_lies_there(shipped: Masker) -> None:
     state = shipped.encode(scene())
     raw = shipped.decode(state, clicks((70, 55), (225, 128)), candidates=1)
-    disc, bar = lift(raw)
+    disc, bar = upsample_masks(raw)
     assert iou(disc, _disc()) > 0.6
     assert iou(bar, _bar()) > 0.6
     assert disc[55, 70]
@@ -96,7 +96,7 @@ def test_a_click_gets_what_lies_there(shipped: Masker) -> None:
 def test_a_box_gets_what_lies_in_it(shipped: Masker) -> None:
     boxes = torch.tensor([[28.0, 14.0, 112.0, 96.0], [168.0, 102.0, 283.0, 152.0]])
     raw = shipped.decode(shipped.encode(scene()), MaskPrompts(boxes_xyxy=boxes), candidates=1)
-    disc, bar = lift(raw)
+    disc, bar = upsample_masks(raw)
     assert iou(disc, _disc()) > 0.7
     assert iou(bar, _bar()) > 0.6
 
@@ -182,7 +182,7 @@ def test_prompts_that_ask_for_nothing_are_refused(drawn: TinyMasker) -> None:
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 700), (40, 31), (333, 90)])
 def test_pictures_of_any_size(drawn: TinyMasker, size_hw: tuple[int, int]) -> None:
     rgb = np.zeros((*size_hw, 3), np.uint8)
-    masks = lift(drawn.decode(drawn.encode(rgb), clicks((0.5, 0.5))))
+    masks = upsample_masks(drawn.decode(drawn.encode(rgb), clicks((0.5, 0.5))))
     assert masks.size_hw == size_hw
     assert len(masks) == 3
 

@@ -17,7 +17,7 @@ from lexiseg.models.sam2.decoder import Stable, steady
 from lexiseg.models.sam2.hiera import HieraConfig, PyramidEncoder, hiera_config
 from lexiseg.models.sam2.masker import Sam2Masker, masker_of
 from lexiseg.protocols import MaskPrompts, RawMasks
-from lexiseg.stages.lift import lift
+from lexiseg.stages.mask_upsampling import upsample_masks
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 SMALL = HieraConfig(**sam2_weights.HIERA, out=sam2_weights.WIDTH, side=sam2_weights.SIDE // 16)
@@ -70,7 +70,7 @@ def test_keep_drops_masks_batch_by_batch(masker: Sam2Masker, rgb: NDArray[np.uin
 def test_masks_lie_on_the_picture(masker: Sam2Masker, rgb: NDArray[np.uint8]) -> None:
     raw = masker.decode(masker.encode(rgb), clicks(2))
     assert raw.frame.size_hw == (110, 150)
-    masks = lift(raw)
+    masks = upsample_masks(raw)
     wanted = torch.nn.functional.interpolate(
         raw.logits[:, None], (110, 150), mode="bilinear", align_corners=False
     )[:, 0]  # as Meta's code enlarges them

@@ -20,7 +20,7 @@ from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower, pack, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
-from lexiseg.protocols import Encoder, KnowsItsLimits
+from lexiseg.protocols import Encoder, VocabularyAware
 
 Floats = NDArray[np.floating]
 SMALL = VisionConfig(
@@ -213,7 +213,7 @@ def test_tokens_are_lower_case_cut_and_never_none(random_tiny: TinyEncoder) -> N
 
 def test_it_fulfils_the_protocols(random_tiny: TinyEncoder) -> None:
     assert isinstance(random_tiny, Encoder)
-    assert isinstance(random_tiny, KnowsItsLimits)
+    assert isinstance(random_tiny, VocabularyAware)
     assert (random_tiny.device_name, random_tiny.dtype_name) == ("cpu", "fp32")
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lexiseg.models.tiny.planes import of_examples, of_words
+from lexiseg.models.tiny.linear_prompts import of_examples, of_words
 from lexiseg.models.tiny.prompted import TinyPrompted
 
 NOTHING = torch.empty(0, 8)
@@ -123,7 +123,7 @@ def test_the_bundled_model_on_pictures(random_tiny: Any) -> None:
     """Maps are products with planes, whatever the batch; examples agree with planes by hand."""
     model = TinyPrompted(random_tiny)
     rgb = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype(np.uint8)
-    seen = model.see(rgb, side=64)
+    seen = model.encode(rgb, side=64)
     assert seen.work_hw == (64, 90)
     planes = model.words(["red", "green", "blue"])
     maps = model.maps(seen, planes)

@@ -97,7 +97,7 @@ def test_the_background_is_the_default_list_unless_given() -> None:
     assert Vocabulary.parse("dog").background == DEFAULT_BACKGROUND
     parsed = Vocabulary.parse("dog", default_background=("wall", "floor"))
     assert parsed.background == ("wall", "floor")
-    assert (parsed.owners, parsed.background_owner) == (2, 1)
+    assert (parsed.num_classes, parsed.background_class) == (2, 1)
 
 
 def test_a_list_of_ones_own_replaces_it() -> None:
@@ -116,7 +116,7 @@ def test_the_default_may_be_one_text_too() -> None:
 
 def test_no_background_is_a_closed_vocabulary() -> None:
     parsed = Vocabulary.parse("dog; cat -hat", background=None)
-    assert (parsed.background, parsed.background_owner, parsed.owners) == (None, None, 3)
+    assert (parsed.background, parsed.background_class, parsed.num_classes) == (None, None, 3)
 
 
 def test_a_background_word_given_twice_counts_once() -> None:
@@ -137,7 +137,7 @@ def test_a_background_that_is_asked_for_in_full_is_refused(words: str) -> None:
 
 def test_the_literal_word_background_stands_for_the_background_words() -> None:
     parsed = Vocabulary.parse("dog; Background; cat -hat", default_background=("wall", "floor"))
-    assert (parsed.background_index, parsed.background_owner, parsed.owners) == (1, 1, 4)
+    assert (parsed.background_index, parsed.background_class, parsed.num_classes) == (1, 1, 4)
     assert parsed.names == ("dog", "Background", "cat")
     assert parsed.queries() == (
         Query("dog", 0),
@@ -150,7 +150,7 @@ def test_the_literal_word_background_stands_for_the_background_words() -> None:
 
 def test_the_literal_word_background_needs_a_background() -> None:
     parsed = Vocabulary.parse("dog; background", background=None, default_background=("wall",))
-    assert (parsed.background, parsed.background_owner, parsed.owners) == (("wall",), 1, 2)
+    assert (parsed.background, parsed.background_class, parsed.num_classes) == (("wall",), 1, 2)
 
 
 def test_synonyms_of_the_literal_background_are_background_words() -> None:
@@ -164,7 +164,7 @@ def test_synonyms_of_the_literal_background_are_background_words() -> None:
 
 def test_queries_name_their_owner() -> None:
     parsed = Vocabulary.parse("sofa|couch; person -helmet", background="wall; floor")
-    assert parsed.owners == 4
+    assert parsed.num_classes == 4
     assert parsed.queries() == (
         Query("sofa", 0),
         Query("couch", 0),
@@ -177,7 +177,7 @@ def test_queries_name_their_owner() -> None:
 
 def test_a_background_word_that_is_asked_for_or_excluded_steps_back() -> None:
     parsed = Vocabulary.parse("roof|Sky; person -wall", background="sky; wall; floor")
-    assert [q.text for q in parsed.queries() if q.owner == 3] == ["floor"]
+    assert [q.text for q in parsed.queries() if q.class_id == 3] == ["floor"]
     assert parsed.background == ("sky", "wall", "floor")
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lexiseg
 from lexiseg.errors import InputError, OptionError, PromptError, WordNotAsked
 from lexiseg.masks import Masks
-from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
+from lexiseg.results import PromptSummary, Provenance, ScoreMap, Segmentation, UnknownWord
 
 WORDS = ("dog", "grass", "sky", "unicorn")
 LABEL_MAP = np.array(
@@ -249,3 +250,53 @@ def test_provenance_as_json() -> None:
         "notes": ["turned upright"],
     }
     assert replace(provenance, notes=()).to_json()["notes"] == []
+
+
+def test_prompts_as_json() -> None:
+    points = np.array([[3.25, 4.0], [5.04, 6.06]], np.float32)
+    prompts = PromptSummary(num_prompts=2, grid_size=4096, points_xy=points)
+    assert prompts == PromptSummary(
+        num_prompts=2, grid_size=4096, points_xy=[[3.25, 4.0], *points[1:].tolist()]
+    )
+    made = Provenance(method="clip-then-sam", encoder="tiny", prompts=prompts)
+    assert made.to_json()["prompts"] == {
+        "asked": 2,
+        "grid": 4096,
+        "points_xy": [[3.2, 4.0], [5.0, 6.1]],
+    }
+    none = PromptSummary(num_prompts=0, num_masks=7, points_xy=(), boxes_xyxy=[[0, 1, 2, 3]])
+    assert json.loads(json.dumps(none.to_json())) == {
+        "asked": 0,
+        "masks": 7,
+        "points_xy": [],
+        "boxes_xyxy": [[0, 1, 2, 3]],
+    }
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    sha256: dict[str, str]
+    device_name: str = "cuda:0"
+    dtype_name: str = "bfloat16"
+
+
+def test_provenance_of_models() -> None:
+    encoder, masker = Model("tiny", {"a": "12"}), Model("sam", {"b": "34"}, "cpu", "float32")
+    made = Provenance.from_models("dense", Inner(), encoder)
+    assert made == Provenance(
+        method="dense",
+        encoder="tiny",
+        config={"sizes": (3, 4)},
+        version=lexiseg.__version__,
+        device="cuda:0",
+        dtype="bfloat16",
+        checkpoint_sha256={"a": "12"},
+    )
+    both = Provenance.from_models("dense", Inner(), encoder, masker)
+    assert both == made.with_masker(masker)
+    assert (both.masker, both.device) == ("sam", "cuda:0")
+    assert both.checkpoint_sha256 == {"a": "12", "masker b": "34"}
+    timed = both.with_seconds({"read": 0.5, "encode": 1.0}).with_seconds({"encode": 2.0})
+    assert timed.seconds == {"read": 0.5, "encode": 2.0}
+    assert both.seconds == {}

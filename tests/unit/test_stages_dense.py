@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from lexiseg.prompts import Vocabulary
 from lexiseg.stages.dense import WordVectors, label_map, probabilities, word_vectors
-from lexiseg.stages.refine import Guide
+from lexiseg.stages.guided_filter import GuidedFilter
 
 
-def flat_guide(size_hw: tuple[int, int], cell: int = 4, radius: int = 0) -> Guide:
+def flat_guide(size_hw: tuple[int, int], cell: int = 4, radius: int = 0) -> GuidedFilter:
     rgb = np.random.default_rng(9).integers(0, 256, (*size_hw, 3)).astype(np.uint8)
-    return Guide(rgb, size_hw, cell, radius, 1e-3)
+    return GuidedFilter(rgb, size_hw, cell, radius, 1e-3)
 
 
 # Vectors of words
@@ -27,9 +27,9 @@ def flat_guide(size_hw: tuple[int, int], cell: int = 4, radius: int = 0) -> Guid
 def owned(encoder: Any, words: str, **options: Any) -> tuple[list[int], WordVectors]:
     vocabulary = Vocabulary.parse(words, **options)
     vectors = word_vectors(encoder, vocabulary, ("{}",))
-    assert vectors.vectors.shape == (len(vectors.owners), 8)
-    assert vectors.count == vocabulary.owners
-    return vectors.owners.tolist(), vectors
+    assert vectors.vectors.shape == (len(vectors.class_ids), 8)
+    assert vectors.count == vocabulary.num_classes
+    return vectors.class_ids.tolist(), vectors
 
 
 def test_each_phrase_has_a_vector_and_an_owner(colours: Any) -> None:
@@ -65,7 +65,7 @@ def test_silent_words_have_no_vector_and_no_probability(colours: Any) -> None:
     vocabulary = Vocabulary.parse("red; green|blue; yellow -black", background="grey")
     vectors = word_vectors(colours, vocabulary, ("{}",), {"green", "yellow", "black"})
     # Only asked words fall silent: an excluded one takes its pixels away whatever it is.
-    assert vectors.owners.tolist() == [0, 3, 4]
+    assert vectors.class_ids.tolist() == [0, 3, 4]
     grid = F.normalize(torch.rand(2, 3, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
     made = probabilities(grid, vectors, 20.0)
     assert made.shape == (5, 2, 3)
@@ -129,7 +129,7 @@ def test_a_single_word_without_background_is_certain() -> None:
 
 
 def slow_labels(
-    maps: NDArray[np.float32], guide: Guide, thresholds: NDArray[np.float32] | None
+    maps: NDArray[np.float32], guide: GuidedFilter, thresholds: NDArray[np.float32] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Bilinear values, arg-max over the owners that win in the tile or one cell from it."""
     height, width = guide.size_hw
@@ -169,9 +169,9 @@ def test_radius_0_is_bilinear_and_arg_max(
     limits = None if thresholds is None else np.array(thresholds, np.float32)
     made = label_map(torch.from_numpy(maps), guide, limits)
     owner, score = slow_labels(maps, guide, limits)
-    assert made.owner.shape == made.score.shape == size_hw
-    assert (made.owner.dtype, made.score.dtype) == (np.int16, np.float16)
-    np.testing.assert_array_equal(made.owner, owner)
+    assert made.class_id.shape == made.score.shape == size_hw
+    assert (made.class_id.dtype, made.score.dtype) == (np.int16, np.float16)
+    np.testing.assert_array_equal(made.class_id, owner)
     np.testing.assert_allclose(made.score, score, atol=2e-3)
 
 
@@ -185,7 +185,7 @@ def test_what_is_worked_on_at_once_makes_no_difference(
     monkeypatch.setattr("lexiseg.stages.dense._AT_ONCE", 70)
     monkeypatch.setattr("lexiseg.stages.dense._WIDEST", 33)
     banded = label_map(maps, guide)
-    np.testing.assert_array_equal(banded.owner, whole.owner)
+    np.testing.assert_array_equal(banded.class_id, whole.class_id)
     np.testing.assert_allclose(banded.score, whole.score, atol=1e-3)
 
 
@@ -193,8 +193,8 @@ def test_only_an_owner_that_wins_somewhere_is_painted() -> None:
     # In the middle between two places, 0.5 of each winner, the third owner has 0.46 + 0.08.
     maps = torch.tensor([[[0.54, 0.0]], [[0.0, 0.54]], [[0.46, 0.46]]])
     made = label_map(maps, flat_guide((4, 8)))
-    assert set(np.unique(made.owner)) == {0, 1}
-    np.testing.assert_array_equal(made.owner[0], [0, 0, 0, 0, 1, 1, 1, 1])
+    assert set(np.unique(made.class_id)) == {0, 1}
+    np.testing.assert_array_equal(made.class_id[0], [0, 0, 0, 0, 1, 1, 1, 1])
 
 
 def test_a_permutation_of_owners_permutes_the_label_map() -> None:
@@ -202,13 +202,13 @@ def test_a_permutation_of_owners_permutes_the_label_map() -> None:
     order = [3, 0, 4, 1, 2]
     guide = flat_guide((32, 44), radius=2)
     plain, shuffled = label_map(maps, guide), label_map(maps[order], guide)
-    np.testing.assert_array_equal(np.array(order)[shuffled.owner], plain.owner)
+    np.testing.assert_array_equal(np.array(order)[shuffled.class_id], plain.class_id)
     np.testing.assert_array_equal(shuffled.score, plain.score)
 
 
 def test_scores_lie_between_0_and_1_however_the_guide_swings() -> None:
     maps = torch.rand(3, 8, 11, generator=torch.Generator().manual_seed(5)).round()
-    made = label_map(maps, Guide(flat_guide((32, 44)).rgb, (32, 44), 4, 1, 1e-6))
+    made = label_map(maps, GuidedFilter(flat_guide((32, 44)).rgb, (32, 44), 4, 1, 1e-6))
     assert made.score.min() >= 0
     assert made.score.max() <= 1
 
@@ -217,15 +217,15 @@ def test_many_owners_need_wider_numbers() -> None:
     maps = torch.zeros(2**15, 1, 2)
     maps[2**15 - 1, 0, 0] = maps[7, 0, 1] = 1
     made = label_map(maps, flat_guide((4, 8)))
-    assert made.owner.dtype == np.int32
-    assert made.owner[0].tolist() == [2**15 - 1] * 4 + [7] * 4
+    assert made.class_id.dtype == np.int32
+    assert made.class_id[0].tolist() == [2**15 - 1] * 4 + [7] * 4
 
 
 def peak_of_labelling(owners: int, size_hw: tuple[int, int]) -> int:
     """The most memory, in bytes, that NumPy and Python hold at once beside the arguments."""
     h, w = 24, 32
     maps = torch.rand(owners, h, w, generator=torch.Generator().manual_seed(6))
-    guide = Guide(np.zeros((*size_hw, 3), np.uint8), (96, 128), 4, 2, 1e-3)
+    guide = GuidedFilter(np.zeros((*size_hw, 3), np.uint8), (96, 128), 4, 2, 1e-3)
     tracemalloc.start()
     label_map(maps, guide)
     peak = tracemalloc.get_traced_memory()[1]

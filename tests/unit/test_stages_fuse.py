@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lexiseg.errors import UnknownName
-from lexiseg.stages.fuse import compete, fuse
+from lexiseg.stages.prompt_fusion import compete, fuse
 
 
 def maps() -> torch.Tensor:

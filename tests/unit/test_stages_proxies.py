@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lexiseg.stages.feedback import agreement, unbroken
 from lexiseg.stages.proxy import proxied, proxy_attention
+from lexiseg.stages.resclip import agreement, unbroken
 from lexiseg.stages.trident import gather, spliced
 
 

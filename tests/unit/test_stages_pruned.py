@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lexiseg.stages import pruned as module
+from lexiseg.stages.clip_windows import Windows, logits, spans
 from lexiseg.stages.dense import WordVectors
 from lexiseg.stages.knots import Axis, remainder
 from lexiseg.stages.pruned import ERROR, pruned
-from lexiseg.stages.sliding import Windows, logits, spans
 
 SIZE = (131, 203)
 
@@ -42,7 +42,7 @@ def words(queries: int, seed: int = 2) -> WordVectors:
 
 def obvious(seen: list[Windows], asked: WordVectors) -> Tensor:
     """All words' logits at the picture's size, (Q, H, W) float64."""
-    total = torch.zeros(len(asked.owners), *seen[0].size_hw, dtype=torch.float64)
+    total = torch.zeros(len(asked.class_ids), *seen[0].size_hw, dtype=torch.float64)
     for one in seen:
         vertical, level = one.to_picture
         maps = logits(one, asked.vectors).double()
@@ -53,15 +53,15 @@ def obvious(seen: list[Windows], asked: WordVectors) -> Tensor:
 def check(
     seen: list[Windows], asked: WordVectors, scale: float, alive: Tensor | None = None
 ) -> None:
-    alive = torch.ones(len(asked.owners), dtype=torch.bool) if alive is None else alive
+    alive = torch.ones(len(asked.class_ids), dtype=torch.bool) if alive is None else alive
     maps = obvious(seen, asked)
     found = pruned(seen, asked, scale, alive)
     living = maps.masked_fill(~alive[:, None, None], -torch.inf)
-    owner = torch.from_numpy(found.owner.astype(np.int64))
-    same = owner == asked.owners[living.argmax(0)]
+    owner = torch.from_numpy(found.class_id.astype(np.int64))
+    same = owner == asked.class_ids[living.argmax(0)]
     # What was chosen is the best one, to the rounding of float32.
     chosen = torch.where(
-        asked.owners[:, None, None] == owner, living, torch.full_like(living, -torch.inf)
+        asked.class_ids[:, None, None] == owner, living, torch.full_like(living, -torch.inf)
     ).amax(0)
     assert float((living.amax(0) - chosen).max()) < 3e-6
     if len(torch.unique(asked.vectors, dim=0)) == len(asked.vectors):
@@ -101,7 +101,7 @@ def test_one_window_of_a_single_cell() -> None:
 
 def test_one_word() -> None:
     found = pruned([windows()], words(1), 40.0, torch.ones(1, dtype=torch.bool))
-    assert (found.owner == 0).all()
+    assert (found.class_id == 0).all()
     np.testing.assert_allclose(found.score, 1)
 
 
@@ -123,7 +123,7 @@ def test_negative_logits() -> None:
     seen, asked = windows(alike=6.0), words(40)
     mean = seen.cells.flatten(0, -2).mean(0)
     away = F.normalize(0.3 * asked.vectors - F.normalize(mean, dim=0), dim=-1)
-    negative = WordVectors(away, asked.owners, asked.count, None)
+    negative = WordVectors(away, asked.class_ids, asked.count, None)
     assert float(obvious([seen], negative).max()) < 0
     check([seen], negative, 40.0)
 
@@ -136,7 +136,7 @@ def test_a_word_that_is_second_everywhere_wins_between() -> None:
     third = F.normalize(a + b, dim=0) * 0.9
     asked = WordVectors(torch.stack([a, b, third, -a]), torch.arange(4), 4, None)
     check([seen], asked, 40.0)
-    assert (pruned([seen], asked, 40.0, torch.ones(4, dtype=torch.bool)).owner == 2).any()
+    assert (pruned([seen], asked, 40.0, torch.ones(4, dtype=torch.bool)).class_id == 2).any()
 
 
 def test_dead_words_count_in_the_sum_alone() -> None:
@@ -158,7 +158,7 @@ def test_parts_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pruned([windows()], asked, 40.0, alive)
     monkeypatch.setattr(module, "_VALUES", 1000)
     parts = pruned([windows()], asked, 40.0, alive)
-    np.testing.assert_array_equal(whole.owner, parts.owner)
+    np.testing.assert_array_equal(whole.class_id, parts.class_id)
     np.testing.assert_allclose(whole.score, parts.score, atol=1e-5)
 
 

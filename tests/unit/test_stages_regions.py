@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lexiseg.stages.regions import Plan, Regions, find_regions, plan_points
+from lexiseg.stages.regions import PointPrompts, Regions, find_regions, plan_points
 
 Labels = NDArray[np.int16]
 Scores = NDArray[np.float32]
@@ -160,7 +160,7 @@ def slow_plan(found: Regions, scores: Scores, peak: bool) -> list[tuple[int, int
     return out
 
 
-def check_negatives(plan: Plan, found: Regions) -> None:
+def check_negatives(plan: PointPrompts, found: Regions) -> None:
     firsts = {}
     for place, region in zip(plan.points_xy.tolist(), plan.region.tolist(), strict=True):
         firsts.setdefault(region, place)

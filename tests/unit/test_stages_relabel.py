@@ -7,8 +7,8 @@ import pytest
 
 from lexiseg.masks import Masks
 from lexiseg.results import ScoreMap
-from lexiseg.stages.merge import resolve, without_duplicates
-from lexiseg.stages.relabel import apply_thresholds
+from lexiseg.stages.label_resize import apply_thresholds
+from lexiseg.stages.merge import mask_nms, resolve
 
 
 @pytest.mark.parametrize("batch", range(4))
@@ -37,7 +37,7 @@ def test_overlaps_and_duplicates_are_settled_as_pixel_by_pixel(batch: int) -> No
             )
             if all(iou < threshold for iou in overlaps):
                 kept.append(i)
-        got = without_duplicates(masks.iou(masks), words, rank, threshold)
+        got = mask_nms(masks.iou(masks), words, rank, threshold)
         assert got.tolist() == sorted(kept)
 
         labels = rng.integers(-1, 3, (height, width)).astype(np.int16)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lexiseg import _vocabularies
 from lexiseg.errors import PromptError, UnknownName
-from lexiseg.prompts import Vocabulary
+from lexiseg.prompts import Vocabulary, named
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "CLASSNAMES.md"
 
@@ -40,7 +39,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_words_are_those_of_the_official_files(name: str) -> None:
     digest, separator = PUBLISHED[name]
-    classes, _ = _vocabularies.read(name)
+    classes, _ = named.read(name)
     text = "\n".join(separator.join(phrases) for phrases in classes)
     ends = [hashlib.md5((text + end).encode()).hexdigest()[:8] for end in ("", "\n", " ", " \n")]
     assert digest in ends
@@ -52,35 +51,35 @@ def test_the_reference_lists_no_other_sets() -> None:
     text = REFERENCE.read_text(encoding="utf-8")
     part = text[text.index("## wangf3014+SCLIP") : text.index("## sinahmr+NACLIP")]
     counts = sorted(int(count) for count in re.findall(r"lines=(\d+)", part))
-    plain = [name for name in _vocabularies.names() if "." not in name]
-    assert sorted(len(_vocabularies.read(name)[0]) for name in plain) == counts
+    plain = [name for name in named.names() if "." not in name]
+    assert sorted(len(named.read(name)[0]) for name in plain) == counts
 
 
 def test_a_set_with_a_background_has_it_first() -> None:
     voc = Vocabulary.named("voc21")
     assert voc.names[:3] == ("background", "aeroplane", "bicycle")
-    assert voc.background_owner == voc.background_index == 0
-    assert voc.owners == 21
+    assert voc.background_class == voc.background_index == 0
+    assert voc.num_classes == 21
     assert voc.background is not None
     assert voc.background[0] == "sky"
     assert len(voc.background) == 26
     queries = voc.queries()
-    assert [q.text for q in queries if q.owner == 20] == [
+    assert [q.text for q in queries if q.class_id == 20] == [
         "television monitor", "tv monitor", "monitor", "television", "screen"
     ]  # fmt: skip
-    assert sum(q.owner == 0 for q in queries) == 26
+    assert sum(q.class_id == 0 for q in queries) == 26
     assert Vocabulary.named("voc21.clearclip").background == ("background",)
 
 
 def test_a_set_without_a_background_is_closed() -> None:
     city = Vocabulary.named("cityscapes")
     assert city.background is None
-    assert city.owners == len(city.queries()) == 19
+    assert city.num_classes == len(city.queries()) == 19
 
 
 def test_a_background_word_that_is_a_class_steps_back() -> None:
     queries = Vocabulary.named("coco-object").queries()
-    beds = [q.owner for q in queries if q.text == "bed"]
+    beds = [q.class_id for q in queries if q.text == "bed"]
     assert beds == [Vocabulary.named("coco-object").names.index("bed")]
 
 

@@ -41,7 +41,7 @@ def run(argv: list[str]) -> int:
         from lexiseg.cli.outputs import check_folder
 
         check_folder(args.out)
-    from lexiseg.evaluate import evaluate
+    from lexiseg.evaluation import evaluate
 
     given: dict[str, Any] = {
         name: getattr(args, name)

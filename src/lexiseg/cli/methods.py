@@ -23,9 +23,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument("name", nargs="?", metavar="METHOD", help="show this one's settings")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args = parser.parse(argv)
-    from lexiseg.loading import methods
+    from lexiseg.loading import list_methods
 
-    found = {method.name: method for method in methods()}
+    found = {method.name: method for method in list_methods()}
     if args.name is not None and args.name not in found:
         raise UnknownName.among("method", args.name, found)
     chosen = [method for name, method in found.items() if args.name in (None, name)]

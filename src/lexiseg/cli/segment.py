@@ -186,12 +186,13 @@ def _segment(
         source = segmenter.prepare(picture)
     given = {**task.background, **pointing.arguments(task.clicks)}
     seg = segmenter(source, task.words, **given) if task.words else segmenter(picture, **given)
+    prompts = seg.provenance.prompts
     if task.args.verbose:
         looked_at = visualize.looked_at(
             seg,
             picture,
             boxes_xyxy=source.windows_xyxy if task.words else None,
-            points_xy=seg.provenance.prompts.get("points_xy") or None,
+            points_xy=prompts.points_xy if prompts else None,
         )
     result = outputs.write_results(
         job.folder,

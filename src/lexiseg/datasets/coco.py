@@ -77,32 +77,8 @@ def read_instances(
 
 
 def fill_polygons(polygons: list[list[float]], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the pixels whose centre lies inside any of the polygons, (H, W).
-
-    A polygon is x, y, x, y, ... in pixels, (0, 0) being the upper left corner of the picture.
-    Inside is by the even-odd rule.
-    """
-    height, width = size_hw
-    out = np.zeros(size_hw, np.bool_)
-    for polygon in polygons:
-        start_xy = np.asarray(polygon, np.float64).reshape(-1, 2)
-        end_xy = np.roll(start_xy, -1, axis=0)
-        (low_x, low_y), (high_x, high_y) = start_xy.min(0), start_xy.max(0)
-        top, bottom = max(0, int(low_y)), min(height, int(high_y) + 1)
-        left, right = max(0, int(low_x)), min(width, int(high_x) + 1)
-        if bottom <= top or right <= left:
-            continue
-        centre = np.arange(top, bottom)[:, None] + 0.5
-        crosses = (start_xy[:, 1] <= centre) != (end_xy[:, 1] <= centre)  # (rows, edges)
-        row, edge = np.nonzero(crosses)
-        run, rise = (end_xy - start_xy)[edge].T
-        x = start_xy[edge, 0] + (row + top + 0.5 - start_xy[edge, 1]) / rise * run
-        # From the first pixel whose centre is right of a crossing on, inside and outside swap.
-        column = np.clip(np.ceil(x - 0.5).astype(np.intp) - left, 0, right - left)
-        swaps = np.zeros((bottom - top, right - left + 1), np.int32)
-        np.add.at(swaps, (row, column), 1)
-        out[top:bottom, left:right] |= (np.cumsum(swaps, axis=1)[:, :-1] % 2).astype(np.bool_)
-    return out
+    """Return the pixels inside any of the polygons, (H, W); see `Masks.from_polygons`."""
+    return Masks.from_polygons([polygons], size_hw).mask(0)
 
 
 def _mask(segmentation: Any, size_hw: tuple[int, int]) -> NDArray[np.bool_]:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexiseg.imaging import Picture
-    from lexiseg.stages.sliding import Windows
-    from lexiseg.stages.windows import Features
+    from lexiseg.stages.clip_windows import Windows
+    from lexiseg.stages.encoder_windows import Features
 
     Seen: TypeAlias = Features | Windows
 
@@ -35,14 +35,14 @@ class View:
     @property
     def grids(self) -> tuple[Features, ...]:
         """Features on one grid, of encoders that are read out as they are."""
-        from lexiseg.stages.windows import Features
+        from lexiseg.stages.encoder_windows import Features
 
         return tuple(f for f in self.features if isinstance(f, Features))
 
     @property
     def windows(self) -> tuple[Windows, ...]:
         """Features by windows, of encoders whose last attention is opened."""
-        from lexiseg.stages.sliding import Windows
+        from lexiseg.stages.clip_windows import Windows
 
         return tuple(f for f in self.features if isinstance(f, Windows))
 

@@ -9,8 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
-from lexiseg.methods._asked import asked
-from lexiseg.methods._found import NOTHING, Finder, Findings, FoundView, result
+from lexiseg.methods._detections import (
+    NOTHING,
+    DetectionSegmenter,
+    DetectionView,
+    Instances,
+    result,
+)
+from lexiseg.methods._vocabulary import parse_vocabulary
 from lexiseg.prompts import Vocabulary
 
 if TYPE_CHECKING:
@@ -80,7 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Segmenter(Finder):
+class Segmenter(DetectionSegmenter):
     """Call it with a picture and words; see `__call__`."""
 
     name = "grounded"
@@ -90,12 +96,14 @@ class Segmenter(Finder):
         self.detector = detector
         self.masker = masker
 
-    def prepare(self, image: Source | FoundView, *, max_pixels: int | None = None) -> FoundView:
+    def prepare(
+        self, image: Source | DetectionView, *, max_pixels: int | None = None
+    ) -> DetectionView:
         """Read and encode a picture: a path, a PIL image or an (H, W, 3) uint8 array."""
         from lexiseg import imaging
 
         makers = (self.detector.name, self.masker.name)
-        if isinstance(image, FoundView):
+        if isinstance(image, DetectionView):
             return self._made_here(image, makers)
         clock = [time.perf_counter()]
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
@@ -107,11 +115,11 @@ class Segmenter(Finder):
         clock.append(time.perf_counter())
         stages = ("read", "encode", "encode for masks")
         seconds = {s: b - a for s, a, b in zip(stages, clock[:-1], clock[1:], strict=True)}
-        return FoundView(picture, seen, state, makers, seconds)
+        return DetectionView(picture, seen, state, makers, seconds)
 
     def __call__(
         self,
-        image: Source | FoundView,
+        image: Source | DetectionView,
         words: str | Sequence[str] | Vocabulary,
         *,
         background: str | Sequence[str] | None = "default",
@@ -122,57 +130,57 @@ class Segmenter(Finder):
         too. Scores are the detector's: they do not compete, and do not sum to 1.
         Raises PromptError, PictureError.
         """
-        vocabulary = asked(words, background, self.config)
+        vocabulary = parse_vocabulary(words, background, self.config)
         view = self.prepare(image)
         started = time.perf_counter()
-        boxes, owner, score = self._boxes(view, vocabulary)
+        boxes, class_id, score = self._boxes(view, vocabulary)
         boxed = time.perf_counter()
-        found = self._masks(view, boxes, owner, score)
+        found = self._masks(view, boxes, class_id, score)
         seconds = {"boxes": boxed - started, "masks": time.perf_counter() - boxed}
         if vocabulary.background is None and not len(found):
             found = self._everywhere(self.detector, view, vocabulary)
         return result(view, vocabulary, found, self.config, self._facts(len(boxes)), seconds)
 
-    def _boxes(self, view: FoundView, vocabulary: Vocabulary) -> tuple[Any, Any, Any]:
-        """Boxes (N, 4) in pixels, the owner of each, (N,), and its score, without duplicates."""
+    def _boxes(self, view: DetectionView, vocabulary: Vocabulary) -> tuple[Any, Any, Any]:
+        """Boxes (N, 4) in pixels, the class_id of each, (N,), and its score, without duplicates."""
         import numpy as np
         import torch
 
-        from lexiseg.stages.found import without_double_boxes
+        from lexiseg.stages.detections import box_nms
 
-        phrases, owners = self._asked(vocabulary)
+        phrases, class_ids = self._asked(vocabulary)
         if not phrases:
             return torch.zeros(0, 4), np.zeros(0, np.int64), np.zeros(0, np.float32)
         least = self.config.box_threshold
         found = self.detector.detect(
             view.seen, phrases, threshold=self.detector.threshold if least is None else least
         )
-        owner = owners[found.words.cpu().numpy()]
+        class_id = class_ids[found.words.cpu().numpy()]
         score = found.scores.float().clamp(0, 1).cpu().numpy()
         sides = found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]
         boxes = found.boxes_xyxy.float()
         real = torch.nonzero((sides > 0).all(1))[:, 0]
         at = real.cpu().numpy()
-        boxes, owner, score = boxes[real], owner[at], score[at]
-        kept = without_double_boxes(boxes, owner, score, self.config.box_iou, self.config.top_k)
-        return boxes[torch.from_numpy(kept).to(boxes.device)], owner[kept], score[kept]
+        boxes, class_id, score = boxes[real], class_id[at], score[at]
+        kept = box_nms(boxes, class_id, score, self.config.box_iou, self.config.top_k)
+        return boxes[torch.from_numpy(kept).to(boxes.device)], class_id[kept], score[kept]
 
-    def _masks(self, view: FoundView, boxes: Any, owner: Any, score: Any) -> Findings:
+    def _masks(self, view: DetectionView, boxes: Any, class_id: Any, score: Any) -> Instances:
         """Ask the mask model for one mask a box; those that are empty or rated too low go."""
         import numpy as np
 
         from lexiseg.masks import Masks
         from lexiseg.protocols import MaskPrompts
-        from lexiseg.stages.lift import lift
+        from lexiseg.stages.mask_upsampling import upsample_masks
 
         if not len(boxes):
             none = np.zeros(0, np.float32)
             masks = Masks.empty(view.picture.size_hw)
-            return Findings(masks, owner, score, none.reshape(0, 4), none)
+            return Instances(masks, class_id, score, none.reshape(0, 4), none)
         raw = self.masker.decode(view.state, MaskPrompts(boxes_xyxy=boxes), candidates=1)
-        masks = lift(raw)
+        masks = upsample_masks(raw)
         quality = raw.quality.float().clamp(0, 1).cpu().numpy()
-        found = Findings(masks, owner, score, boxes.cpu().numpy(), quality)
+        found = Instances(masks, class_id, score, boxes.cpu().numpy(), quality)
         return found[np.flatnonzero((masks.areas > 0) & (quality >= self.config.min_quality))]
 
     def _facts(self, asked: int) -> dict[str, Any]:

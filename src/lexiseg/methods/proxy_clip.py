@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
-from lexiseg.methods._conductor import Conductor
-from lexiseg.methods._proxied import ALIGNED, ProxySettings, padded
-from lexiseg.protocols import Encoder, OpenEncoder, Proxy
+from lexiseg.methods._dense_segmenter import DenseSegmenter
+from lexiseg.methods._proxy_config import ALIGNED, ProxySettings, padded
+from lexiseg.protocols import AttentionEncoder, Encoder, Proxy
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from lexiseg.stages.sliding import Look, Windows
+    from lexiseg.stages.clip_windows import Windows, WindowSettings
 
 __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "ProxyLook", "Segmenter", "load"]
 
@@ -59,19 +59,21 @@ DATA_SETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
 class ProxyLook:
     """How a picture is looked at: CLIP's values, gathered along the proxy's affinities."""
 
-    encoder: OpenEncoder
+    encoder: AttentionEncoder
     proxy: Proxy
     beta: float
     gamma: float
 
-    def __call__(self, rgb: NDArray[np.uint8], how: Look, *, batch: int = 4) -> Windows:
-        """Look at a picture (H, W, 3) through windows, padded to whole cells of both models."""
-        from lexiseg.stages.sliding import look
+    def __call__(self, rgb: NDArray[np.uint8], how: WindowSettings, *, batch: int = 4) -> Windows:
+        """Encode a picture (H, W, 3) through windows, padded to whole cells of both models."""
+        from lexiseg.stages.clip_windows import encode_windows
 
         padding = replace(how, ragged="pad")
-        return look(self.encoder, rgb, padding, see=self._cells(how), batch=batch, multiple=ALIGNED)
+        return encode_windows(
+            self.encoder, rgb, padding, see=self._cells(how), batch=batch, multiple=ALIGNED
+        )
 
-    def _cells(self, how: Look) -> Any:
+    def _cells(self, how: WindowSettings) -> Any:
         from lexiseg.stages.proxy import proxied
 
         def see(pixels: Tensor) -> Tensor:
@@ -84,13 +86,13 @@ class ProxyLook:
         return see
 
 
-class Segmenter(Conductor):
-    """Call it with a picture and words; see `Conductor.__call__`."""
+class Segmenter(DenseSegmenter):
+    """Call it with a picture and words; see `DenseSegmenter.__call__`."""
 
     name = "proxy-clip"
 
     def __init__(self, encoder: Encoder, proxy: Proxy, config: Config) -> None:
-        if not isinstance(encoder, OpenEncoder):
+        if not isinstance(encoder, AttentionEncoder):
             raise OptionError(f"proxy-clip needs a CLIP, and {encoder.name!r} is none; give one")
         super().__init__(encoder, config)
         self.proxy = proxy
@@ -103,13 +105,15 @@ class Segmenter(Conductor):
 
     def see(self, rgb: NDArray[np.uint8], scale: float) -> Windows:
         """Encode a picture (H, W, 3) whose short side is scaled to ``scale`` times the usual."""
-        from lexiseg.stages.sliding import Look
+        from lexiseg.stages.clip_windows import WindowSettings
 
         c = self.config
         return self._look(
-            rgb, Look(max(32, round(c.short_side * scale)), c.window, c.stride, c.positions,
-                      flip=c.flip),
-        )  # fmt: skip
+            rgb,
+            WindowSettings(
+                max(32, round(c.short_side * scale)), c.window, c.stride, c.positions, flip=c.flip
+            ),
+        )
 
 
 def load(

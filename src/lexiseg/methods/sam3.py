@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, PromptError
-from lexiseg.methods._asked import asked
-from lexiseg.methods._found import NOTHING, Finder, Findings, FoundView, result
+from lexiseg.methods._detections import (
+    NOTHING,
+    DetectionSegmenter,
+    DetectionView,
+    Instances,
+    result,
+)
+from lexiseg.methods._vocabulary import parse_vocabulary
 from lexiseg.prompts import Clicks, Vocabulary
 from lexiseg.protocols import ExampleDetector
 
@@ -71,7 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Segmenter(Finder):
+class Segmenter(DetectionSegmenter):
     """Call it with a picture and words, or boxes around examples; see `__call__`."""
 
     name = "sam3"
@@ -85,11 +91,13 @@ class Segmenter(Finder):
         super().__init__(config)
         self.detector = detector
 
-    def prepare(self, image: Source | FoundView, *, max_pixels: int | None = None) -> FoundView:
+    def prepare(
+        self, image: Source | DetectionView, *, max_pixels: int | None = None
+    ) -> DetectionView:
         """Read and encode a picture: a path, a PIL image or an (H, W, 3) uint8 array."""
         from lexiseg import imaging
 
-        if isinstance(image, FoundView):
+        if isinstance(image, DetectionView):
             return self._made_here(image, (self.detector.name,))
         started = time.perf_counter()
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
@@ -97,11 +105,11 @@ class Segmenter(Finder):
         read = time.perf_counter()
         seen = self.detector.encode(picture.rgb)
         seconds = {"read": read - started, "encode": time.perf_counter() - read}
-        return FoundView(picture, seen, None, (self.detector.name,), seconds)
+        return DetectionView(picture, seen, None, (self.detector.name,), seconds)
 
     def __call__(
         self,
-        image: Source | FoundView,
+        image: Source | DetectionView,
         words: str | Sequence[str] | Vocabulary | None = None,
         *,
         background: str | Sequence[str] | None = "default",
@@ -125,7 +133,7 @@ class Segmenter(Finder):
             alone = True
         else:
             alone = False
-        vocabulary = asked(words, background, self.config)
+        vocabulary = parse_vocabulary(words, background, self.config)
         if (clicks.boxes_xyxy or wrong.boxes_xyxy) and not alone and len(vocabulary.words) > 1:
             raise PromptError(
                 f"boxes are examples of one word, and there are {len(vocabulary.words)} words; "
@@ -142,66 +150,72 @@ class Segmenter(Finder):
         return result(view, vocabulary, found, self.config, self._facts(vocabulary), seconds)
 
     def _findings(
-        self, view: FoundView, vocabulary: Vocabulary, clicks: Clicks, wrong: Clicks, *, alone: bool
-    ) -> Findings:
+        self,
+        view: DetectionView,
+        vocabulary: Vocabulary,
+        clicks: Clicks,
+        wrong: Clicks,
+        *,
+        alone: bool,
+    ) -> Instances:
         import torch
 
         least = self.config.box_threshold
         threshold = self.detector.threshold if least is None else least
-        phrases, owners = self._asked(vocabulary)
+        phrases, class_ids = self._asked(vocabulary)
         right = clicks.boxes_xyxy
         parts: list[tuple[Detections, NDArray[np.int64]]] = []
-        plain = [k for k, owner in enumerate(owners) if owner > 0 or not (right or wrong)]
+        plain = [k for k, class_id in enumerate(class_ids) if class_id > 0 or not (right or wrong)]
         if alone:  # names of boxes are no words
-            plain = [k for k, owner in enumerate(owners) if owner >= len(right)]
+            plain = [k for k, class_id in enumerate(class_ids) if class_id >= len(right)]
         for k in set(range(len(phrases))) - set(plain):
-            mine = [right[int(owners[k])]] if alone else list(right)
+            mine = [right[int(class_ids[k])]] if alone else list(right)
             places = torch.tensor([*mine, *wrong.boxes_xyxy], dtype=torch.float32)
             wanted = torch.arange(len(places)) < len(mine)
             word = None if alone else phrases[k]
             found = self.detector.detect_like(view.seen, word, places, wanted, threshold=threshold)
-            parts.append((found, owners[[k]]))
+            parts.append((found, class_ids[[k]]))
         if plain:
             words = [phrases[k] for k in plain]
             found = self.detector.detect(view.seen, words, threshold=threshold)
-            parts.append((found, owners[plain]))
+            parts.append((found, class_ids[plain]))
         made = [self._drawn(found, of, view.picture.size_hw) for found, of in parts]
         return self._together(made, view.picture.size_hw)
 
     def _drawn(
-        self, found: Detections, owners: NDArray[np.int64], size_hw: tuple[int, int]
-    ) -> Findings:
+        self, found: Detections, class_ids: NDArray[np.int64], size_hw: tuple[int, int]
+    ) -> Instances:
         """The detector's masks at the picture's size; empty ones go, and all but the best."""
         import numpy as np
         import torch
 
         from lexiseg.masks import Masks
-        from lexiseg.stages.found import without_double_boxes
-        from lexiseg.stages.lift import lift
+        from lexiseg.stages.detections import box_nms
+        from lexiseg.stages.mask_upsampling import upsample_masks
 
-        owner = owners[found.words.cpu().numpy()]
+        class_id = class_ids[found.words.cpu().numpy()]
         score = found.scores.float().clamp(0, 1).cpu().numpy()
-        kept = np.arange(len(owner))
+        kept = np.arange(len(class_id))
         if self.config.top_k is not None:  # no boxes are doubles here: their masks are compared
-            kept = without_double_boxes(found.boxes_xyxy, owner, score, 2.0, self.config.top_k)
+            kept = box_nms(found.boxes_xyxy, class_id, score, 2.0, self.config.top_k)
         boxes = found.boxes_xyxy.float().cpu().numpy()
         masks = Masks.empty(size_hw)
         if found.masks is not None and len(kept):
-            masks = lift(found.masks[torch.from_numpy(kept).to(found.boxes_xyxy.device)])
-        made = Findings(masks, owner[kept], score[kept], boxes[kept])
+            masks = upsample_masks(found.masks[torch.from_numpy(kept).to(found.boxes_xyxy.device)])
+        made = Instances(masks, class_id[kept], score[kept], boxes[kept])
         return made[np.flatnonzero(masks.areas > 0)]
 
-    def _together(self, parts: list[Findings], size_hw: tuple[int, int]) -> Findings:
+    def _together(self, parts: list[Instances], size_hw: tuple[int, int]) -> Instances:
         import numpy as np
 
         from lexiseg.masks import Masks
 
         if not parts:
             none = np.zeros(0, np.float32)
-            return Findings(Masks.empty(size_hw), np.zeros(0, np.int64), none, none.reshape(0, 4))
-        return Findings(
+            return Instances(Masks.empty(size_hw), np.zeros(0, np.int64), none, none.reshape(0, 4))
+        return Instances(
             Masks.concat([part.masks for part in parts]),
-            np.concatenate([part.owner for part in parts]),
+            np.concatenate([part.class_id for part in parts]),
             np.concatenate([part.score for part in parts]),
             np.concatenate([part.boxes_xyxy for part in parts]),
         )

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
-from lexiseg.methods._conductor import Conductor
-from lexiseg.methods._proxied import ALIGNED, ProxySettings, padded
-from lexiseg.protocols import Correlator, Encoder, OpenEncoder, Proxy
+from lexiseg.methods._dense_segmenter import DenseSegmenter
+from lexiseg.methods._proxy_config import ALIGNED, ProxySettings, padded
+from lexiseg.protocols import AttentionEncoder, AttentionSource, Encoder, Proxy
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lexiseg.stages.sliding import Look, Windows
+    from lexiseg.stages.clip_windows import Windows, WindowSettings
 
 __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "TridentLook", "load"]
 
@@ -83,20 +83,20 @@ DATA_SETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
 class TridentLook:
     """How a picture is looked at: spliced windows, shared along SAM's last attention."""
 
-    encoder: OpenEncoder
+    encoder: AttentionEncoder
     proxy: Proxy
-    correlator: Correlator
+    correlator: AttentionSource
     beta: float
     gamma: float
     factor: float
     keep_negative: bool = True
     halves: bool = False
 
-    def __call__(self, rgb: NDArray[np.uint8], how: Look) -> Windows:
-        """Look at a picture (H, W, 3); the result has one window, on SAM's grid."""
+    def __call__(self, rgb: NDArray[np.uint8], how: WindowSettings) -> Windows:
+        """Encode a picture (H, W, 3); the result has one window, on SAM's grid."""
         import torch
 
-        from lexiseg.stages.sliding import Windows
+        from lexiseg.stages.clip_windows import Windows
         from lexiseg.stages.trident import gather
 
         values, block = self._spliced(rgb, how)
@@ -116,13 +116,13 @@ class TridentLook:
         size_hw = (rgb.shape[0], rgb.shape[1])
         return Windows(cells[None], ((0, h),), ((0, w),), (h, w), size_hw, (0, 0), (h, w))
 
-    def _spliced(self, rgb: NDArray[np.uint8], how: Look) -> Any:
+    def _spliced(self, rgb: NDArray[np.uint8], how: WindowSettings) -> Any:
         import cv2
         import numpy as np
         import torch
         import torch.nn.functional as F
 
-        from lexiseg.stages.sliding import paper_size, spans
+        from lexiseg.stages.clip_windows import paper_size, spans
         from lexiseg.stages.trident import spliced
 
         size = paper_size((rgb.shape[0], rgb.shape[1]), how.short_side)
@@ -173,15 +173,15 @@ def _aligned(size_hw: tuple[int, int], patch: int, window: int) -> tuple[int, in
     return height, width
 
 
-class Segmenter(Conductor):
-    """Call it with a picture and words; see `Conductor.__call__`."""
+class Segmenter(DenseSegmenter):
+    """Call it with a picture and words; see `DenseSegmenter.__call__`."""
 
     name = "trident"
 
     def __init__(
-        self, encoder: Encoder, proxy: Proxy, correlator: Correlator, config: Config
+        self, encoder: Encoder, proxy: Proxy, correlator: AttentionSource, config: Config
     ) -> None:
-        if not isinstance(encoder, OpenEncoder):
+        if not isinstance(encoder, AttentionEncoder):
             raise OptionError(f"trident needs a CLIP, and {encoder.name!r} is none; give one")
         super().__init__(encoder, config)
         self.proxy, self.correlator = proxy, correlator
@@ -197,11 +197,12 @@ class Segmenter(Conductor):
 
     def see(self, rgb: NDArray[np.uint8], scale: float) -> Windows:
         """Encode a picture (H, W, 3) whose short side is scaled to ``scale`` times the usual."""
-        from lexiseg.stages.sliding import Look
+        from lexiseg.stages.clip_windows import WindowSettings
 
         c = self.config
         return self._look(
-            rgb, Look(max(32, round(c.short_side * scale)), c.window, c.stride, c.positions)
+            rgb,
+            WindowSettings(max(32, round(c.short_side * scale)), c.window, c.stride, c.positions),
         )
 
 
@@ -214,12 +215,12 @@ def load(
     offline: bool | None = None,
 ) -> Segmenter:
     """Load the CLIP, the proxy and the SAM that the Config names, and return the segmenter."""
-    from lexiseg.models import load_correlator, load_encoder, load_proxy
+    from lexiseg.models import load_attention_source, load_encoder, load_proxy
 
     given: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
     return Segmenter(
         load_encoder(config.encoder, **given),
         load_proxy(config.proxy, **given),
-        load_correlator(config.sam, **given),
+        load_attention_source(config.sam, **given),
         config,
     )

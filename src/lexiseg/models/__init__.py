@@ -11,7 +11,7 @@ from lexiseg.checkpoints import resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError
 from lexiseg.protocols import (
-    Correlator,
+    AttentionSource,
     Detector,
     Encoder,
     Inpainter,
@@ -21,7 +21,7 @@ from lexiseg.protocols import (
 )
 
 __all__ = [
-    "families", "load_correlator", "load_detector", "load_encoder", "load_inpainter",
+    "families", "load_attention_source", "load_detector", "load_encoder", "load_inpainter",
     "load_masker", "load_prompted", "load_proxy",
 ]  # fmt: skip
 
@@ -116,16 +116,16 @@ def load_proxy(
     return cast(Proxy, _load("proxy", name, device, dtype, pull, offline))
 
 
-def load_correlator(
+def load_attention_source(
     name: str | Path,
     *,
     device: str | None = None,
     dtype: str | None = None,
     pull: bool = False,
     offline: bool | None = None,
-) -> Correlator:
+) -> AttentionSource:
     """Return the correlator of a checkpoint's name or file; raises as ``load_encoder`` does."""
-    return cast(Correlator, _load("correlator", name, device, dtype, pull, offline))
+    return cast(AttentionSource, _load("correlator", name, device, dtype, pull, offline))
 
 
 def load_inpainter(

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint, Preprocessing
-from lexiseg.device import Compute, undrawn
+from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError, ExtraMissing
 from lexiseg.models._words import KeptWords
 from lexiseg.protocols import Encoder, SizePolicy
@@ -87,7 +87,7 @@ def tokenizer(path: Path, context: int) -> Any:
 class SiglipEncoder:
     """Protocol ``Encoder`` over transformers' ``SiglipModel``."""
 
-    same_word = 0.999  # as of CLIP: the words of a picture are all alike
+    synonym_threshold = 0.999  # as of CLIP: the words of a picture are all alike
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ def _network(checkpoint: Checkpoint) -> Any:
         state = load_file(path)
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path} is not safetensors ({error}); copy it again") from error
-    with undrawn():
+    with skip_init():
         net = SiglipModel(config)
     state = {k: v.float() for k, v in state.items() if not k.endswith("position_ids")}
     try:

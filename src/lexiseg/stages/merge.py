@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg._bits import label_boxes
-from lexiseg.masks import Masks
+from lexiseg.masks import Masks, label_boxes
 
-__all__ = ["connected_parts", "cut", "mean_scores", "paint", "resolve", "without_duplicates"]
+__all__ = ["connected_parts", "cut", "mask_nms", "mean_scores", "paint", "resolve"]
 
 
 def connected_parts(
@@ -28,7 +27,7 @@ def connected_parts(
 
     size_hw = (labels.shape[0], labels.shape[1])
     found: list[Masks] = []
-    owners: list[int] = []
+    class_ids: list[int] = []
     means: list[float] = []
     boxes = label_boxes(labels, np.arange(words)).tolist()
     for word, (x0, y0, x1, y1) in enumerate(boxes):
@@ -49,10 +48,10 @@ def connected_parts(
             crops.append(crop)
             corners.append((x, y))
             means.append(float(inside.sum(dtype=np.float64)) / area)
-            owners.append(word)
+            class_ids.append(word)
         found.append(Masks.from_crops(size_hw, corners, crops))
     masks = Masks.concat(found) if found else Masks.empty(size_hw)
-    return masks, np.array(owners, np.int64), np.array(means, np.float32)
+    return masks, np.array(class_ids, np.int64), np.array(means, np.float32)
 
 
 def mean_scores(
@@ -71,7 +70,7 @@ def mean_scores(
     return (sums / np.maximum(pixels, 1))[1:].astype(np.float32)
 
 
-def without_duplicates(
+def mask_nms(
     iou: NDArray[np.floating],
     words: NDArray[np.int64],
     rank: NDArray[np.floating],

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lexiseg.stages.clip_windows import Windows, logits
 from lexiseg.stages.dense import WordVectors
 from lexiseg.stages.knots import WORST, Axis, Tile, remainder
-from lexiseg.stages.sliding import Windows, logits
 
 __all__ = ["ERROR", "Found", "pruned"]
 
@@ -33,12 +33,12 @@ _TINY = 1e-38
 class Found:
     """The winner of every pixel, (H, W) int16 or int32, and its score, (H, W) in [0, 1]."""
 
-    owner: NDArray[np.int16] | NDArray[np.int32]
+    class_id: NDArray[np.int16] | NDArray[np.int32]
     score: NDArray[np.float32]
 
     @classmethod
     def empty(cls, size_hw: tuple[int, int], count: int) -> Found:
-        """Room for a picture's size and ``count`` owners."""
+        """Room for a picture's size and ``count`` class_ids."""
         score = np.empty(size_hw, np.float32)
         if count < 2**15:
             return cls(np.empty(size_hw, np.int16), score)
@@ -46,7 +46,7 @@ class Found:
 
 
 def pruned(seen: Sequence[Windows], words: WordVectors, scale: float, alive: Tensor) -> Found:
-    """Label every pixel with the owner of the best of the ``alive`` queries, (Q,) bool.
+    """Label every pixel with the class of the best of the ``alive`` queries, (Q,) bool.
 
     Its score is that query's part of the softmax over all queries, the others too.
     """
@@ -73,7 +73,7 @@ def pruned(seen: Sequence[Windows], words: WordVectors, scale: float, alive: Ten
             place = _Place(vertical, level, rows, tile, scale)
             values = band[:, :, tile.knots], hull[:, tile.knots]
             for lines, who, score in place.label(*values, *parts, alive):
-                found.owner[lines, tile.pixels] = words.owners[who].cpu().numpy()
+                found.class_id[lines, tile.pixels] = words.class_ids[who].cpu().numpy()
                 found.score[lines, tile.pixels] = score.cpu().numpy()
     return found
 

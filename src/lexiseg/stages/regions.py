@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg._bits import label_boxes
+from lexiseg.masks import label_boxes
 
-__all__ = ["Plan", "Regions", "find_regions", "plan_points"]
+__all__ = ["PointPrompts", "Regions", "find_regions", "plan_points"]
 
 _ROOM = 0.5  # a further point needs a circle of at least this part of the first one's radius
 
@@ -38,7 +38,7 @@ class Regions:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class PointPrompts:
     """P places to ask at. points_xy: (P, 2) int64, column and row. region: (P,) int64.
 
     negatives_xy: (P, n, 2) int64, points of other words; negatives: (P, n) bool, which there are.
@@ -111,7 +111,7 @@ def plan_points(
     negatives: int = 0,
     peak: bool = False,
     side: int = 0,
-) -> Plan:
+) -> PointPrompts:
     """Return where to ask: up to ``points`` places a region, by region.
 
     The first is the pole of inaccessibility, or, with ``peak``, the best-scoring pixel of the inner
@@ -131,7 +131,7 @@ def plan_points(
         value = np.where(depth >= 0.5 * room[which], scores[rows, columns].astype(np.float32), -1)
     chosen = [_first(value, which, count)]
     open_to: NDArray[np.bool_] = np.ones(count, np.bool_)
-    owners = [np.arange(count)]
+    class_ids = [np.arange(count)]
     gap = np.full(len(which), np.inf, np.float32)
     for _ in range(1, points):
         last = chosen[-1]
@@ -141,17 +141,17 @@ def plan_points(
         place = _first(value, which, count)
         open_to = open_to & (value[place] >= _ROOM * room)
         chosen.append(np.where(open_to, place, last))
-        owners.append(np.flatnonzero(open_to))
+        class_ids.append(np.flatnonzero(open_to))
     firsts = chosen[0]
     met = _on_grid(rows, columns, regions.number.shape, side)
-    places = np.concatenate([*(c[o] for c, o in zip(chosen, owners, strict=True)), met])
-    region = np.concatenate([*owners, which[met]])
+    places = np.concatenate([*(c[o] for c, o in zip(chosen, class_ids, strict=True)), met])
+    region = np.concatenate([*class_ids, which[met]])
     order = np.argsort(region, kind="stable")
     places, region = places[order], region[order]
     points_xy = np.stack([columns[places], rows[places]], 1)
     anchors_xy = np.stack([columns[firsts], rows[firsts]], 1)
-    return Plan(points_xy, region, *_nearest_others(points_xy, region, anchors_xy, regions.word,
-                                                    negatives))  # fmt: skip
+    negatives_xy, there = _nearest_others(points_xy, region, anchors_xy, regions.word, negatives)
+    return PointPrompts(points_xy, region, negatives_xy, there)
 
 
 def _on_grid(

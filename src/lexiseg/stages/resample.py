@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lexiseg.stages.windows import Features
+from lexiseg.stages.encoder_windows import Features
 
 __all__ = ["bilinear_matrix", "on_grid_of", "whole_cells"]
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lexiseg.stages.clip_windows import Windows, logits
 from lexiseg.stages.dense import LabelMap, WordVectors
 from lexiseg.stages.pamr import Pamr
 from lexiseg.stages.pruned import Found, pruned
-from lexiseg.stages.sliding import Windows, logits
 
 __all__ = ["Rules", "grid_probabilities", "winners"]
 
@@ -40,29 +40,29 @@ class Rules:
 
 
 def winners(seen: Sequence[Windows], words: WordVectors, rules: Rules) -> LabelMap:
-    """Label every pixel with the owner of the best query; several scales are averaged.
+    """Label every pixel with the class of the best query; several scales are averaged.
 
-    An owner's score is the largest softmax probability of its queries, so its winner is the owner
+    A class's score is the largest softmax probability of its queries, so its winner is the class
     of the query with the largest logit: neither needs all words' maps at once. Labels are those of
     all words' maps, scores within 1e-4; with ``refine`` all words are looked at.
     """
-    if not len(words.owners):
+    if not len(words.class_ids):
         raise ValueError("no query is left; give at least one word")
-    found = _label(seen, words, rules, torch.ones_like(words.owners, dtype=torch.bool))
+    found = _label(seen, words, rules, torch.ones_like(words.class_ids, dtype=torch.bool))
     if rules.area > 0 and words.background is not None:
-        counts = np.bincount(found.owner.reshape(-1).astype(np.int64), minlength=words.count)
+        counts = np.bincount(found.class_id.reshape(-1).astype(np.int64), minlength=words.count)
         counts[words.background] = 0
         small = (counts <= rules.area * counts.sum()) & (counts > 0)
         if small.any():
-            dropped = torch.from_numpy(small).to(words.owners.device)[words.owners]
+            dropped = torch.from_numpy(small).to(words.class_ids.device)[words.class_ids]
             found = _label(seen, words, rules, ~dropped)
     if rules.thresholds is not None:
-        found.owner[found.score < rules.thresholds[found.owner]] = -1
-    return LabelMap(found.owner, found.score.astype(np.float16))
+        found.class_id[found.score < rules.thresholds[found.class_id]] = -1
+    return LabelMap(found.class_id, found.score.astype(np.float16))
 
 
 def grid_probabilities(seen: Sequence[Windows], words: WordVectors, scale: float) -> Tensor:
-    """The probability of each owner on the first scale's grid, (O, h, w) float32."""
+    """The probability of each class_id on the first scale's grid, (O, h, w) float32."""
     size = seen[0].grid_hw
     total = torch.zeros(())
     for one in seen:
@@ -70,7 +70,7 @@ def grid_probabilities(seen: Sequence[Windows], words: WordVectors, scale: float
         total = vertical @ logits(one, words.vectors) @ level.T + total
     probabilities = (scale / len(seen) * total).softmax(0)
     out = probabilities.new_zeros(words.count, *size)
-    order = words.owners[:, None, None].expand_as(probabilities)
+    order = words.class_ids[:, None, None].expand_as(probabilities)
     return out.scatter_reduce_(0, order, probabilities, "amax")
 
 
@@ -99,9 +99,9 @@ def _refined(
         kept = slice(inner.start - outer.start, inner.stop - outer.start)
         better = refine.rows(outer) if isinstance(refine, Pamr) else refine
         best = torch.full((inner.stop - top, width), -torch.inf, device=maps[0].device)
-        total, owner = best.clone(), torch.zeros_like(best, dtype=words.owners.dtype)
+        total, class_id = best.clone(), torch.zeros_like(best, dtype=words.class_ids.dtype)
         at_once = max(1, _VALUES // ((outer.stop - outer.start) * width))
-        for start in range(0, len(words.owners), at_once):
+        for start in range(0, len(words.class_ids), at_once):
             part = slice(start, start + at_once)
             values = torch.zeros((), device=best.device)
             for one, (vertical, level) in zip(maps, (s.to_picture for s in seen), strict=True):
@@ -109,8 +109,8 @@ def _refined(
             values = better(values / len(seen))[:, kept]
             total = torch.logaddexp(total, (scale * values).logsumexp(0))
             champion, who = values.masked_fill(~alive[part, None, None], -torch.inf).max(0)
-            owner = torch.where(champion > best, words.owners[part][who], owner)
+            class_id = torch.where(champion > best, words.class_ids[part][who], class_id)
             best = torch.maximum(best, champion)
-        found.owner[inner] = owner.cpu().numpy()
+        found.class_id[inner] = class_id.cpu().numpy()
         found.score[inner] = (scale * best - total).exp_().clamp_(0, 1).cpu().numpy()
     return found

@@ -47,7 +47,7 @@ class SmallSam:
 
 def sharpened(sam: Any, code: Any) -> Any:
     """The network with surer last layers, by its ratings at a grid of points."""
-    from lexiseg.stages.propose import _grid
+    from lexiseg.stages.automatic_masks import _grid
 
     sam.eval()
     decoder = sam.mask_decoder

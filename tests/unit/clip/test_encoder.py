@@ -19,7 +19,7 @@ from lexiseg.models.clip.encoder import ClipEncoder, from_checkpoint
 from lexiseg.models.clip.sharing import shared_beginnings
 from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 from lexiseg.prompts import TEMPLATES
-from lexiseg.protocols import Encoder, OpenEncoder
+from lexiseg.protocols import AttentionEncoder, Encoder
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def encoder(folder: Path) -> ClipEncoder:
 def test_a_folder_of_openclip_loads_by_its_path(folder: Path) -> None:
     encoder = load_encoder(str(folder), device="cpu")
     assert isinstance(encoder, Encoder)
-    assert isinstance(encoder, OpenEncoder)
+    assert isinstance(encoder, AttentionEncoder)
     assert encoder.name == "my-clip"
     assert encoder.size.multiple == 16
     assert encoder.scale == pytest.approx(100)

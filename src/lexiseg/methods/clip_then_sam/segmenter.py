@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, PromptError, UnknownName
-from lexiseg.methods._asked import asked
+from lexiseg.methods._vocabulary import parse_vocabulary
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.methods.clip_then_sam.view import View
 from lexiseg.prompts import Clicks, Vocabulary
@@ -83,14 +83,14 @@ class Segmenter:
         if words is None:
             if not clicks.names:
                 raise PromptError("there is nothing to look for; give words, points or boxes")
-            from lexiseg.methods.clip_then_sam.clicked import answer_clicks
+            from lexiseg.methods.clip_then_sam.clicks import segment_clicks
 
             view = self.prepare(image, words=False)
             clicks.check(view.picture.size_hw)
-            return answer_clicks(self.masker, view, clicks, self._facts({}))
-        from lexiseg.methods.clip_then_sam.worded import answer_words
+            return segment_clicks(self.masker, view, clicks, self._facts({}))
+        from lexiseg.methods.clip_then_sam.words import segment_words
 
-        vocabulary = asked(words, background, self.config)
+        vocabulary = parse_vocabulary(words, background, self.config)
         view = self.prepare(image)
         clicks.check(view.picture.size_hw)
         # Excluded words are looked for too, so that they keep what is theirs; they are taken out
@@ -105,7 +105,7 @@ class Segmenter:
                 "checkpoint_sha256": dict(mapped.provenance.checkpoint_sha256),
             }
         )
-        return answer_words(self.masker, view, vocabulary, mapped, clicks, self.config, facts)
+        return segment_words(self.masker, view, vocabulary, mapped, clicks, self.config, facts)
 
     def _facts(self, more: Mapping[str, Any]) -> dict[str, Any]:
         """What the provenance says of every result."""

@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary, Word
     from lexiseg.protocols import PromptedModel
 
-__all__ = ["Prompts", "limits_of", "prompts_of"]
+__all__ = ["Prompts", "class_thresholds", "encode_prompts"]
 
 _NO_MAP = "background"  # what is nothing in particular has no map: the cutoff stands for it
 
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """vectors: (Q, C), and the owner of each, (Q,); that of a background word is ``count``.
+    """vectors: (Q, C), and the class_id of each, (Q,); that of a background word is ``count``.
 
-    count: of owners that are words, asked and excluded.
+    count: of class_ids that are words, asked and excluded.
     """
 
     vectors: Tensor | None
-    owners: tuple[int, ...]
+    class_ids: tuple[int, ...]
     count: int
 
 
-def prompts_of(
+def encode_prompts(
     model: PromptedModel, vocabulary: Vocabulary, config: Config, silent: Collection[str] = ()
 ) -> Prompts:
     """Encode a vocabulary, but for the words named in ``silent``, which get no map."""
@@ -40,14 +40,14 @@ def prompts_of(
 
     sentences = config.sentences(tuple(model.templates))
     words = [*vocabulary.words, *vocabulary.excluded]
-    owners: list[int] = []
+    class_ids: list[int] = []
     vectors: list[Tensor] = []
     taken = {p.casefold() for i, w in enumerate(words) if i != vocabulary.background_index
              for p in w.synonyms}  # fmt: skip
     phrases: list[tuple[str, int]] = []
     for i, word in enumerate(words):
         if word.examples:
-            owners.append(i)
+            class_ids.append(i)
             vectors.append(_mixed(model, word, sentences, config))
         elif i != vocabulary.background_index and word.name not in silent:
             phrases += [(phrase, i) for phrase in word.synonyms]
@@ -59,8 +59,8 @@ def prompts_of(
     if phrases:
         made = _words(model, [phrase for phrase, _ in phrases], sentences)
         vectors += list(made)
-        owners += [owner for _, owner in phrases]
-    return Prompts(torch.stack(vectors) if vectors else None, tuple(owners), len(words))
+        class_ids += [class_id for _, class_id in phrases]
+    return Prompts(torch.stack(vectors) if vectors else None, tuple(class_ids), len(words))
 
 
 def _words(model: PromptedModel, phrases: list[str], sentences: tuple[str, ...]) -> Tensor:
@@ -75,7 +75,7 @@ def _mixed(model: PromptedModel, word: Word, sentences: tuple[str, ...], config:
 
     Vectors are mixed as they are, as in the paper's training: CLIP's are not normalised.
     """
-    from lexiseg.stages.exemplar import example_pixels
+    from lexiseg.stages.example_prompts import example_pixels
 
     ways = tuple(model.example) if config.prepare is None else config.prepare
     visual = model.examples([example_pixels(e, ways) for e in word.examples])
@@ -86,9 +86,9 @@ def _mixed(model: PromptedModel, word: Word, sentences: tuple[str, ...], config:
     return weight * text + (1 - weight) * visual
 
 
-def limits_of(vocabulary: Vocabulary, config: Config, owners: int) -> np.ndarray:
-    """The threshold of each owner, (O,) float32."""
-    limits = np.zeros(owners, np.float32)
+def class_thresholds(vocabulary: Vocabulary, config: Config, class_ids: int) -> np.ndarray:
+    """The threshold of each class_id, (O,) float32."""
+    limits = np.zeros(class_ids, np.float32)
     for i, word in enumerate(vocabulary.words):
         rest = 0.0 if i == vocabulary.background_index else config.threshold
         limits[i] = config.word_thresholds.get(word.name, rest)

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
-from lexiseg.methods._asked import asked
+from lexiseg.methods._vocabulary import parse_vocabulary
 from lexiseg.methods.clipseg.config import Config
-from lexiseg.methods.clipseg.prompting import limits_of, prompts_of
+from lexiseg.methods.clipseg.prompting import class_thresholds, encode_prompts
 from lexiseg.methods.clipseg.view import View
 from lexiseg.prompts import Like, Vocabulary
-from lexiseg.protocols import KnowsItsLimits, Masker, PromptedModel
+from lexiseg.protocols import Masker, PromptedModel, VocabularyAware
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,9 @@ class Segmenter:
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
         picture = image if isinstance(image, imaging.Picture) else imaging.read(image, **limit)
         read = time.perf_counter()
-        seen = self.model.see(picture.rgb, side=self.config.short_side, stretch=self.config.stretch)
+        seen = self.model.encode(
+            picture.rgb, side=self.config.short_side, stretch=self.config.stretch
+        )
         done = time.perf_counter()
         return View(picture, seen, self.model.name, {"read": read - started, "encode": done - read})
 
@@ -73,18 +75,18 @@ class Segmenter:
             pixel gets a word.
         Raises PromptError, PictureError.
         """
-        from lexiseg.stages.known import unknown_words
+        from lexiseg.stages.unknown_words import unknown_words
 
-        vocabulary = asked(words, background, self.config)
+        vocabulary = parse_vocabulary(words, background, self.config)
         view = self.prepare(image)
         clock = [time.perf_counter()]
         unknown: tuple[UnknownWord, ...] = ()
-        if isinstance(self.model, KnowsItsLimits):
+        if isinstance(self.model, VocabularyAware):
             unknown = unknown_words(self.model, vocabulary)
         silent: set[str] = set()
         if vocabulary.background is not None and not self.config.paint_unknown:
             silent = {found.word for found in unknown}
-        prompts = prompts_of(self.model, vocabulary, self.config, silent)
+        prompts = encode_prompts(self.model, vocabulary, self.config, silent)
         clock.append(time.perf_counter())
         maps = self._maps(view, prompts, vocabulary)
         clock.append(time.perf_counter())
@@ -109,40 +111,40 @@ class Segmenter:
 
         from lexiseg.results import ScoreMap
 
-        vocabulary = asked(words, None, self.config)
+        vocabulary = parse_vocabulary(words, None, self.config)
         view = self.prepare(image)
-        logits, _ = self._owner_logits(view, prompts_of(self.model, vocabulary, self.config))
+        logits, _ = self._class_logits(view, encode_prompts(self.model, vocabulary, self.config))
         grid = logits[: len(vocabulary.words)].sigmoid().cpu().numpy().astype(np.float16)
         return ScoreMap(grid, view.picture.size_hw)
 
-    def _owner_logits(self, view: View, prompts: Prompts) -> tuple[Tensor, Tensor]:
+    def _class_logits(self, view: View, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """Maps of words, asked and excluded, (O, h, w), and of background words, (M, h, w).
 
         A word without a prompt has a map far below any other.
         """
         import torch
 
-        from lexiseg.stages.fuse import fuse
+        from lexiseg.stages.prompt_fusion import fuse
 
         if prompts.vectors is None:
             h, w = (-(-side // view.seen.cell) for side in view.seen.work_hw)
             return torch.full((prompts.count, h, w), -1e4), torch.empty(0, h, w)
         logits = self.model.maps(view.seen, prompts.vectors)
-        owners = torch.tensor(prompts.owners, device=logits.device)
+        class_ids = torch.tensor(prompts.class_ids, device=logits.device)
         out = logits.new_full((prompts.count, *logits.shape[1:]), -1e4)
-        for owner in sorted(set(prompts.owners) - {prompts.count}):
-            mine = owners == owner
-            out[owner] = fuse(logits[mine], prompts.vectors[mine], self.config.fusion)
-        return out, logits[owners == prompts.count]
+        for class_id in sorted(set(prompts.class_ids) - {prompts.count}):
+            mine = class_ids == class_id
+            out[class_id] = fuse(logits[mine], prompts.vectors[mine], self.config.fusion)
+        return out, logits[class_ids == prompts.count]
 
     def _maps(self, view: View, prompts: Prompts, vocabulary: Vocabulary) -> Tensor:
-        """The probability of every owner, (O, h, w)."""
+        """The probability of every class, (O, h, w)."""
         import torch
 
-        from lexiseg.stages.fuse import compete
+        from lexiseg.stages.prompt_fusion import compete
 
-        logits, rest = self._owner_logits(view, prompts)
-        nothing = vocabulary.background_owner
+        logits, rest = self._class_logits(view, prompts)
+        nothing = vocabulary.background_class
         if nothing is not None and nothing == len(logits):
             logits = torch.cat([logits, torch.zeros_like(logits[:1])])
         return compete(logits, nothing, self.config.cutoff, rest)
@@ -151,15 +153,15 @@ class Segmenter:
         import torch.nn.functional as F
 
         from lexiseg.stages.dense import label_map
-        from lexiseg.stages.refine import Guide
+        from lexiseg.stages.guided_filter import GuidedFilter
 
         config, seen, rgb = self.config, view.seen, view.picture.rgb
-        limits = limits_of(vocabulary, config, len(maps))
+        limits = class_thresholds(vocabulary, config, len(maps))
         thresholds = limits if limits.any() else None
         cell, radius = seen.cell, 0
         if config.refine == "pamr":
+            from lexiseg.stages.encoder_windows import resize_image
             from lexiseg.stages.pamr import affinities, pamr
-            from lexiseg.stages.windows import scaled
 
             if cell > 1:
                 height, width = (side * cell for side in maps.shape[1:])
@@ -168,13 +170,13 @@ class Segmenter:
                 cell = 1
             import torch
 
-            pixels = torch.from_numpy(scaled(rgb, seen.work_hw)).permute(2, 0, 1).float()
+            pixels = torch.from_numpy(resize_image(rgb, seen.work_hw)).permute(2, 0, 1).float()
             maps = pamr(maps, affinities(pixels.to(maps.device)), config.pamr_steps)
         elif config.refine in ("guided", "sam"):
             radius = config.refine_radius
             if cell == 1:
                 maps, cell = F.avg_pool2d(maps[None], _CELL)[0], _CELL
-        guide = Guide(rgb, seen.work_hw, cell, radius, config.refine_epsilon)
+        guide = GuidedFilter(rgb, seen.work_hw, cell, radius, config.refine_epsilon)
         return label_map(maps, guide, thresholds)
 
     def _result(
@@ -189,7 +191,7 @@ class Segmenter:
 
         started = time.perf_counter()
         count = len(vocabulary.words)
-        labels = labelled.owner
+        labels = labelled.class_id
         labels[labels >= count] = -1  # excluded words and the background
         scores = ScoreMap(
             self._whole(maps[:count], view).cpu().numpy().astype(np.float16), view.picture.size_hw
@@ -197,9 +199,9 @@ class Segmenter:
         least = max(1, round(self.config.min_share * labels.size))
         quality = None
         if self.masker is not None:
-            from lexiseg.methods.clipseg.refined import with_masks
+            from lexiseg.methods.clipseg.sam_refinement import with_masks
 
-            masks, owners, means, quality = with_masks(
+            masks, class_ids, means, quality = with_masks(
                 self.masker, view.picture.rgb, labels, scores, vocabulary, self.config, least
             )
         else:
@@ -207,11 +209,11 @@ class Segmenter:
             if vocabulary.background_index is not None:
                 things = labels.copy()
                 things[labels == vocabulary.background_index] = -1
-            masks, owners, means = connected_parts(things, labelled.score, count, least=least)
+            masks, class_ids, means = connected_parts(things, labelled.score, count, least=least)
         seconds["instances"] = time.perf_counter() - started
         return Segmentation(
             words=vocabulary.names,
-            labels=np.array([vocabulary.names[i] for i in owners], dtype=np.str_),
+            labels=np.array([vocabulary.names[i] for i in class_ids], dtype=np.str_),
             scores=means,
             quality=quality,
             masks=masks,
@@ -238,8 +240,8 @@ class Segmenter:
         """Maps on cells that end where the picture ends."""
         import torch
 
+        from lexiseg.stages.encoder_windows import Features
         from lexiseg.stages.resample import whole_cells
-        from lexiseg.stages.windows import Features
 
         seen = view.seen
         grid = torch.empty(*maps.shape[1:], 0)

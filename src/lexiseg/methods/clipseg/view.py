@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexiseg.imaging import Picture
-    from lexiseg.protocols import Seen
+    from lexiseg.protocols import EncodedImage
 
 __all__ = ["View"]
 
@@ -24,7 +24,7 @@ class View:
     """
 
     picture: Picture
-    seen: Seen
+    seen: EncodedImage
     model: str
     seconds: Mapping[str, float]
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lexiseg.errors import OptionError
-from lexiseg.methods._conductor import Conductor
+from lexiseg.methods._dense_segmenter import DenseSegmenter
 from lexiseg.methods._view import View
 from lexiseg.methods.dense.config import Config
-from lexiseg.protocols import Encoder, OpenEncoder
+from lexiseg.protocols import AttentionEncoder, Encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Source
     from lexiseg.methods._view import Seen
+    from lexiseg.stages.clip_windows import WindowSettings
     from lexiseg.stages.dense import WordVectors
-    from lexiseg.stages.sliding import Look
 
 __all__ = ["Segmenter", "load"]
 
 
-class Segmenter(Conductor):
-    """Call it with a picture and words; see `Conductor.__call__`."""
+class Segmenter(DenseSegmenter):
+    """Call it with a picture and words; see `DenseSegmenter.__call__`."""
 
     name = "dense"
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
         super().__init__(encoder, config)
-        if isinstance(encoder, OpenEncoder):
+        if isinstance(encoder, AttentionEncoder):
             return
         for name in ("readout", "layers", "stride", "logit_scale", "area_threshold"):
             if getattr(config, name):
@@ -42,17 +42,17 @@ class Segmenter(Conductor):
     def see(self, rgb: NDArray[np.uint8], scale: float) -> Seen:
         """Encode a picture whose short side is scaled to ``scale`` times the usual."""
         config, size = self.config, self.encoder.size
-        if isinstance(self.encoder, OpenEncoder):
+        if isinstance(self.encoder, AttentionEncoder):
             from lexiseg.stages.attention import readout
-            from lexiseg.stages.sliding import look
+            from lexiseg.stages.clip_windows import encode_windows
 
-            return look(
+            return encode_windows(
                 self.encoder, rgb, self._look(self.encoder, scale),
                 readout(config.readout or "naclip"),
             )  # fmt: skip
-        from lexiseg.stages.windows import encode
+        from lexiseg.stages.encoder_windows import encode_image
 
-        return encode(
+        return encode_image(
             self.encoder,
             rgb,
             short_side=self._short_side(scale),
@@ -62,7 +62,7 @@ class Segmenter(Conductor):
         )
 
     def prepare(self, image: Source | View, *, max_pixels: int | None = None) -> View:
-        """Read and encode a picture; see `Conductor.prepare`.
+        """Read and encode a picture; see `DenseSegmenter.prepare`.
 
         ResCLIP's readout depends on the words: the picture is only read, and encoded when asked.
         """
@@ -70,17 +70,17 @@ class Segmenter(Conductor):
             return super().prepare(image, max_pixels=max_pixels)
         return self.only_read(image, max_pixels=max_pixels)
 
-    def asked(self, view: View, vectors: WordVectors) -> View:
+    def with_words(self, view: View, vectors: WordVectors) -> View:
         """Return the view as these words see it."""
-        if self.config.readout != "resclip" or not isinstance(self.encoder, OpenEncoder):
+        if self.config.readout != "resclip" or not isinstance(self.encoder, AttentionEncoder):
             return view
-        from lexiseg.stages.feedback import RCS_BLOCKS, Feedback, resclip
-        from lexiseg.stages.sliding import look
+        from lexiseg.stages.clip_windows import encode_windows
+        from lexiseg.stages.resclip import RCS_BLOCKS, Feedback, resclip
 
         encoder, config = self.encoder, self.config
         # The published code counts what is unsure as its first word, the background.
         first = vectors.background if vectors.background is not None else 0
-        order = (vectors.owners != first).int().argsort(stable=True)
+        order = (vectors.class_ids != first).int().argsort(stable=True)
         feedback = Feedback(
             vectors.vectors[order], config.logit_scale or encoder.scale, config.first_threshold,
             config.rcs, config.sfr,
@@ -93,7 +93,7 @@ class Segmenter(Conductor):
             return block.finish(resclip(block, planes, feedback, encoder.size.multiple))
 
         features = tuple(
-            look(encoder, view.picture.rgb, self._look(encoder, scale), see=see)
+            encode_windows(encoder, view.picture.rgb, self._look(encoder, scale), see=see)
             for scale in sorted(config.scales, reverse=True)
         )
         return replace(view, features=features)
@@ -101,12 +101,12 @@ class Segmenter(Conductor):
     def _short_side(self, scale: float) -> int:
         return max(32, round((self.config.short_side or self.encoder.size.short_side) * scale))
 
-    def _look(self, encoder: OpenEncoder, scale: float) -> Look:
-        from lexiseg.stages.sliding import Look
+    def _look(self, encoder: AttentionEncoder, scale: float) -> WindowSettings:
+        from lexiseg.stages.clip_windows import WindowSettings
 
         config = self.config
         window = config.window or encoder.size.window
-        return Look(
+        return WindowSettings(
             self._short_side(scale), window, config.stride or max(1, window // 2),
             config.positions, config.ragged, config.flip, config.layers,
         )  # fmt: skip

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
-from lexiseg.methods._asked import asked
+from lexiseg.methods._vocabulary import parse_vocabulary
 from lexiseg.methods.sam_then_clip.config import Config
 from lexiseg.methods.sam_then_clip.view import View
 from lexiseg.prompts import TEMPLATES, Vocabulary
-from lexiseg.protocols import Encoder, Masker, OpenEncoder
+from lexiseg.protocols import AttentionEncoder, Encoder, Masker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,8 +45,8 @@ class Segmenter:
 
         from lexiseg import imaging
         from lexiseg.masks import Masks
-        from lexiseg.stages.propose import Settings, generate
-        from lexiseg.stages.score import crop_vectors
+        from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
+        from lexiseg.stages.mask_scores import crop_vectors
 
         makers = (self.encoder.name, self.masker.name)
         if isinstance(image, View):
@@ -60,7 +60,7 @@ class Segmenter:
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
         picture = image if isinstance(image, imaging.Picture) else imaging.read(image, **limit)
         clock.append(time.perf_counter())
-        settings = Settings(
+        settings = AutomaticMaskSettings(
             points_per_side=config.points_per_side,
             quality=_or(config.min_quality, self.masker.min_quality),
             stability=_or(config.min_stability, self.masker.min_stability),
@@ -73,7 +73,7 @@ class Segmenter:
             least_area=config.min_region_area,
             use_m2m=config.use_m2m,
         )
-        proposals = generate(self.masker, picture.rgb, settings)
+        proposals = generate_masks(self.masker, picture.rgb, settings)
         clock.append(time.perf_counter())
         rest = Masks.from_crops(picture.size_hw, np.zeros((1, 2)), [~proposals.masks.union()])
         vectors, grid = None, None
@@ -103,16 +103,16 @@ class Segmenter:
         import torch.nn.functional as F
 
         from lexiseg.stages.attention import readout
-        from lexiseg.stages.windows import encode, scaled
+        from lexiseg.stages.encoder_windows import encode_image, resize_image
 
         short_side = self.config.short_side or self.encoder.size.short_side
-        if not isinstance(self.encoder, OpenEncoder):
+        if not isinstance(self.encoder, AttentionEncoder):
             size = self.encoder.size
-            return encode(self.encoder, rgb, short_side=short_side, window=size.window).grid
+            return encode_image(self.encoder, rgb, short_side=short_side, window=size.window).grid
         cell = self.encoder.size.multiple
         scale = short_side / min(rgb.shape[:2])
         high, wide = (max(cell, round(s * scale / cell) * cell) for s in rgb.shape[:2])
-        pixels = torch.from_numpy(scaled(rgb, (high, wide)))[None]
+        pixels = torch.from_numpy(resize_image(rgb, (high, wide)))[None]
         # How many blocks there are shows when all that there could be are asked for.
         block = self.encoder.trunk(pixels, keep=range(1000))
         depth = len(block.kept) + 1  # the last one is open
@@ -137,11 +137,11 @@ class Segmenter:
         In a closed vocabulary, what no mask covers is named as if it were one more mask.
         Raises PromptError, PictureError.
         """
-        from lexiseg.methods.sam_then_clip.naming import result
+        from lexiseg.methods.sam_then_clip.classify_masks import result
         from lexiseg.stages.dense import word_vectors
-        from lexiseg.stages.known import unknown_words
+        from lexiseg.stages.unknown_words import unknown_words
 
-        vocabulary = asked(words, background, self.config)
+        vocabulary = parse_vocabulary(words, background, self.config)
         view = self.prepare(image)
         started = time.perf_counter()
         unknown = unknown_words(self.encoder, vocabulary)
@@ -159,7 +159,12 @@ class Segmenter:
     def _cosines(self, view: View, words: WordVectors) -> Tensor:
         """Similarities of all masks, the rest behind them, and all queries, (N + 1, Q)."""
         from lexiseg.masks import Masks
-        from lexiseg.stages.score import border_weights, coverage, surroundings, weighted_cosines
+        from lexiseg.stages.mask_scores import (
+            border_weights,
+            coverage,
+            surroundings,
+            weighted_cosines,
+        )
 
         if view.vectors is not None:
             return view.vectors @ words.vectors.float().T
@@ -168,7 +173,7 @@ class Segmenter:
         masks: Masks = Masks.concat([view.proposals.masks, view.rest])
         cover = coverage(masks, (view.grid.shape[0], view.grid.shape[1]))
         inside = border_weights(cover, self.config.border) if self.config.border else cover
-        usual = _ALPHA if isinstance(self.encoder, OpenEncoder) else 0.0
+        usual = _ALPHA if isinstance(self.encoder, AttentionEncoder) else 0.0
         alpha = _or(self.config.alpha, usual)
         return weighted_cosines(view.grid, words.vectors, inside, surroundings(cover), alpha)
 

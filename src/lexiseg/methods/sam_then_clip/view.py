@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Picture
     from lexiseg.masks import Masks
-    from lexiseg.stages.propose import Proposals
+    from lexiseg.stages.automatic_masks import Proposals
 
 __all__ = ["View"]
 

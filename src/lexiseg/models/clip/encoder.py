@@ -30,12 +30,12 @@ _WEIGHTS = (".safetensors", ".pt", ".bin")
 
 
 class ClipEncoder:
-    """Protocols ``Encoder`` and ``OpenEncoder`` over a CLIP.
+    """Protocols ``Encoder`` and ``AttentionEncoder`` over a CLIP.
 
     cache: keep word vectors on disk too; without it they are kept in memory only.
     """
 
-    same_word = 0.999  # CLIP's words are all alike: plurals have 0.97
+    synonym_threshold = 0.999  # CLIP's words are all alike: plurals have 0.97
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class ClipEncoder:
         keep: Collection[int] = (),
         attention: Collection[int] = (),
     ) -> LastBlock:
-        """Run everything before the last attention; see ``OpenEncoder.trunk``."""
+        """Run everything before the last attention; see ``AttentionEncoder.trunk``."""
         if ragged not in _RAGGED:
             raise UnknownName.among("way with ragged sides", ragged, _RAGGED)
         pixels = self._pixels(rgb)

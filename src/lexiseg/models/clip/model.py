@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from lexiseg.device import undrawn
+from lexiseg.device import skip_init
 from lexiseg.errors import CheckpointError
 from lexiseg.models.clip.blocks import Attention
 from lexiseg.models.clip.config import ClipConfig, VitConfig
@@ -51,7 +51,7 @@ class Clip(nn.Module):
         dtype: of the weights that products are computed with; norms, position embeddings and the
         stream of tokens stay float32.
         """
-        with undrawn():
+        with skip_init():
             net = cls(config)
         # The text tower's weights have no prefix in OpenAI's names.
         placed = {

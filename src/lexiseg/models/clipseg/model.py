@@ -24,7 +24,7 @@ from lexiseg.models.clipseg.config import DecoderConfig
 from lexiseg.models.clipseg.decoder import Decoder, Reduced
 from lexiseg.models.clipseg.tower import activations, widths_of
 from lexiseg.models.clipseg.weights import fill, read_decoder, split_transformers
-from lexiseg.protocols import Seen
+from lexiseg.protocols import EncodedImage
 
 __all__ = ["ClipSeg", "from_checkpoint"]
 
@@ -81,7 +81,9 @@ class ClipSeg:
         return self._sha256
 
     @torch.inference_mode()
-    def see(self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True) -> Seen:
+    def encode(
+        self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True
+    ) -> EncodedImage:
         """Encode a picture, (H, W, 3) uint8, scaled to a square as published, or by its short side.
 
         Without ``stretch`` its proportions stay, up to multiples of 32 pixels.
@@ -95,7 +97,9 @@ class ClipSeg:
                 for s in rgb.shape[:2]
             )
         height, width = (max(_MULTIPLE, -(-s // _MULTIPLE) * _MULTIPLE) for s in (height, width))
-        return Seen(self.reduced(self.pixels(rgb, (height, width))[None]), (height, width), 1)
+        return EncodedImage(
+            self.reduced(self.pixels(rgb, (height, width))[None]), (height, width), 1
+        )
 
     def pixels(self, rgb: NDArray[np.uint8], size_hw: tuple[int, int]) -> Tensor:
         """A picture scaled and normalised, (3, H, W) float32."""
@@ -146,9 +150,9 @@ class ClipSeg:
         return out
 
     @torch.inference_mode()
-    def maps(self, seen: Seen, vectors: Tensor) -> Tensor:
+    def maps(self, image: EncodedImage, vectors: Tensor) -> Tensor:
         """Return a map of logits for each vector, (N, h, w) float32."""
-        out: Tensor = self.decoder(seen.value, vectors.to(self._compute.device))
+        out: Tensor = self.decoder(image.value, vectors.to(self._compute.device))
         return out
 
 

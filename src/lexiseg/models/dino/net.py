@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lexiseg.device import undrawn
+from lexiseg.device import skip_init
 from lexiseg.errors import CheckpointError
 
 __all__ = ["DinoNet", "from_transformers"]
@@ -85,7 +85,7 @@ class DinoNet(nn.Module):
         try:
             width, _, patch, _ = state["patch_embed.proj.weight"].shape
             layers = 1 + max(int(n.split(".")[1]) for n in state if n.startswith("blocks."))
-            with undrawn():
+            with skip_init():
                 net = cls(
                     width, layers, patch, math.isqrt(state["pos_embed"].shape[1] - 1),
                     state["blocks.0.mlp.fc1.weight"].shape[0], heads or max(1, width // _HEAD),

@@ -40,6 +40,7 @@ class DinoProxy:
     ) -> None:
         self.name, self.patch = name, patch
         self.sha256: Mapping[str, str] = dict(sha256 or {})
+        self.device_name, self.dtype_name = compute.device_name, compute.dtype_name
         self._net, self._compute = net, compute
         self._mean = torch.tensor(_MEAN, device=compute.device)[:, None, None] * 255
         self._std = torch.tensor(_STD, device=compute.device)[:, None, None] * 255

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.protocols import Correlator, Masker
+from lexiseg.protocols import AttentionSource, Masker
 
-__all__ = ["build_correlator", "build_masker"]
+__all__ = ["build_attention_source", "build_masker"]
 
 
-def build_correlator(checkpoint: Checkpoint, compute: Compute) -> Correlator:
+def build_attention_source(checkpoint: Checkpoint, compute: Compute) -> AttentionSource:
     """Build the picture encoder from verified files: Meta's .pth, or a folder of transformers."""
     from lexiseg.models.sam.trunk import from_checkpoint
 

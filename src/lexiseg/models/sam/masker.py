@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, undrawn
+from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError, PromptError
 from lexiseg.models.sam.decoder import Cells, DecoderConfig, MaskDecoder
 from lexiseg.models.sam.encoder import PictureEncoder
@@ -202,7 +202,7 @@ def masker_of(
             quality_layers=len(layers),
             heads=heads,
         )
-        with undrawn():
+        with skip_init():
             prompts = PromptEncoder(config.width, config.mask_channels)
             decoder = MaskDecoder(config)
         for net, weights in ((prompts, asked), (decoder, masks)):

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, undrawn
+from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError
 from lexiseg.models.sam.encoder import LastAttention, PictureEncoder, encoder_config
 from lexiseg.models.sam.weights import encoder_state, read_weights, weights_file
@@ -23,7 +23,7 @@ _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class SamTrunk:
-    """Protocol ``Correlator`` over SAM's picture encoder."""
+    """Protocol ``AttentionSource`` over SAM's picture encoder."""
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class SamTrunk:
     ) -> None:
         self.name = name
         self.sha256: Mapping[str, str] = dict(sha256 or {})
+        self.device_name, self.dtype_name = compute.device_name, compute.dtype_name
         self._net, self._compute = net.to(compute.device), compute
 
     @torch.inference_mode()
@@ -70,7 +71,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> SamTrunk:
 def trunk_of(state: Mapping[str, Tensor]) -> PictureEncoder:
     """The encoder that these weights (Meta's names, no prefix) describe, filled with them."""
     config = encoder_config(state)
-    with undrawn():
+    with skip_init():
         net = PictureEncoder(config)
     try:
         net.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, undrawn
+from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError
 from lexiseg.models.sam.decoder import DecoderConfig
 from lexiseg.models.sam.masker import SamMasker
@@ -176,7 +176,7 @@ def masker_of(
     """
     seen = part(state, "image_encoder.")
     config = hiera or hiera_config(seen)
-    with undrawn():
+    with skip_init():
         encoder = PyramidEncoder(config)
     filled(encoder, seen, name)
     prompts, decoder, no_memory = heads_of(state, config.side, heads, name)
@@ -214,7 +214,7 @@ def heads_of(
             f"the weights of {name!r} are not those of a whole SAM 2 ({error} is missing); copy or "
             "pull them again"
         ) from error
-    with undrawn():
+    with skip_init():
         prompts = PromptEncoder(config.width, config.mask_channels)
         decoder = FineDecoder(config)
     filled(prompts, asked, name)

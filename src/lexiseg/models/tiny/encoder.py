@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, undrawn
+from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
@@ -32,7 +32,7 @@ class TinyEncoder:
     """Encoder protocol over the bundled towers; see ``CARD.md`` and ``docs/model-card.md``."""
 
     size = SizePolicy(short_side=288, window=640, multiple=32)
-    same_word = 0.85
+    synonym_threshold = 0.85
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
     from tokenizers import Tokenizer
 
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
-    with undrawn():  # nothing is drawn that the files replace
+    with skip_init():  # nothing is drawn that the files replace
         net, tower = (
             VisionNet(VisionConfig(**config["vision"])),
             TextTower(TextConfig(**config["text"])),

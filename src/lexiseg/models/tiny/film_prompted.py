@@ -18,7 +18,7 @@ from lexiseg.models.tiny import HEAD, PICTURES
 from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.film import FilmConfig, FilmHead
 from lexiseg.models.tiny.prompted import Places, TinyPrompted
-from lexiseg.protocols import Seen
+from lexiseg.protocols import EncodedImage
 
 __all__ = ["FilmPrompted", "load_head", "on_backbone"]
 
@@ -62,9 +62,9 @@ class FilmPrompted(TinyPrompted):
         return out
 
     @torch.inference_mode()
-    def maps(self, seen: Seen, vectors: Tensor) -> Tensor:
+    def maps(self, image: EncodedImage, vectors: Tensor) -> Tensor:
         """Return a map of logits for each vector, (N, h, w) float32."""
-        places: Places = seen.value
+        places: Places = image.value
         parts = [
             self.logits(places.decoded, places.features, vectors[None, i : i + _AT_ONCE])[0]
             for i in range(0, len(vectors), _AT_ONCE)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, undrawn
+from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError, PromptError
 from lexiseg.models.tiny.encoder import fill
 from lexiseg.models.tiny.masknet import CANDIDATES, Maps, MaskNet, MaskNetConfig, Pointers
@@ -199,7 +199,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyMasker:
         )
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
     given = config["masker"]
-    with undrawn():
+    with skip_init():
         vision = VisionNet(VisionConfig(**config["vision"]))
         net = MaskNet(MaskNetConfig(**{**given, "dilations": tuple(given["dilations"])}))
     fill(vision, checkpoint["vision.safetensors"])

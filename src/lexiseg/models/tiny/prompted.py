@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.models.tiny.encoder import TinyEncoder
-from lexiseg.models.tiny.planes import of_examples, of_words
-from lexiseg.protocols import Seen
+from lexiseg.models.tiny.linear_prompts import of_examples, of_words
+from lexiseg.protocols import EncodedImage
 from lexiseg.results import UnknownWord
 
 __all__ = ["Places", "TinyPrompted"]
@@ -57,9 +57,9 @@ class TinyPrompted:
         return self.encoder.unknown(words)
 
     @torch.inference_mode()
-    def see(
+    def encode(
         self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = False
-    ) -> Seen:
+    ) -> EncodedImage:
         """Encode a picture, (H, W, 3) uint8, with its proportions: there are no native ones."""
         import cv2
 
@@ -75,7 +75,7 @@ class TinyPrompted:
         places = self.places(torch.from_numpy(whole)[None])
         h, w = -(-height // 4), -(-width // 4)
         value = Places(places.decoded[:, :h, :w], places.features[:, :h, :w])
-        return Seen(value, (height, width), 4)
+        return EncodedImage(value, (height, width), 4)
 
     @torch.no_grad()
     def places(self, rgb: Tensor) -> Places:
@@ -99,9 +99,9 @@ class TinyPrompted:
         return of_examples(features, inside, self._known, [_is_box(mask) for _, mask in pictures])
 
     @torch.inference_mode()
-    def maps(self, seen: Seen, vectors: Tensor) -> Tensor:
+    def maps(self, image: EncodedImage, vectors: Tensor) -> Tensor:
         """Return a map of logits for each plane, (N, h, w) float32."""
-        places: Places = seen.value
+        places: Places = image.value
         h, w, d = places.features.shape[1:]
         rows = places.features.reshape(h * w, d)
         return torch.addmm(vectors[:, d:], vectors[:, :d], rows.T).view(-1, h, w)
@@ -112,7 +112,7 @@ class TinyPrompted:
         """The features of each picture, (h, w, D), and the part of each place in the mask."""
         features, inside = [], []
         for rgb, mask in pictures:
-            features.append(self.see(rgb).value.features[0])
+            features.append(self.encode(rgb).value.features[0])
             covered = torch.from_numpy(np.ascontiguousarray(mask))[None, None].float()
             cells = F.interpolate(covered, features[-1].shape[:2], mode="area")[0, 0]
             inside.append(cells.to(features[-1].device))

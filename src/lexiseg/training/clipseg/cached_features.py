@@ -55,10 +55,7 @@ class CachedFeatures:
         rng = np.random.default_rng((self.recipe.seed, number, 1))
         ways = np.where(rng.random(len(prompts)) < 0.5, -1, 1)
         decoded = np.stack(
-            [
-                self._decoded[own[0].photo][:, ::way]
-                for own, way in zip(prompts, ways, strict=True)
-            ]
+            [self._decoded[own[0].photo][:, ::way] for own, way in zip(prompts, ways, strict=True)]
         )
         places = torch.from_numpy(decoded).float()
         with torch.no_grad():

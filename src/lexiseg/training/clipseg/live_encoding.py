@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lexiseg import imaging
 from lexiseg.models.clipseg.model import ClipSeg
-from lexiseg.stages.exemplar import prepared
+from lexiseg.stages.example_prompts import prepare_example
 from lexiseg.training.clipseg.phrases import LabelledPhoto
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 from lexiseg.training.clipseg.sampling import Prompt, cut_square, find_square
@@ -89,7 +89,7 @@ class LiveEncoding:
             place = find_square(mask, side, self.recipe.min_crop_share, rng)
             picture, inside = cut_square(rgb, mask, place, side, self.recipe.side)
             if inside.any():
-                pictures.append(prepared(picture, inside, self.recipe.ways))
+                pictures.append(prepare_example(picture, inside, self.recipe.ways))
         if not pictures:
             return words.clone()
         weight = prompt.text_weight

@@ -135,7 +135,7 @@ def _validate(
         rgb = imaging.read(photo.path).rgb
         size_hw = (rgb.shape[0], rgb.shape[1])
         sentences = [model.templates[0].format(phrase) for phrase in photo.phrases]
-        maps = model.maps(model.see(rgb), model.words(sentences))
+        maps = model.maps(model.encode(rgb), model.words(sentences))
         full = F.interpolate(maps[None], size_hw, mode="bilinear", align_corners=False)[0]
         counted = None if photo.ignored is None else ~photo.ignored(size_hw)
         for phrase, probability in zip(photo.phrases, full.sigmoid().cpu().numpy(), strict=True):

@@ -1,0 +1,9 @@
+"""Masks of one image, exact and compact; run lengths and polygons of COCO."""
+
+from __future__ import annotations
+
+from lexiseg.masks.masks import Key, Masks, select_indices
+from lexiseg.masks.packed import label_boxes
+from lexiseg.masks.rle import Rle
+
+__all__ = ["Key", "Masks", "Rle", "label_boxes", "select_indices"]

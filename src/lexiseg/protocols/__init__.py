@@ -1,0 +1,27 @@
+"""What stages and methods may ask of models, and what a method is. Models fulfil these."""
+
+from __future__ import annotations
+
+from lexiseg.protocols.detector import Detections, Detector, DetectorState, ExampleDetector
+from lexiseg.protocols.encoder import (
+    AttentionEncoder,
+    AttentionSource,
+    Encoder,
+    LastBlock,
+    Proxy,
+    SizePolicy,
+    VocabularyAware,
+    WholeAttention,
+)
+from lexiseg.protocols.inpainter import Inpainter
+from lexiseg.protocols.masker import Frame, Masker, MaskPrompts, MaskState, RawMasks
+from lexiseg.protocols.model import LoadOptions, Model
+from lexiseg.protocols.prompted import EncodedImage, PromptedModel
+from lexiseg.protocols.segmenter import DenseMapper, DenseScores, Segmenter, View
+
+__all__ = [
+    "AttentionEncoder", "AttentionSource", "DenseMapper", "DenseScores", "Detections", "Detector",
+    "DetectorState", "EncodedImage", "Encoder", "ExampleDetector", "Frame", "Inpainter",
+    "LastBlock", "LoadOptions", "MaskPrompts", "MaskState", "Masker", "Model", "PromptedModel",
+    "Proxy", "RawMasks", "Segmenter", "SizePolicy", "View", "VocabularyAware", "WholeAttention",
+]  # fmt: skip

@@ -1,0 +1,91 @@
+"""What a method is: it encodes an image, and segments it by words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from lexiseg.imaging import Picture, Source
+    from lexiseg.prompts import Vocabulary
+    from lexiseg.results import Segmentation, UnknownWord
+
+__all__ = ["Background", "DenseMapper", "DenseScores", "Segmenter", "View", "Words"]
+
+Words = "str | Like | Sequence[str | Like] | Vocabulary"
+Background = str | Sequence[str] | None
+
+Encoded = TypeVar("Encoded")
+
+
+@dataclass(frozen=True, eq=False)
+class View(Generic[Encoded]):
+    """An encoded image: further prompts cost no second encoding.
+
+    encoded: what the models made of it, the method's own. models: the names of the models, which
+    tell whose view it is. windows_xyxy: (N, 4) int64, the parts that were encoded, in pixels of the
+    image. seconds: stage -> wall time of making it.
+    """
+
+    picture: Picture
+    encoded: Encoded
+    models: tuple[str, ...]
+    windows_xyxy: NDArray[np.int64]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class DenseScores:
+    """How probable each class of a vocabulary is at each place of an image.
+
+    probabilities: (C, h, w) float32, on the model's device, summing to 1 over the classes: words,
+    excluded words, background (``Vocabulary.num_classes``). input_hw: the size that the image was
+    scaled to. cell: pixels of that size a cell; the last cells may reach over the border.
+    size_hw: the image. unknown: the words that the model does not know; without a background
+    they have probability 0 unless the method says otherwise.
+    """
+
+    probabilities: Tensor
+    input_hw: tuple[int, int]
+    cell: int
+    size_hw: tuple[int, int]
+    unknown: tuple[UnknownWord, ...] = ()
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A method with its models: call it with an image and words."""
+
+    name: str
+    config: Any  # the method's own frozen dataclass
+
+    def prepare(self, image: Source | View[Any], *, max_pixels: int | None = None) -> View[Any]:
+        """Read and encode an image: a path, a PIL image or an (H, W, 3) uint8 RGB array."""
+
+    def __call__(
+        self,
+        image: Source | View[Any],
+        words: Any,
+        *,
+        background: Background = "default",
+        keep_image: bool = False,
+    ) -> Segmentation:
+        """Return what the image shows of the words; some methods take points and boxes too."""
+
+
+@runtime_checkable
+class DenseMapper(Protocol):
+    """A method that scores every place of an image: others build on its map."""
+
+    name: str
+
+    def prepare(self, image: Source | View[Any], *, max_pixels: int | None = None) -> View[Any]:
+        """Read and encode an image."""
+
+    def __call__(self, image: Any, words: Vocabulary) -> Segmentation:
+        """Return label map and score map of a vocabulary on what `prepare` returned."""

@@ -1,0 +1,43 @@
+"""Of boxes that lie on each other, the best alone stays: as SAM's automatic mask generator does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["nms"]
+
+
+def nms(
+    boxes_xyxy: NDArray[np.integer],
+    scores: NDArray[np.floating],
+    threshold: float,
+    keep: Callable[[int], bool] | None = None,
+) -> NDArray[np.int64]:
+    """Return the boxes that stay, (M,) numbers, best first; ties stay in order.
+
+    boxes_xyxy: (N, 4), half-open. A box goes where its IoU with a better one that stays is above
+    ``threshold``; their sides are measured between first and last pixel, as the SAM code does it.
+    keep: asked only for a box that would stay, by its number; one that is refused goes, and no
+    other goes because of it: what is dear to find out is found out for few.
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    x0, y0, x1, y1 = (boxes_xyxy[order] - [0, 0, 1, 1]).astype(np.float32).T
+    area = (x1 - x0) * (y1 - y0)
+    left = np.arange(len(order))
+    kept = []
+    while len(left):
+        i, left = left[0], left[1:]
+        if keep is not None and not keep(int(order[i])):
+            continue
+        kept.append(i)
+        wide = np.minimum(x1[i], x1[left]) - np.maximum(x0[i], x0[left])
+        high = np.minimum(y1[i], y1[left]) - np.maximum(y0[i], y0[left])
+        shared = wide.clip(0) * high.clip(0)
+        either = area[i] + area[left] - shared
+        # Lines of one pixel have no area in this measure: they never cover each other.
+        left = left[~(shared.astype(np.float64) > threshold * either.astype(np.float64))]
+    out: NDArray[np.int64] = order[np.array(kept, np.int64)]
+    return out
