@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
-    from lexiseg import editing as edit
-    from lexiseg import errors
+    from lexiseg import edit, errors
     from lexiseg.checkpoints import records as list_checkpoints
-    from lexiseg.editing import EditResult
+    from lexiseg.edit import EditResult
     from lexiseg.evaluation import Evaluation, evaluate
+    from lexiseg.export import save_masks, save_overlay, to_coco
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, list_methods, load
     from lexiseg.masks import Masks
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter, View
     from lexiseg.provenance import PromptSummary, Provenance
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
+    from lexiseg.visualize import overlay
 
 __all__ = [
     "EditResult",
@@ -52,11 +53,15 @@ __all__ = [
     "list_checkpoints",
     "list_methods",
     "load",
+    "overlay",
+    "save_masks",
+    "save_overlay",
+    "to_coco",
 ]
 
 # Public name -> "module:attribute", or "module" for a package that is public itself.
 _PUBLIC = {
-    "EditResult": "lexiseg.editing:EditResult",
+    "EditResult": "lexiseg.edit:EditResult",
     "Evaluation": "lexiseg.evaluation:Evaluation",
     "Example": "lexiseg.prompts:Example",
     "Like": "lexiseg.prompts:Like",
@@ -72,12 +77,16 @@ _PUBLIC = {
     "View": "lexiseg.protocols:View",
     "Vocabulary": "lexiseg.prompts:Vocabulary",
     "config_class": "lexiseg.loading:config_class",
-    "edit": "lexiseg.editing",
+    "edit": "lexiseg.edit",
     "errors": "lexiseg.errors",
     "evaluate": "lexiseg.evaluation:evaluate",
     "list_checkpoints": "lexiseg.checkpoints:records",
     "list_methods": "lexiseg.loading:list_methods",
     "load": "lexiseg.loading:load",
+    "overlay": "lexiseg.visualize:overlay",
+    "save_masks": "lexiseg.export:save_masks",
+    "save_overlay": "lexiseg.export:save_overlay",
+    "to_coco": "lexiseg.export:to_coco",
 }
 
 

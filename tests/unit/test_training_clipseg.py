@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests import clip_weights
 
-from lexiseg.checkpoints import resolve
-from lexiseg.checkpoints.folders import IMAGENET_PIXELS
+from lexiseg.checkpoints import IMAGENET_PIXELS, resolve
 from lexiseg.cli import train as cli
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, ExtraMissing, InputError, OptionError

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from lexiseg.errors import CheckpointError
 
-__all__ = ["KINDS", "Preprocessing", "Record", "WeightFile"]
+__all__ = [
+    "CLIP_PIXELS", "HALF_PIXELS", "IMAGENET_PIXELS", "KINDS", "Checkpoint", "Preprocessing",
+    "Record", "WeightFile", "is_plain", "is_secure",
+]  # fmt: skip
 
 # What a checkpoint is for, in the order of lists.
 KINDS = {
@@ -23,9 +28,37 @@ KINDS = {
 _ACTIVATIONS = frozenset({"gelu", "gelu-tanh", "quick-gelu", "relu", "relu6", "silu"})
 _RESAMPLES = frozenset({"area", "bicubic", "bilinear"})
 _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
-_PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# One part of a relative path: no "..", no separator of any system, nothing hidden.
+_PLAIN_PART = re.compile(r"\w([\w .+()&,=@-]*[\w)])?")
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 S = TypeVar("S")
+
+
+def is_plain(path: str) -> bool:
+    """Return whether a relative path stays in its folder, on any system, and hides nothing."""
+    return all(_PLAIN_PART.fullmatch(part) for part in path.split("/"))
+
+
+def is_secure(url: str) -> bool:
+    """Return whether an address is https; a server on this machine may do without."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE)
+    )
+
+
+def _check(good: bool, what: str, got: object, expected: str) -> None:
+    if not good:
+        raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
+
+
+def _one_of(choices: frozenset[str]) -> str:
+    return f"one of {', '.join(sorted(choices))}"
 
 
 @dataclass(frozen=True)
@@ -34,22 +67,22 @@ class WeightFile:
 
     name: what the file is called in its folder; parts of a pipeline lie in folders of their own
         ("unet/config.json").
-    sha256: 64 hexadecimal digits; empty where it was never seen: then the first download decides,
-        and its digest is kept beside the file.
-    bytes: its exact size; 0 where that was never seen.
+    sha256: 64 hexadecimal digits; empty where nobody published it: then the first download decides,
+        and what came is pinned on this machine.
+    bytes: its exact size; 0 where nobody published that.
     path: where it lies in the hub's repository, where that is not `name`.
-    url: its address, where it does not come from the hub.
+    url: its https address, where it does not come from the hub.
     """
 
     name: str
-    sha256: str
-    bytes: int
+    sha256: str = ""
+    bytes: int = 0
     path: str = ""
     url: str = ""
 
     def __post_init__(self) -> None:
         # A name or path from outside must not lead out of its folder.
-        _check(_is_plain(self.name), "file", self.name, "a plain file name or a relative path")
+        _check(is_plain(self.name), "file", self.name, "a plain file name or a relative path")
         _check(
             re.fullmatch(r"([0-9a-f]{64})?", self.sha256) is not None,
             f"sha256 of {self.name}",
@@ -57,18 +90,13 @@ class WeightFile:
             "64 hexadecimal digits, or empty where it is not known",
         )
         _check(self.bytes >= 0, f"size of {self.name}", self.bytes, "a number of bytes, or 0")
-        good = not self.path or _is_plain(self.path)
+        good = not self.path or is_plain(self.path)
         _check(good, f"path of {self.name}", self.path, "a relative path")
-
-    @classmethod
-    def unseen(
-        cls, name: str, *, sha256: str = "", bytes: int = 0, url: str = ""
-    ) -> WeightFile:  # fmt: skip
-        """Return a file of which no more is known."""
-        return cls(name, sha256, bytes, url=url)
+        good = not self.url or is_secure(self.url)
+        _check(good, f"address of {self.name}", self.url, "an https address")
 
     @property
-    def known(self) -> bool:
+    def pinned(self) -> bool:
         """Whether it can be told from any other file."""
         return bool(self.sha256) and self.bytes > 0
 
@@ -102,6 +130,15 @@ class Preprocessing:
             "three numbers in (0, 1]",
         )
         _check(self.resample in _RESAMPLES, "resample", self.resample, _one_of(_RESAMPLES))
+
+
+# What every CLIP was trained on, unless its configuration says otherwise.
+CLIP_PIXELS = Preprocessing(
+    None, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "bicubic"
+)
+# ImageNet's mean and std; a model that has them has a size of its own.
+IMAGENET_PIXELS = Preprocessing(None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
+HALF_PIXELS = Preprocessing(None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
 
 
 @dataclass(frozen=True)
@@ -168,14 +205,14 @@ class Record:
                 re.fullmatch(r"([0-9a-f]{40})?", self.revision) is not None,
                 "revision",
                 self.revision,
-                "a full commit of 40 hexadecimal digits, so that the weights cannot change, or "
-                "empty where none was seen",
+                "a full commit of 40 hexadecimal digits, or empty where none is known",
             )
 
     @property
-    def known(self) -> bool:
-        """Whether all of its files can be told from any others."""
-        return all(file.known for file in self.files)
+    def pinned(self) -> bool:
+        """Whether revision, size and digest of all files are known, so that no other can come."""
+        at_commit = bool(self.revision) or not self.repo or all(file.url for file in self.files)
+        return at_commit and all(file.pinned for file in self.files)
 
     @property
     def bytes(self) -> int:
@@ -203,6 +240,28 @@ class Record:
         return _build(cls, "record", given)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A record, and where its files lie, verified; `checkpoint["vision.safetensors"]` is a path."""
+
+    record: Record
+    paths: Mapping[str, Path]
+
+    @classmethod
+    def at(cls, record: Record, folder: Path) -> Checkpoint:
+        """Return the checkpoint whose files lie in a folder."""
+        return cls(record, {file.name: folder / file.name for file in record.files})
+
+    def __getitem__(self, name: str) -> Path:
+        """Return the path of the file of this name; KeyError where the record has none."""
+        return self.paths[name]
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """The SHA-256 of each file, as results keep them in their provenance."""
+        return {file.name: file.sha256 for file in self.record.files}
+
+
 def _build(kind: type[S], what: str, values: object) -> S:
     given = _mapping(what, values)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
@@ -220,16 +279,3 @@ def _mapping(what: str, values: object) -> Mapping[str, Any]:
     if isinstance(values, Mapping):
         return values
     raise CheckpointError(f"the checkpoint's {what} is {values!r}; it must be a JSON object")
-
-
-def _check(good: bool, what: str, got: object, expected: str) -> None:
-    if not good:
-        raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
-
-
-def _is_plain(path: str) -> bool:
-    return all(_PLAIN_FILE.fullmatch(part) for part in path.split("/"))
-
-
-def _one_of(choices: frozenset[str]) -> str:
-    return f"one of {', '.join(sorted(choices))}"

@@ -56,11 +56,11 @@ class Nouns:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         folders = [Path(folder)] if folder else [Path(place) for place in _FOLDERS]
-        found = next((f for f in folders if (f / "data.noun").is_file()), None)
+        found = next((f for f in folders if (f / "index.noun").is_file()), None)
         if found is None:
             raise InputError(
-                f"WordNet's data.noun was not found in {', '.join(map(str, folders))}; install "
-                "the Debian package wordnet-base, or give the folder of WordNet's files"
+                f"WordNet's index.noun was not found in {', '.join(map(str, folders))}; install "
+                "the Debian package wordnet-base, or name its folder with --set text.wordnet=FOLDER"
             )
         self.folder = found
         self.synsets = {one.number: one for one in _synsets(found / "data.noun")}

@@ -136,17 +136,15 @@ class TinyEncoder:
         without masks does not reach out to its neighbours.
         """
         meanings = self.meanings(words)
-        best, order = (meanings @ self._known.T).topk(min(3, len(self.known_words)))
-        far = [k for k, cosine in enumerate(best[:, 0].tolist()) if cosine < self.unknown_below]
+        nearest = (meanings @ self._known.T).topk(min(3, len(self.known_words)))
+        cosines, order = nearest.values[:, 0].tolist(), nearest.indices.tolist()
+        far = [k for k, cosine in enumerate(cosines) if cosine < self.unknown_below]
         if far and self.tagged_words:  # they are many, and most words are not far
-            tagged = (meanings[far] @ self._tagged.T).amax(1).tolist()
+            rows = torch.tensor(far, device=meanings.device)
+            tagged = (meanings[rows] @ self._tagged.T).amax(1).tolist()
             far = [k for k, cosine in zip(far, tagged, strict=True) if cosine < self.tagged_below]
         return tuple(
-            UnknownWord(
-                words[k],
-                tuple(self.known_words[i] for i in order[k].tolist()),
-                float(best[k, 0]),
-            )
+            UnknownWord(words[k], tuple(self.known_words[i] for i in order[k]), cosines[k])
             for k in far
         )
 
