@@ -18,7 +18,7 @@ __all__ = ["add_flags", "arguments", "check_method", "clicks", "fields"]
 
 # Flag -> the field of a Config that it sets.
 _FIELDS = {
-    "min_region_size": "min_region_size",
+    "min_region_size": "min_region_area",
     "iou_threshold": "iou_threshold",
     "points_per_region": "points_per_region",
     "negative_points": "negative_points",
