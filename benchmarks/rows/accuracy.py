@@ -39,7 +39,7 @@ def table(result: dict[str, Any]) -> str:
             percent(one["mean_iou_all"]),
             estimate(one["pixel_accuracy"]),
             percent(one["boundary_f1"]),
-            f"{percent(one['absent_paint'])} ({len(one['absent_words'])} words)",
+            f"{percent(one['absent_share'])} ({len(one['absent_words'])} words)",
             f"{1000 * one['seconds_per_picture']:.0f}",
         ]
         for one in result["sets"]

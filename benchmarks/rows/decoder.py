@@ -34,7 +34,9 @@ def run(options: Namespace) -> dict[str, Any]:
             for name, seg in methods.items()
         }
         aside = [] if data.background_index is None else [data.background_index]
-        chosen = found["dense"].matrix.chosen(min_photos=5 if len(data) >= 50 else 1, aside=aside)
+        chosen = found["dense"].matrix.select_classes(
+            min_photos=5 if len(data) >= 50 else 1, exclude=aside
+        )
         weights = draw_weights(len(data))
         drawn = {
             name: np.nanmean(resample_iou(one.matrix, weights)[:, chosen], 1)

@@ -72,7 +72,7 @@ def _accuracy(guided: Any, data: Any) -> dict[str, Any]:
         if show:
             show(done, len(data))
     aside = [] if data.background_index is None else [data.background_index]
-    chosen = matrices["dense"].chosen(min_photos=1, aside=aside)
+    chosen = matrices["dense"].select_classes(min_photos=1, exclude=aside)
     return _paired(matrices, {k: np.stack(v) for k, v in outlines.items()}, chosen)
 
 

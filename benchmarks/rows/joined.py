@@ -53,7 +53,7 @@ def table(result: dict[str, Any]) -> str:
                 for key in ("mean_iou", "pixel_accuracy")
                 for kind in ("alone", "joined")
             ),
-            percent(one["joined"]["extra_paint"]),
+            percent(one["joined"]["extra_share"]),
         ]
         for one in result["sets"]
     ]
@@ -69,4 +69,4 @@ def _words(data: PlainDataset) -> list[str]:
 
 def _numbers(found: Evaluation) -> dict[str, Any]:
     scores = found.score.to_json()
-    return {key: scores[key] for key in ("mean_iou", "pixel_accuracy", "extra_paint")}
+    return {key: scores[key] for key in ("mean_iou", "pixel_accuracy", "extra_share")}

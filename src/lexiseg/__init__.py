@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lexiseg.checkpoints import records as list_checkpoints
     from lexiseg.editing import EditResult
     from lexiseg.evaluation import Evaluation, evaluate
+    from lexiseg.export import save_masks, save_overlay, to_coco
     from lexiseg.imaging import Picture
     from lexiseg.loading import MethodInfo, config_class, list_methods, load
     from lexiseg.masks import Masks
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter, View
     from lexiseg.provenance import PromptSummary, Provenance
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
+    from lexiseg.visualize import overlay
 
 __all__ = [
     "EditResult",
@@ -52,6 +54,10 @@ __all__ = [
     "list_checkpoints",
     "list_methods",
     "load",
+    "overlay",
+    "save_masks",
+    "save_overlay",
+    "to_coco",
 ]
 
 # Public name -> "module:attribute", or "module" for a package that is public itself.
@@ -78,6 +84,10 @@ _PUBLIC = {
     "list_checkpoints": "lexiseg.checkpoints:records",
     "list_methods": "lexiseg.loading:list_methods",
     "load": "lexiseg.loading:load",
+    "overlay": "lexiseg.visualize:overlay",
+    "save_masks": "lexiseg.export:save_masks",
+    "save_overlay": "lexiseg.export:save_overlay",
+    "to_coco": "lexiseg.export:to_coco",
 }
 
 

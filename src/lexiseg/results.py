@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -70,7 +69,7 @@ class Segmentation:
     scores: (N,) float32 in [0, 1], how well instance and word match.
     quality: (N,) float32 in [0, 1], the mask model's own opinion, or None where it has none.
     masks: the N instances; they may leave out small parts and may overlap.
-    label_map: (H, W) int16 or int32, index into words, -1 where nothing; always whole.
+    label_map: (H, W) int16 or int32, index into words, -1 where no word is; always whole.
     word_scores: (K,) float32 in [0, 1], the best evidence for each word, 0 where not found.
     unknown: the asked words that the model does not know.
     score_map: the probabilities behind the label map, if they were kept.
@@ -187,7 +186,7 @@ class Segmentation:
         raise WordNotAsked(f"{word!r} was not asked of this picture; {hint}")
 
     def semantic(self) -> NDArray[np.int16] | NDArray[np.int32]:
-        """Return the label map, (H, W) int, index into words, -1 where nothing."""
+        """Return the label map, (H, W) int, index into words, -1 where no word is."""
         return self.label_map
 
     @cached_property
@@ -217,24 +216,6 @@ class Segmentation:
                 "segment with a method that keeps its score map"
             )
         return self.score_map.full(k)
-
-    def overlay(self, image: Any = None, **options: Any) -> NDArray[np.uint8]:
-        """Return the picture with the words painted over it; see `visualize.overlay`."""
-        from lexiseg.visualize import overlay
-
-        return overlay(self, image, **options)
-
-    def save(self, path: str | Path, image: Any = None, **options: Any) -> None:
-        """Write the overlay as a picture file; options as for `overlay`."""
-        from lexiseg.export import save_overlay
-
-        save_overlay(self, path, image, **options)
-
-    def to_coco(self, file_name: str = "image", image_id: int = 1) -> dict[str, Any]:
-        """Return the instances as a COCO data set of one picture."""
-        from lexiseg.export import coco_json
-
-        return coco_json([(file_name, self)], first_image_id=image_id)
 
 
 def _locked(array: NDArray[Any]) -> NDArray[Any]:

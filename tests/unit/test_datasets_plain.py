@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lexiseg.datasets import find_sets, open_set
+from lexiseg.datasets.labels import MaskFile
 from lexiseg.errors import InputError, UnknownName
 
 CARD = {"title": "Two pets", "classes": ["nothing", "cat", "dog"], "background_index": 0}
@@ -206,15 +209,28 @@ def test_mask_values_without_a_class_are_refused(root):
 def test_masks_that_are_no_index_pictures_are_refused(root):
     path = root / "val" / "masks" / "a.png"
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(path)
-    with pytest.raises(InputError, match="mode RGB"):
+    with pytest.raises(InputError, match="pixels of kind RGB"):
         open_set(root)[0].labels((4, 6))
     path.write_text("not a picture")
     with pytest.raises(InputError, match="not a picture"):
         open_set(root)[0].labels((4, 6))
     write_mask(path, np.random.default_rng(0).integers(0, 3, (64, 64)))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="damaged or cut off"):
         open_set(root)[0].labels((64, 64))
+
+
+def test_a_mask_that_would_fill_the_memory_is_refused(root):
+    path = root / "val" / "masks" / "a.png"
+    head = bytearray(path.read_bytes())
+    head[16:24] = struct.pack(">II", 60_000, 40_000)  # what the header says of width and height
+    head[29:33] = struct.pack(">I", zlib.crc32(head[12:29]))
+    path.write_bytes(head)
+    with pytest.raises(InputError, match="more than the limit"):
+        open_set(root)[0].labels((4, 6))
+    path.unlink()
+    with pytest.raises(InputError, match="cannot be opened"):
+        MaskFile(path, ("cat",), 255).labels((4, 6))
 
 
 def test_sets_are_found_in_folders_and_those_without_labels_passed_over(root, tmp_path):

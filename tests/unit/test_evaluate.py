@@ -75,14 +75,14 @@ def test_numbers_are_those_worked_by_hand(streets):
     assert [one.photos for one in score.classes] == [1, 2, 0]
     assert score.pixel_accuracy.value == pytest.approx(11 / 15)
     assert score.mean_iou_all == pytest.approx((3 / 6 + 8 / 11) / 3)
-    assert (score.absent_words, score.absent_paint) == (("bus",), pytest.approx(1 / 15))
-    assert score.nothing == pytest.approx(1 / 15)
-    assert score.classes[1].taken_for == (
+    assert (score.absent_words, score.absent_share) == (("bus",), pytest.approx(1 / 15))
+    assert score.unlabelled == pytest.approx(1 / 15)
+    assert score.classes[1].confused_with == (
         ("sky", pytest.approx(2 / 11)),
         ("", pytest.approx(1 / 11)),
     )
     assert score.classes[0].share == pytest.approx(4 / 15)
-    assert score.classes[0].painted == pytest.approx(5 / 15)
+    assert score.classes[0].predicted_share == pytest.approx(5 / 15)
     assert found.ids == ("01", "02")
     assert found.provenance.method == "stored"
 
@@ -137,8 +137,8 @@ def test_extra_words_compete_and_what_they_get_is_wrong(streets):
     segmenter = Stored(STREET_MAPS)
     found = evaluate(segmenter, streets, extra_words=["tram", "sky"], shuffle=1)
     assert sorted(segmenter.asked[0][0]) == ["bus", "road", "sky", "tram"]
-    assert found.score.extra_paint == pytest.approx(1 / 15)
-    assert found.score.nothing == 0
+    assert found.score.extra_share == pytest.approx(1 / 15)
+    assert found.score.unlabelled == 0
     assert found.score.classes[1].iou.value == pytest.approx(8 / 11)
 
 

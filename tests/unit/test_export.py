@@ -12,9 +12,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+import lexiseg
 from lexiseg import imaging, visualize
-from lexiseg.errors import OutputError, WordNotAsked
-from lexiseg.export import SCHEMA_VERSION, coco_json, label_map_png, result_json, save_overlay
+from lexiseg.errors import OutputError, PictureError, WordNotAsked
+from lexiseg.export import SCHEMA_VERSION, coco_json, file_names, result_json, save_label_map
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, Segmentation, UnknownWord
 
@@ -50,24 +51,24 @@ def some_result(**changes: Any) -> Segmentation:
 
 def test_label_map_shows_colours_and_holds_indices_and_names(tmp_path: Path) -> None:
     seg, path = some_result(), tmp_path / "labels.png"
-    label_map_png(seg, path)
+    save_label_map(seg, path)
     with Image.open(path) as image:
         assert image.mode == "P"
         names = json.loads(image.text["words"])
         values = np.array(image)
     np.testing.assert_array_equal(values, LABEL_MAP + 1)
-    assert names == {"0": "nothing", "1": "dog", "2": "grass", "3": "größe 犬", "4": "unicorn"}
+    assert names == {"0": "unlabelled", "1": "dog", "2": "grass", "3": "größe 犬", "4": "unicorn"}
     colours = np.concatenate([[[0, 0, 0]], visualize.palette(seg.words)])
     np.testing.assert_array_equal(imaging.read(path).rgb, colours[LABEL_MAP + 1])
 
 
 def test_label_map_of_some_words_keeps_their_values(tmp_path: Path) -> None:
-    label_map_png(some_result(), tmp_path / "labels.png", words=["grass", "unicorn"])
+    save_label_map(some_result(), tmp_path / "labels.png", only=["grass", "unicorn"])
     with Image.open(tmp_path / "labels.png") as image:
         np.testing.assert_array_equal(np.array(image), np.where(LABEL_MAP == 1, 2, 0))
         assert json.loads(image.text["words"])["1"] == "dog"
     with pytest.raises(WordNotAsked):
-        label_map_png(some_result(), tmp_path / "labels.png", words=["cat"])
+        save_label_map(some_result(), tmp_path / "labels.png", only=["cat"])
 
 
 @pytest.mark.parametrize(("count", "mode"), [(255, "P"), (256, "I;16"), (1000, "I;16")])
@@ -83,7 +84,7 @@ def test_label_map_of_many_words(tmp_path: Path, count: int, mode: str) -> None:
         unknown=(),
         image=None,
     )
-    label_map_png(seg, tmp_path / "labels.png")
+    save_label_map(seg, tmp_path / "labels.png")
     with Image.open(tmp_path / "labels.png") as image:
         assert image.mode == mode
         assert json.loads(image.text["words"])[str(count)] == f"word {count - 1}"
@@ -92,7 +93,7 @@ def test_label_map_of_many_words(tmp_path: Path, count: int, mode: str) -> None:
 
 def test_label_map_is_a_png(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"end it in \.png"):
-        label_map_png(some_result(), tmp_path / "labels.jpg")
+        save_label_map(some_result(), tmp_path / "labels.jpg")
 
 
 def test_result_json_says_everything(tmp_path: Path) -> None:
@@ -143,14 +144,14 @@ def test_result_json_says_everything(tmp_path: Path) -> None:
 
 def test_result_json_of_some_words() -> None:
     seg = some_result(quality=np.array([0.5, 0.25, 0.75], np.float32))
-    out = result_json(seg, words=["größe 犬", "grass", "grass"])
+    out = result_json(seg, only=["größe 犬", "grass", "grass"])
     assert out["image"] == {"file_name": None, "height": 4, "width": 6, "notes": []}
     assert [entry["word"] for entry in out["vocabulary"]] == ["größe 犬", "grass"]
     assert [entry["index"] for entry in out["vocabulary"]] == [2, 1]
     assert [(entry["word"], entry["quality"]) for entry in out["instances"]] == [("größe 犬", 0.75)]
     assert out["unknown"] == []
     with pytest.raises(WordNotAsked):
-        result_json(seg, words=["cat"])
+        result_json(seg, only=["cat"])
 
 
 def test_coco_is_read_by_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,21 +189,68 @@ def test_coco_is_read_by_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()  # pycocotools reports its progress on stdout
 
 
-def test_conveniences_of_a_result(tmp_path: Path) -> None:
+def test_coco_of_one_picture() -> None:
     seg = some_result()
-    assert seg.to_coco("photo.jpg", 7)["images"][0] == {
-        "id": 7,
-        "file_name": "photo.jpg",
-        "height": 4,
-        "width": 6,
-    }
-    plain = seg.overlay(legend=False, outlines=False)
+    made = lexiseg.to_coco(seg, "photo.jpg", 7)
+    assert made == coco_json([("photo.jpg", seg)], first_image_id=7)
+    assert made["images"] == [{"id": 7, "file_name": "photo.jpg", "height": 4, "width": 6}]
+
+
+def test_an_overlay_is_saved(tmp_path: Path) -> None:
+    seg, photo = some_result(image=None), np.full((4, 6, 3), 90, np.uint8)
+    plain = lexiseg.overlay(seg, photo, legend=False, outlines=False)
     assert plain.shape == (4, 6, 3)
-    np.testing.assert_array_equal(plain, visualize.overlay(seg, legend=False, outlines=False))
-    seg.save(tmp_path / "plain.png", legend=False, outlines=False)
-    np.testing.assert_array_equal(imaging.read(tmp_path / "plain.png").rgb, plain)
-    other = np.zeros((4, 6, 3), np.uint8)
-    save_overlay(seg, tmp_path / "other.png", other, legend=False, outlines=False)
-    assert not np.array_equal(imaging.read(tmp_path / "other.png").rgb, plain)
+    lexiseg.save_overlay(seg, tmp_path / "a.png", photo, legend=False, outlines=False)
+    np.testing.assert_array_equal(imaging.read(tmp_path / "a.png").rgb, plain)
+    lexiseg.save_overlay(some_result(image=photo), tmp_path / "b.png")
+    figure = lexiseg.overlay(seg, photo)
+    np.testing.assert_array_equal(imaging.read(tmp_path / "b.png").rgb, figure)
+    with pytest.raises(PictureError, match="keeps no photo"):
+        lexiseg.save_overlay(seg, tmp_path / "c.png")
     with pytest.raises(OutputError, match="end it in one of"):
-        seg.save(tmp_path / "out.xyz")
+        lexiseg.save_overlay(seg, tmp_path / "out.xyz", photo)
+
+
+def test_masks_of_words_are_saved(tmp_path: Path) -> None:
+    seg = some_result()
+    files = lexiseg.save_masks(seg, tmp_path / "masks")
+    assert {word: path.name for word, path in files.items()} == {
+        "dog": "dog.png",
+        "grass": "grass.png",
+        "größe 犬": "größe 犬.png",
+    }
+    assert sorted((tmp_path / "masks").iterdir()) == sorted(files.values())
+    for word, path in files.items():
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(
+                np.array(image.convert("L")), 255 * (seg.index(word) == LABEL_MAP)
+            )
+    assert list(lexiseg.save_masks(seg, tmp_path / "few", ["unicorn", "dog", "dog"])) == ["dog"]
+    with pytest.raises(WordNotAsked):
+        lexiseg.save_masks(seg, tmp_path / "none", ["cat"])
+
+
+def test_file_names_are_safe_and_distinct() -> None:
+    words = [
+        "red car",
+        "a/b",
+        "a\\b",
+        "../../etc",
+        "con",
+        "é" * 90,
+        "Dog",
+        "dog",
+        "...",
+        "猫",
+        "a:b",
+    ]
+    names = file_names(words)
+    assert names[0] == "red car"
+    assert names[1:3] == ["a_b", "a_b-2"]
+    assert "/" not in names[3]
+    assert not names[3].startswith(".")
+    assert names[4] == "_con"
+    assert len(names[5].encode()) <= 100
+    assert names[5] == "é" * 50
+    assert names[6:] == ["Dog", "dog-2", "_", "猫", "a_b-3"]
+    assert len({name.casefold() for name in names}) == len(words)

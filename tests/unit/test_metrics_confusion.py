@@ -98,9 +98,9 @@ def test_classes_in_few_photos_and_those_put_aside_are_not_in_the_mean():
         matrix.add(np.array([[0, 1, 1]]), np.array([[0, 0, 1]]))
     matrix.add(np.array([[2, 2]]), np.array([[2, 2]]))
     np.testing.assert_array_equal(matrix.class_photos, [2, 2, 1])
-    np.testing.assert_array_equal(matrix.chosen(min_photos=2), [0, 1])
-    np.testing.assert_array_equal(matrix.chosen(min_photos=1, aside=[0]), [1, 2])
-    assert matrix.mean_iou(min_photos=2, aside=[0]) == pytest.approx(0.5)
+    np.testing.assert_array_equal(matrix.select_classes(min_photos=2), [0, 1])
+    np.testing.assert_array_equal(matrix.select_classes(min_photos=1, exclude=[0]), [1, 2])
+    assert matrix.mean_iou(min_photos=2, exclude=[0]) == pytest.approx(0.5)
     assert np.isnan(matrix.mean_iou(min_photos=3))
 
 

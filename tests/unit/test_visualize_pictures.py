@@ -1,4 +1,4 @@
-"""Overlays, heat maps, cut-outs and the view of what a method looked at, by hand-worked pixels."""
+"""Overlays, heat maps, cut-outs and the debug overlay, by hand-worked pixels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from lexiseg.errors import OptionError, PictureError, WordNotAsked
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
 from lexiseg.visualize import (
-    all_masks,
     cutout,
+    debug_overlay,
     heatmap,
-    looked_at,
+    mask_overlay,
     overlay,
     palette,
-    segmented,
 )
-from lexiseg.visualize.looked_at import _margin
+from lexiseg.visualize.debug_overlay import _margin
 
 WORDS = ("dog", "grass", "zebra")
 
@@ -115,7 +114,7 @@ def test_a_figure_has_a_size_for_the_eye(size_hw: tuple[int, int], drawn: tuple[
     seg = result(
         size_hw, label_map=label_map, masks=Masks.from_labels(label_map, [0, 1]), score_map=grid
     )
-    for figure in (overlay(seg), heatmap(seg, "dog"), looked_at(seg)):
+    for figure in (overlay(seg), heatmap(seg, "dog"), debug_overlay(seg)):
         assert figure.dtype == np.uint8
         assert figure.shape[0] >= drawn[0]
         assert figure.shape[1] >= drawn[1]
@@ -152,7 +151,7 @@ def test_unknown_and_absent_words_are_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_overlay_needs_the_picture_that_was_segmented() -> None:
     seg = result(image=None)
-    with pytest.raises(PictureError, match="pass image="):
+    with pytest.raises(PictureError, match="keeps no photo to draw on; give it as image="):
         overlay(seg)
     with pytest.raises(PictureError, match="50x31 pixels, the masks have 50x30"):
         overlay(seg, np.zeros((31, 50, 3), np.uint8))
@@ -188,6 +187,10 @@ def test_a_cut_out_keeps_the_pixels_of_the_word_and_nothing_else() -> None:
     assert (out[mask, 3] == 255).all()
     assert not out[~mask].any()
     assert not cutout(seg, "zebra").any()
+    every = cutout(seg)
+    assert (every[seg.label_map >= 0, 3] == 255).all()
+    assert not every[seg.label_map < 0].any()
+    assert (cutout(seg, ["dog", "zebra"]) == out).all()
     with pytest.raises(WordNotAsked):
         cutout(seg, "cat")
 
@@ -202,8 +205,8 @@ def test_the_margin_counts_what_the_words_leave_as_background() -> None:
 def test_windows_and_points_are_drawn_where_they_are() -> None:
     seg = result((300, 640), score_map=None, image=np.zeros((300, 640, 3), np.uint8))
     boxes = np.array([[100, 50, 400, 250]])
-    plain = looked_at(seg)[:300, :640]
-    out = looked_at(seg, boxes_xyxy=boxes, points_xy=np.array([[200.0, 100.0]]))[:300, :640]
+    plain = debug_overlay(seg)[:300, :640]
+    out = debug_overlay(seg, boxes_xyxy=boxes, points_xy=np.array([[200.0, 100.0]]))[:300, :640]
     rows, columns = np.nonzero((out != plain).any(axis=-1))
     assert columns.min() in range(100, 107)
     assert rows.min() in range(50, 57)
@@ -225,11 +228,11 @@ def test_every_mask_is_tinted_and_only_what_matched_is_kept() -> None:
         masks=Masks.from_dense(dense), label_map=labels, word_scores=np.ones(2, np.float32),
         provenance=Provenance(method="sam-then-clip", encoder="tiny"), image=rgb,
     )  # fmt: skip
-    drawn = all_masks(seg, seg.masks)
+    drawn = mask_overlay(seg, seg.masks)
     assert (drawn[~dense[0]] == 100).all()
     inner, outer = drawn[6, 6], drawn[15, 15]
     assert (inner != outer).any()  # the small mask lies over the large one
     assert (drawn[dense[0] & ~dense[1]] == outer).all()
-    cut = segmented(seg, only=["b"])
+    cut = cutout(seg, ["b"])
     np.testing.assert_array_equal(cut[..., 3] == 255, dense[1])
     assert not cut[~dense[1]].any()

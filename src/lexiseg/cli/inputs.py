@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import glob
 import shlex
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lexiseg import imaging
 from lexiseg.errors import OptionError, PictureError, PromptError
+from lexiseg.export import safe_name
 
-__all__ = ["SUFFIXES", "Job", "file_names", "pictures", "plan", "split", "words"]
+__all__ = ["SUFFIXES", "Job", "pictures", "plan", "split", "words"]
 
 # By these a picture is known in a folder; a file that is named may end in anything.
 _KINDS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm", "pnm", "avif")
 SUFFIXES = frozenset(f".{kind}" for kind in _KINDS)
-_RESERVED = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
-)
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def plan(sources: Sequence[Path], out: Path) -> list[Job]:
         lambda path: (path.resolve().parent.name, path.name),
     )
     for style in styles:
-        names = [tuple(_safe(part) for part in style(source)) for source in sources]
+        names = [tuple(safe_name(part) for part in style(source)) for source in sources]
         # Some file systems take "A" and "a" for one.
         if len({tuple(part.casefold() for part in name) for name in names}) == len(names):
             break
@@ -120,21 +117,6 @@ def plan(sources: Sequence[Path], out: Path) -> list[Job]:
                 "choose another folder with --out"
             )
     return jobs
-
-
-def file_names(names: Sequence[str]) -> list[str]:
-    """Return a file name for each word, without suffix: safe on any system, no two alike."""
-    out: list[str] = []
-    taken: set[str] = set()
-    for name in names:
-        safe = plain = _safe(name)
-        count = 1
-        while safe.casefold() in taken:
-            count += 1
-            safe = f"{plain}-{count}"
-        taken.add(safe.casefold())
-        out.append(safe)
-    return out
 
 
 def _is_picture(text: str) -> bool:
@@ -167,13 +149,3 @@ def _files(name: str) -> list[Path]:
 def _listed(path: Path) -> bool:
     hidden = path.name.startswith(".")
     return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
-
-
-def _safe(text: str) -> str:
-    """`text` as the name of a file or folder: no separators, no reserved names, 100 bytes."""
-    text = unicodedata.normalize("NFC", text)
-    text = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in text)
-    text = text.encode()[:100].decode(errors="ignore").strip(" .")
-    if not text or text.partition(".")[0].casefold() in _RESERVED:
-        text = f"_{text}"
-    return text

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging, visualize
-from lexiseg.cli.inputs import file_names
 from lexiseg.errors import OutputError
-from lexiseg.export import label_map_png, result_json
+from lexiseg.export import file_names, result_json, save_label_map, save_masks, save_overlay
 from lexiseg.masks import Masks
 from lexiseg.results import Segmentation
 
@@ -50,7 +49,7 @@ def write_results(
     *,
     heatmaps: bool = False,
     cutouts: bool = False,
-    looked_at: NDArray[np.uint8] | None = None,
+    debug_overlay: NDArray[np.uint8] | None = None,
     everything: Masks | None = None,
 ) -> dict[str, Any]:
     """Write the results of `words` into `folder`, and return what result.json holds.
@@ -62,8 +61,8 @@ def write_results(
     """
     stage = folder.parent / f".{folder.name}.{os.getpid()}.partial"
     try:
-        files = _write(stage, picture, seg, words, heatmaps, cutouts, looked_at, everything)
-        result = result_json(seg, picture=picture, words=words, files=files)
+        files = _write(stage, picture, seg, words, heatmaps, cutouts, debug_overlay, everything)
+        result = result_json(seg, picture=picture, only=words, files=files)
         imaging.write_text(stage / RESULT, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
         written = _flat(files)
         for name in _earlier(folder) - written:
@@ -88,31 +87,29 @@ def _write(
     words: Sequence[str],
     heatmaps: bool,
     cutouts: bool,
-    looked_at: NDArray[np.uint8] | None,
+    debug_overlay: NDArray[np.uint8] | None,
     everything: Masks | None,
 ) -> dict[str, str | dict[str, str]]:
     """Write all files but result.json into `stage`; return what each is, relative to it."""
-    imaging.write(stage / "overlay.png", visualize.overlay(seg, picture, only=words))
-    label_map_png(seg, stage / "labels.png", words)
+    save_overlay(seg, stage / "overlay.png", picture, only=words)
+    save_label_map(seg, stage / "labels.png", words)
     files: dict[str, str | dict[str, str]] = {"overlay": "overlay.png", "labels": "labels.png"}
-    if looked_at is not None:
-        imaging.write(stage / "looked-at.png", looked_at)
+    if debug_overlay is not None:
+        imaging.write(stage / "looked-at.png", debug_overlay)
         files["looked_at"] = "looked-at.png"
     if everything is not None:
-        imaging.write(stage / "all_masks.png", visualize.all_masks(seg, everything, picture))
-        imaging.write(stage / "segmented.png", visualize.segmented(seg, picture, only=words))
+        imaging.write(stage / "all_masks.png", visualize.mask_overlay(seg, everything, picture))
+        imaging.write(stage / "segmented.png", visualize.cutout(seg, words, picture))
         files |= {"all_masks": "all_masks.png", "segmented": "segmented.png"}
-    names = dict(zip(words, file_names(words), strict=True))
-    found = {word: f"{names[word]}.png" for word in words if word in seg.found}
-    files["masks"] = {word: f"masks/{name}" for word, name in found.items()}
-    for word, name in found.items():
-        imaging.write(stage / "masks" / name, seg.semantic() == seg.index(word))
-        if cutouts:
-            imaging.write(stage / "cutouts" / name, visualize.cutout(seg, word, picture))
+    masks = {word: path.name for word, path in save_masks(seg, stage / "masks", words).items()}
+    files["masks"] = {word: f"masks/{name}" for word, name in masks.items()}
     if cutouts:
-        files["cutouts"] = {word: f"cutouts/{name}" for word, name in found.items()}
+        files["cutouts"] = {word: f"cutouts/{name}" for word, name in masks.items()}
+        for word, name in masks.items():
+            imaging.write(stage / "cutouts" / name, visualize.cutout(seg, word, picture))
     if heatmaps:
         # Of every word: why one was not found is what a heat map shows.
+        names = dict(zip(words, file_names(words), strict=True))
         files["heatmaps"] = {word: f"heatmaps/{names[word]}.png" for word in words}
         for word in words:
             drawn = visualize.heatmap(seg, word, picture)

@@ -180,7 +180,7 @@ def _segment(
     from lexiseg import visualize
     from lexiseg.cli import outputs
 
-    looked_at = None
+    debug_overlay = None
     source: Any = picture
     if task.words:
         source = segmenter.prepare(picture)
@@ -188,7 +188,7 @@ def _segment(
     seg = segmenter(source, task.words, **given) if task.words else segmenter(picture, **given)
     prompts = seg.provenance.prompts
     if task.args.verbose:
-        looked_at = visualize.looked_at(
+        debug_overlay = visualize.debug_overlay(
             seg,
             picture,
             boxes_xyxy=source.windows_xyxy if task.words else None,
@@ -201,7 +201,7 @@ def _segment(
         task.shown,
         heatmaps=task.args.heatmap,
         cutouts=task.args.cutout,
-        looked_at=looked_at,
+        debug_overlay=debug_overlay,
         everything=getattr(source, "everything", None),
     )
     return seg, result

@@ -97,7 +97,7 @@ def _index(path: Path, fields: dict[str, Any], key: str) -> int | None:
 
 
 def _advice(root: Path) -> str:
-    inside = sorted(found.parent.name for found in root.glob(f"*/{FILE_NAME}"))
+    inside = sorted(path.parent.name for path in root.glob(f"*/{FILE_NAME}"))
     if inside:
         return f"give one of the data sets inside it: {', '.join(inside)}"
     return 'write one with at least {"classes": ["name of index 0", ...]} beside the splits'

@@ -1,4 +1,4 @@
-"""Class masks painted from COCO's `instances.json`, for a split that has no `masks` folder."""
+"""Class masks drawn from COCO's `instances.json`, for a split that has no `masks` folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lexiseg.datasets.labels import Labels
 from lexiseg.errors import InputError
 from lexiseg.masks import Masks
 
-__all__ = ["PaintedInstances", "fill_polygons", "read_instances"]
+__all__ = ["InstanceLabels", "fill_polygons", "read_instances"]
 
 
 @dataclass(frozen=True)
-class PaintedInstances:
-    """The class mask of one photo, painted from its instances.
+class InstanceLabels:
+    """The class mask of one photo, drawn from its instances.
 
     `shapes` are pairs of class index and COCO segmentation (polygons in pixels of the photo, or
     an RLE); pixels outside every shape get `background_index`.
@@ -31,24 +31,24 @@ class PaintedInstances:
     background_index: int
 
     def labels(self, size_hw: tuple[int, int]) -> Labels:
-        """Paint the class indices, (H, W), small instances over large ones where they overlap."""
+        """Draw the class indices, (H, W), small instances over large ones where they overlap."""
         if size_hw != self.size_hw:
             raise InputError(
                 f"instances.json gives (height, width) {self.size_hw} for a photo of {size_hw}; "
                 "scale the annotations to the upright photo"
             )
-        painted = [(index, _mask(segmentation, size_hw)) for index, segmentation in self.shapes]
-        painted.sort(key=lambda pair: -np.count_nonzero(pair[1]))
+        drawn = [(index, _mask(segmentation, size_hw)) for index, segmentation in self.shapes]
+        drawn.sort(key=lambda pair: -np.count_nonzero(pair[1]))
         labels = np.full(size_hw, self.background_index, np.int32)
-        for index, mask in painted:
+        for index, mask in drawn:
             labels[mask] = index
         return labels
 
 
 def read_instances(
     path: Path, classes: tuple[str, ...], background_index: int
-) -> dict[str, PaintedInstances]:
-    """Read a COCO file; return what to paint by photo id (the file name's stem).
+) -> dict[str, InstanceLabels]:
+    """Read a COCO file; return what to draw by photo id (the file name's stem).
 
     Categories are matched to `classes` by name. Raises InputError for a file that is not COCO's
     format or names a category that is no class.
@@ -60,11 +60,11 @@ def read_instances(
             for category in content["categories"]
         }
         shapes = defaultdict(list)
-        for note in content["annotations"]:
-            shape = (index_of[note["category_id"]], note["segmentation"])
-            shapes[note["image_id"]].append(shape)
+        for annotation in content["annotations"]:
+            shape = (index_of[annotation["category_id"]], annotation["segmentation"])
+            shapes[annotation["image_id"]].append(shape)
         return {
-            PurePosixPath(image["file_name"]).stem: PaintedInstances(
+            PurePosixPath(image["file_name"]).stem: InstanceLabels(
                 (image["height"], image["width"]), tuple(shapes[image["id"]]), background_index
             )
             for image in content["images"]

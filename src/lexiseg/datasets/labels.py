@@ -9,14 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lexiseg import imaging
 from lexiseg.errors import InputError
 
 __all__ = ["Labels", "MaskFile", "Truth"]
 
 Labels = NDArray[np.int32]
-
-# Pillow modes with one value a pixel; of a palette picture the value is the index.
-_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
 class Truth(Protocol):
@@ -35,34 +33,20 @@ class MaskFile:
     ignore_index: int
 
     def labels(self, size_hw: tuple[int, int]) -> Labels:
-        """Read the mask, (H, W). Raises InputError where size, mode or values do not fit."""
-        from PIL import Image, UnidentifiedImageError
-
-        try:
-            with Image.open(self.path) as file:
-                mode = file.mode
-                values = np.asarray(file)
-        except UnidentifiedImageError as error:
-            raise InputError(f"mask {self.path} is not a picture; save it as PNG") from error
-        except (OSError, SyntaxError) as error:
-            raise InputError(f"mask {self.path} cannot be read ({error}); save it again") from error
-        if mode not in _MODES:
+        """Read the mask, (H, W). Raises InputError where file, size or values do not fit."""
+        labels = imaging.read_indices(self.path)
+        if labels.shape != size_hw:
+            swapped = "; height and width are swapped" if labels.shape == size_hw[::-1] else ""
             raise InputError(
-                f"mask {self.path} has mode {mode}; save class indices in one channel (L, P, I;16)"
-            )
-        if values.shape != size_hw:
-            swapped = "; height and width are swapped" if values.shape == size_hw[::-1] else ""
-            raise InputError(
-                f"mask {self.path} is {_size(values.shape)} and its photo {_size(size_hw)} "
+                f"mask {self.path} is {_size(labels.shape)} and its photo {_size(size_hw)} "
                 f"(width x height){swapped}; give masks the upright photo's size"
             )
-        labels = values.astype(np.int32)
         self._check(labels)
         return labels
 
     def _check(self, labels: Labels) -> None:
-        found = np.unique(labels)
-        wrong = found[(found < 0) | (found >= len(self.classes))]
+        values = np.unique(labels)
+        wrong = values[(values < 0) | (values >= len(self.classes))]
         wrong = wrong[wrong != self.ignore_index]
         if len(wrong):
             shown = ", ".join(str(value) for value in wrong[:5]) + ("..." if len(wrong) > 5 else "")

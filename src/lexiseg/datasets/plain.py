@@ -3,7 +3,7 @@
     <set>/dataset.json               classes (index -> name), background_index, ignore_index, title
     <set>/<split>/images/<id>.jpg    photos (any format that is read)
     <set>/<split>/masks/<id>.png     class index per pixel; or, in place of the folder `masks`,
-    <set>/<split>/instances.json     COCO's format, painted into class masks
+    <set>/<split>/instances.json     COCO's format, drawn as class masks
     <set>/splits.json                optional: further splits, {"tune": ["train/<id>", ...], ...}
 
 A file of splits may also lie elsewhere and serve several sets: {"tune": {"<set>": [...]}}.
@@ -71,12 +71,12 @@ class PlainDataset:
     def subset(self, ids: Iterable[str]) -> PlainDataset:
         """Return the set with these photos, in this order; UnknownName for an id it lacks."""
         by_id = {sample.id: sample for sample in self.samples}
-        chosen = []
+        selected = []
         for wanted in ids:
             if wanted not in by_id:
                 raise UnknownName.among(f"photo of {self.name}/{self.split}", wanted, by_id)
-            chosen.append(by_id[wanted])
-        return replace(self, samples=tuple(chosen))
+            selected.append(by_id[wanted])
+        return replace(self, samples=tuple(selected))
 
 
 def open_set(
@@ -125,22 +125,22 @@ def find_sets(
     passed over; a root that is given itself must have them. Raises InputError where nothing is
     left.
     """
-    found = []
+    opened = []
     for root in [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]:
         if not root.is_dir():
             raise InputError(f"{root} is not a folder; give data sets in the plain layout")
         inside = sorted(path.parent for path in root.glob(f"*/{FILE_NAME}"))
         if (root / FILE_NAME).is_file() or not inside:
-            found.append(open_set(root, split, splits=splits))
+            opened.append(open_set(root, split, splits=splits))
             continue
         usable = [path for path in inside if _has_labels(path, split, splits)]
         if not usable:
             raise InputError(
                 f"no data set in {root} has labels for the split {split!r} "
-                f"(looked into {', '.join(path.name for path in inside)}); give another split"
+                f"(there are {', '.join(path.name for path in inside)}); give another split"
             )
-        found += [open_set(path, split, splits=splits) for path in usable]
-    return tuple(found)
+        opened += [open_set(path, split, splits=splits) for path in usable]
+    return tuple(opened)
 
 
 @dataclass(frozen=True)

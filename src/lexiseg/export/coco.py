@@ -8,7 +8,12 @@ from typing import Any
 from lexiseg._version import __version__
 from lexiseg.results import Segmentation
 
-__all__ = ["coco_json"]
+__all__ = ["coco_json", "to_coco"]
+
+
+def to_coco(seg: Segmentation, file_name: str = "image", image_id: int = 1) -> dict[str, Any]:
+    """Return the instances of one picture as the dict of a COCO "instances" file."""
+    return coco_json([(file_name, seg)], first_image_id=image_id)
 
 
 def coco_json(

@@ -17,7 +17,7 @@ def result_json(
     seg: Segmentation,
     *,
     picture: Picture | None = None,
-    words: Iterable[str] | None = None,
+    only: Iterable[str] | None = None,
     files: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return a result as dicts, lists, strings and numbers, ready for json.dumps.
@@ -32,10 +32,10 @@ def result_json(
     files: as given. provenance: as `Provenance.to_json`.
 
     picture: what was segmented, for its name and notes.
-    words: tell of these words alone. Raises WordNotAsked for one outside the vocabulary.
+    only: keep these words alone. Raises WordNotAsked for one outside the vocabulary.
     """
-    kept = list(seg.words) if words is None else list(dict.fromkeys(words))
-    strangers = {item.word for item in seg.unknown}
+    words = list(seg.words) if only is None else list(dict.fromkeys(only))
+    unknown = {item.word for item in seg.unknown}
     height, width = seg.size_hw
     return {
         "schema_version": SCHEMA_VERSION,
@@ -52,11 +52,11 @@ def result_json(
                 "score": _rounded(seg.word_scores[seg.index(word)]),
                 "share": _rounded(seg.share(word)),
                 "pixels": int(seg.pixels[seg.index(word)]),
-                "known": word not in strangers,
+                "known": word not in unknown,
             }
-            for word in kept
+            for word in words
         ],
-        "instances": _instances(seg, set(kept)),
+        "instances": _instances(seg, set(words)),
         "unknown": [
             {
                 "word": item.word,
@@ -64,7 +64,7 @@ def result_json(
                 "similarity": _rounded(item.similarity),
             }
             for item in seg.unknown
-            if item.word in kept
+            if item.word in words
         ],
         "files": dict(files or {}),
         "provenance": seg.provenance.to_json(),
@@ -72,22 +72,22 @@ def result_json(
 
 
 def _instances(seg: Segmentation, words: set[str]) -> list[dict[str, Any]]:
-    chosen = seg[[i for i, word in enumerate(seg.labels.tolist()) if word in words]]
+    selected = seg[[i for i, word in enumerate(seg.labels.tolist()) if word in words]]
     return [
         {
             "word": word,
             "score": _rounded(score),
-            "quality": None if chosen.quality is None else _rounded(chosen.quality[i]),
-            "area": int(chosen.masks.areas[i]),
+            "quality": None if selected.quality is None else _rounded(selected.quality[i]),
+            "area": int(selected.masks.areas[i]),
             "box_xywh": [x0, y0, x1 - x0, y1 - y0],
             "rle": rle,
         }
         for i, (word, score, (x0, y0, x1, y1), rle) in enumerate(
             zip(
-                chosen.labels.tolist(),
-                chosen.scores.tolist(),
-                chosen.masks.boxes_xyxy.tolist(),
-                chosen.masks.to_rle(),
+                selected.labels.tolist(),
+                selected.scores.tolist(),
+                selected.masks.boxes_xyxy.tolist(),
+                selected.masks.to_rle(),
                 strict=True,
             )
         )

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from lexiseg.imaging._files import write_bytes, write_text
+from lexiseg.imaging._formats import SUFFIXES, WRITABLE_SUFFIXES
+from lexiseg.imaging._indices import read_indices
 from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read
-from lexiseg.imaging._write import write
+from lexiseg.imaging._write import check_target, write
 
-__all__ = ["MAX_PIXELS", "Picture", "Source", "read", "write", "write_bytes", "write_text"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "Picture",
+    "Source",
+    "check_target",
+    "read",
+    "read_indices",
+    "write",
+    "write_bytes",
+    "write_text",
+]

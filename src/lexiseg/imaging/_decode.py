@@ -1,12 +1,11 @@
-"""From a file or PIL image to upright 8-bit RGB and what else it held."""
+"""From a file or PIL image to its samples, and what else it holds."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,25 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from lexiseg.errors import PictureError
+from lexiseg.imaging import _formats, _heif, _jpeg, _pnm
+from lexiseg.imaging._ifd import integers, read_directory, read_header
+from lexiseg.imaging._metadata import Metadata
+from lexiseg.imaging._png import PngFile, read_chunks
+from lexiseg.imaging._sixteen import png_samples, tiff_samples
 
-__all__ = ["Pixels", "decode", "open_header", "to_eight_bits"]
+__all__ = ["DAMAGE", "Decoded", "check_size", "decode_file", "decode_image", "open_header"]
 
-# Pillow reads some forty formats more, many of them old and rarely looked after.
-_PLUGINS = {
-    "JPEG": "JpegImagePlugin",
-    "PNG": "PngImagePlugin",
-    "WEBP": "WebPImagePlugin",
-    "TIFF": "TiffImagePlugin",
-    "BMP": "BmpImagePlugin",
-    "GIF": "GifImagePlugin",
-    "PPM": "PpmImagePlugin",
-    "AVIF": "AvifImagePlugin",
-}
-_READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or AVIF"
-_ORIENTATION = 0x0112
-_XMP_TAG = 700
 # What Pillow's decoders raise on damaged files.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -45,242 +35,294 @@ _DAMAGE = (
     zlib.error,
     Image.DecompressionBombError,
 )
+_FIX = "copy or download it again"
+_GREY = ("1", "L")
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """What `decode` found; the fields are those of `Picture`."""
+@dataclass
+class Decoded:
+    """samples: (H, W, C) uint8 or uint16: grey, grey and alpha, RGB or RGBA; not yet upright.
 
-    rgb: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None
+    mode: Pillow's name of the file's own kind of pixel. kind: name of the format, or None.
+    """
+
+    samples: NDArray[Any]
     mode: str
-    icc: bytes | None
-    exif: bytes | None
-    deep: NDArray[np.uint16] | None
-    notes: tuple[str, ...]
-    xmp: bytes | None = None
+    kind: str | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
 
-def open_header(file: BinaryIO, name: str) -> ImageFile.ImageFile:
-    """Return the PIL image of an open file with its header read and no pixel decoded.
+def check_size(size_wh: tuple[int, int], name: str, max_pixels: int) -> None:
+    """Raise PictureError for a picture without pixels, or with more than max_pixels."""
+    width, height = size_wh
+    if width < 1 or height < 1:
+        raise PictureError(f"{name} has {height} x {width} pixels; give one with at least 1 x 1")
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{name} has {height} x {width} = {width * height:,} pixels (height x width), more "
+            f"than the limit of {max_pixels:,}; where it is to be trusted, raise the limit with "
+            f"--max-pixels {width * height}"
+        )
 
-    Only the formats above are tried. Not by Image.open, whose own pixel limit could only be
-    raised for the whole process.
+
+def decode_file(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
+    """Return what an open picture file holds; raises PictureError, one line."""
+    start = file.read(512)
+    kind = _kind_of(start, name)
+    try:
+        if kind == "HEIF":
+            return _from_heif(file, name, max_pixels)
+        if kind == "PNG":
+            return _from_png(read_chunks(file, max_pixels), name, max_pixels)
+        if kind == "PPM":
+            _, size, _, _ = _pnm.read_header(file)
+            check_size(size, name, max_pixels)
+            samples = _pnm.read_samples(file)
+            return Decoded(samples, "RGB" if samples.shape[2] == 3 else "L", kind)
+        return _from_pillow(file, kind, start, name, max_pixels)
+    except DAMAGE as error:
+        raise PictureError(f"{name} is damaged or cut off ({_reason(error)}); {_FIX}") from error
+
+
+def open_header(file: BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
+    """Return Pillow's image of an open file, its header read, its size checked, no pixel decoded.
+
+    Raises PictureError.
     """
     start = file.read(512)
-    for kind, plugin in _PLUGINS.items():
-        try:
-            import_module(f"PIL.{plugin}")
-        except ImportError:  # an older Pillow, which has no AVIF
-            continue
-        factory, accept = Image.OPEN[kind]
-        if accept is None or accept(start[:16]) is not True:
-            continue
-        file.seek(0)
-        try:
-            return factory(file, name)
-        except _DAMAGE as error:
-            raise PictureError(
-                f"{name!r} begins like a {kind} picture, but its header is damaged or of a kind "
-                f"that is not read ({error}); export it again as JPEG or PNG"
-            ) from error
-    raise PictureError(
-        f"{name!r} is not a picture that lexiseg reads{_looks_like(start)}; give a {_READABLE} file"
-    )
-
-
-def decode(image: Image.Image, name: str, file: BinaryIO | None = None) -> Pixels:
-    """Return the upright pixels of a PIL image whose size was checked.
-
-    file: the open file behind it, from which 16-bit colour is read, which Pillow cuts to 8.
-    """
-    notes: list[str] = []
-    kind = image.format
+    kind = _kind_of(start, name)
+    if _formats.FORMATS[kind].plugin is None:
+        raise PictureError(f"{name} is {kind}; save it as PNG")
+    if kind == "WEBP":  # libwebp makes room for the pixels when the header is read
+        check_size(_webp_size(start) or (1, 1), name, max_pixels)
     try:
-        exif = image.getexif()
-        orientation = int(exif.get(_ORIENTATION, 1))
-    except _DAMAGE:
-        exif, orientation = Image.Exif(), 1
-        notes.append("its EXIF block is damaged and left out")
-    try:
-        sixteen, apart = _layout(image, file)
-        image.load()
-        several = bool(getattr(image, "is_animated", False))
-        deep = _sixteen_bits(image, file if sixteen else None)
-        rgb, alpha = _eight_bits(image, deep, name)
-    except _DAMAGE as error:
+        image = _formats.opened(kind, file)
+    except DAMAGE as error:
         raise PictureError(
-            f"{name} is damaged or cut off ({error}); copy or download it again"
+            f"{name} begins like a {kind} picture, but its header is damaged or of a kind "
+            f"that is not read ({_reason(error)}); export it again as JPEG or PNG"
         ) from error
-    if sixteen and apart and deep is None:
+    check_size(image.size, name, max_pixels)
+    return image
+
+
+def decode_image(image: Image.Image, name: str) -> Decoded:
+    """Return what a PIL image holds, its size being checked; raises PictureError, one line."""
+    metadata = Metadata()
+    try:
+        several = bool(getattr(image, "is_animated", False))
+        with _formats.quiet():
+            # As they are now, not as the file has them: whoever hands in an image may have
+            # changed them. A TIFF's own are turned upright by Pillow, pixels too.
+            exif = image.getexif()
+            block = exif.tobytes() if len(exif) else None
+            image.load()
+        metadata.add_icc(image.info.get("icc_profile"))
+        metadata.add_exif(block)
+        if image.format == "TIFF":
+            metadata.orientation = 1
+        metadata.add_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+        if several:
+            metadata.note_frames()
+        samples = _samples(image, name, metadata)
+    except DAMAGE as error:
+        raise PictureError(f"{name} is damaged or cut off ({_reason(error)}); {_FIX}") from error
+    return Decoded(samples, image.mode, image.format, metadata)
+
+
+def _samples(image: Image.Image, name: str, metadata: Metadata) -> NDArray[Any]:
+    """Return the samples of a loaded PIL image, (H, W, C): 1 grey, 2 with alpha, 3 RGB, 4 RGBA."""
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return np.array(image).astype(np.uint16)[:, :, None]
+    if mode == "I":
+        whole = np.array(image)
+        if whole.min() >= 0 and whole.max() < 65_536:
+            return whole.astype(np.uint16)[:, :, None]
+    if mode == "F" or mode == "I":
         raise PictureError(
-            f"{name} is a TIFF of 16 bits with one plane a colour, which is not read safely; save "
-            "it with its planes interleaved, or as PNG"
-        )
-    if several:
-        notes.append("holds several frames or pages: the first is used")
-    if sixteen and deep is None:
-        notes.append("its 16 bits a channel were read as 8")
-    if deep is not None and int(deep.max()) < 4096:
-        notes.append(f"a 16-bit picture that is dark: its values end at {deep.max()} of 65535")
-    if kind == "TIFF":
-        # Pillow and OpenCV turn TIFF upright themselves; its tags are no EXIF block.
-        exif, turned, orientation = Image.Exif(), orientation, 1
-    else:
-        turned = orientation
-    if 2 <= turned <= 8:
-        notes.append(f"turned upright by its EXIF orientation ({turned})")
-    icc = image.info.get("icc_profile")
-    return Pixels(
-        rgb=_upright(rgb, orientation),
-        alpha=None if alpha is None else _upright(alpha, orientation),
-        mode=image.mode,
-        # A profile of ink or of grey does not describe the RGB that was made of it.
-        icc=icc if isinstance(icc, bytes) and icc[16:20] == b"RGB " else None,
-        exif=_exif_bytes(exif),
-        deep=None if deep is None else _upright(deep, orientation),
-        notes=tuple(notes),
-        xmp=_xmp_bytes(image),
-    )
-
-
-def to_eight_bits(deep: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Return 16-bit values as 8-bit ones, divided by 257 and rounded: 65535 becomes 255."""
-    table = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
-    return table[deep]
-
-
-def _eight_bits(
-    image: Image.Image, deep: NDArray[np.uint16] | None, name: str
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Return rgb, (H, W, 3), and alpha, (H, W) or None, of a loaded image, not yet upright."""
-    if deep is not None:
-        flat = to_eight_bits(deep)
-        if flat.shape[2] == 1:
-            return flat.repeat(3, axis=2), None
-        alpha = flat[:, :, 3].copy() if flat.shape[2] == 4 else None
-        return np.ascontiguousarray(flat[:, :, :3]), alpha
-    if image.mode == "F" or image.mode.startswith("I"):
-        raise PictureError(
-            f"{name} holds pixels of kind {image.mode} beyond 0 to 65535, whose black and white "
+            f"{name} holds pixels of kind {mode} beyond 0 to 65535, whose black and white "
             "are unknown; scale it to 8 or 16 bits first"
         )
-    if image.mode == "La":  # grey times its alpha; RGBA is reached over LA alone
+    if mode == "La":  # grey times its alpha
         image = image.convert("LA")
-    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = np.array(image.convert("RGBA"))
-        return np.ascontiguousarray(rgba[:, :, :3]), rgba[:, :, 3].copy()
-    if image.mode == "CMYK":
-        image = _without_ink(image)
-    if image.mode != "RGB":  # converting copies, and large photos are large
+    elif mode in ("PA", "RGBa") or (mode != "LA" and "transparency" in image.info):
+        image = image.convert("RGBA")
+    elif mode in ("CMYK", "LAB"):
+        image = _to_srgb(image, metadata)
+    elif mode in _GREY:
+        image = image.convert("L")
+    elif mode not in ("LA", "RGB", "RGBA"):  # converting copies, and large photos are large
         image = image.convert("RGB")
-    return np.array(image), None
+    array = np.array(image)
+    return array if array.ndim == 3 else array[:, :, None]
 
 
-def _sixteen_bits(image: Image.Image, file: BinaryIO | None) -> NDArray[np.uint16] | None:
-    """Return the 16-bit values, (H, W, C), of a loaded image, or None where it has none.
-
-    file: given where the header says 16 bits.
-    """
-    if image.mode.startswith("I;16"):
-        return np.array(image).astype(np.uint16)[:, :, None]
-    if image.mode == "I":
-        whole = np.array(image)
-        return (
-            whole.astype(np.uint16)[:, :, None] if 0 <= whole.min() <= whole.max() < 65536 else None
+def _kind_of(start: bytes, name: str) -> str:
+    kind = _formats.sniff(start)
+    if kind is None:
+        raise PictureError(
+            f"{name} is not a picture that lexiseg reads{_formats.guess(start)}; give a "
+            f"{_formats.READABLE} file"
         )
-    if file is None:
-        return None
-    import cv2
+    if kind == "AVIF" and not _formats.plugin_there(_formats.FORMATS[kind]):
+        raise PictureError(f"{name} is AVIF, which Pillow reads from 11.3 on; update Pillow")
+    return kind
 
+
+def _from_pillow(file: BinaryIO, kind: str, start: bytes, name: str, max_pixels: int) -> Decoded:
+    metadata = Metadata()
+    if kind == "TIFF":
+        metadata.add_tiff(file)
+        samples = _deep_tiff(file, name, max_pixels, metadata)
+        if samples is not None:
+            mode = {1: "I;16", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
+            return Decoded(samples, mode, kind, metadata)
+    file.seek(0)
+    image = open_header(file, name, max_pixels)
+    mode = image.mode
+    if kind != "TIFF":
+        metadata.add_icc(image.info.get("icc_profile"))
+        metadata.add_exif(image.info.get("exif"))
+        metadata.add_xmp(image.info.get("xmp"))
+    if kind == "JPEG":
+        metadata.add_jpeg(image)
+        image = _whole_jpeg(image, file, metadata)
+    elif kind == "TIFF":
+        metadata.orientation = _noted_turn(metadata)
+        with _formats.quiet():
+            image.load()
+    elif kind == "AVIF" and (bits := _avif_bits(file)) > 8:
+        metadata.notes.append(f"its {bits} bits a channel were read as 8")
+    elif kind == "WEBP":
+        metadata.lossless = start[12:16] == b"VP8L" or b"VP8L" in start[30:]
+    elif kind == "GIF":
+        comment = image.info.get("comment")
+        metadata.comment = comment if isinstance(comment, bytes) and comment else None
+    elif kind == "BMP" and "dpi" in image.info and all(image.info["dpi"]):
+        metadata.dpi = image.info["dpi"]
+    # Asked before the pixels are decoded: a GIF goes on to its next frame for the answer.
+    if kind != "TIFF" and getattr(image, "is_animated", False):
+        metadata.note_frames()
+    image.load()
+    return Decoded(_samples(image, name, metadata), mode, kind, metadata)
+
+
+def _from_png(png: PngFile, name: str, max_pixels: int) -> Decoded:
+    check_size(png.size_wh, name, max_pixels)
+    metadata = Metadata()
+    metadata.add_png(png)
+    if png.animated:
+        metadata.note_frames()
+    image = _formats.opened("PNG", io.BytesIO(png.pixels))
+    if png.depth == 16:
+        return Decoded(png_samples(png), image.mode, "PNG", metadata)
+    image.load()
+    return Decoded(_samples(image, name, metadata), image.mode, "PNG", metadata)
+
+
+def _from_heif(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
+    heif = _heif.opened(file, name)
+    check_size(heif.size_wh, name, max_pixels)
+    metadata = Metadata()
+    metadata.add_icc(heif.info.get("icc_profile"))
+    metadata.add_exif(heif.info.get("exif"))
+    metadata.orientation = 1  # libheif turns pictures upright
+    metadata.add_xmp(heif.info.get("xmp"))
+    if heif.frames > 1:
+        metadata.note_frames()
+    samples = heif.samples()
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
+    return Decoded(samples, mode, "HEIF", metadata)
+
+
+def _whole_jpeg(
+    image: ImageFile.ImageFile, file: BinaryIO, metadata: Metadata
+) -> ImageFile.ImageFile:
+    """Return a JPEG with its pixels loaded, by completed bytes where its end is missing."""
+    file.seek(0)
+    data = file.read()
+    _jpeg.check_scans(data)
     file.seek(0)
     try:
-        found = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    if found is None or found.dtype != np.uint16 or found.ndim != 3:
-        return None
-    deep = np.ascontiguousarray(found[:, :, [2, 1, 0, 3][: found.shape[2]]], np.uint16)
-    # Both libraries must have read the same picture: OpenCV mixes up TIFFs with separate planes.
-    eight = np.asarray(image)
-    if eight.shape != deep.shape or ((deep >> 8).astype(np.uint8) != eight).any():
-        return None
-    return deep
+        image.load()
+    except DAMAGE:
+        whole = _jpeg.complete(data)
+        if whole is None:
+            raise
+        image = _formats.opened("JPEG", io.BytesIO(whole))
+        metadata.notes.append("its end is missing, but all its pixels are there")
+    return image
 
 
-def _without_ink(image: Image.Image) -> Image.Image:
-    """Return a CMYK image as sRGB: by its profile where it has one, else by the plain formula."""
+def _deep_tiff(
+    file: BinaryIO, name: str, max_pixels: int, metadata: Metadata
+) -> NDArray[np.uint16] | None:
+    """Return the samples of a 16-bit TIFF, or None where it is of another kind of pixel."""
+    header = read_header(file)
+    first, _ = read_directory(file, header, header.first)
+    sides = [(*integers(first.get(tag), header.order), 0)[0] for tag in (256, 257)]
+    check_size((sides[0], sides[1]), name, max_pixels)
+    samples, upright = tiff_samples(file, header, first)
+    if samples is not None and upright:
+        metadata.orientation = _noted_turn(metadata)
+    return samples
+
+
+def _noted_turn(metadata: Metadata) -> int:
+    """Note that Pillow has turned a picture upright; return the orientation that is left, 1."""
+    if 2 <= metadata.orientation <= 8:
+        metadata.notes.append(f"turned upright by its EXIF orientation ({metadata.orientation})")
+    return 1
+
+
+def _to_srgb(image: Image.Image, metadata: Metadata) -> Image.Image:
+    """Return a CMYK or Lab image as sRGB: by its profile where it has one, else by the formula."""
     from PIL import ImageCms
 
-    profile = image.info.get("icc_profile")
-    if not isinstance(profile, bytes) or profile[16:20] != b"CMYK":
-        return image.convert("RGB")
-    try:
-        ink = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        screen = ImageCms.createProfile("sRGB")
-        turned = ImageCms.profileToProfile(image, ink, screen, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):  # a damaged profile is no reason to refuse the photo
-        turned = None
+    screen = ImageCms.createProfile("sRGB")
+    turned = None
+    if image.mode == "LAB":
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        turned = ImageCms.profileToProfile(image, lab, screen, outputMode="RGB")
+        metadata.notes.append("its Lab colours were turned into sRGB")
+    elif metadata.ink_icc is not None:
+        try:
+            ink = ImageCms.ImageCmsProfile(io.BytesIO(metadata.ink_icc))
+            turned = ImageCms.profileToProfile(image, ink, screen, outputMode="RGB")
+            metadata.notes.append("its ink colours (CMYK) were turned into sRGB by its profile")
+        except (ImageCms.PyCMSError, OSError):  # a damaged profile is no reason to refuse the photo
+            metadata.notes.append("its colour profile is damaged and left out")
+    metadata.icc = None
+    if image.mode == "CMYK" and turned is None:
+        metadata.notes.append("its ink colours (CMYK) were turned into RGB without a profile")
+    metadata.unkept.append("its ink or Lab colours, which are RGB now")
     return image.convert("RGB") if turned is None else turned
 
 
-def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return (H, W, ...) turned as the EXIF orientation, 1 to 8, asks; others change nothing."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
+def _webp_size(start: bytes) -> tuple[int, int] | None:
+    """(width, height) in the first bytes of a WebP file, where they stand."""
+    kind, body = start[12:16], start[20:30]
+    if kind == b"VP8X" and len(body) == 10:
+        sides = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
+        return next(sides), next(sides)
+    if kind == b"VP8L" and body[:1] == b"\x2f":
+        packed = int.from_bytes(body[1:5], "little")
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", body[6:10])
+        return width & 0x3FFF, height & 0x3FFF
+    return None
 
 
-def _exif_bytes(exif: Image.Exif) -> bytes | None:
-    """Return the EXIF block, marked upright, or None where there is none or it is damaged."""
-    if not len(exif):
-        return None
-    try:
-        own = Image.Exif()  # a copy: a caller's PIL image keeps its own
-        own.load(exif.tobytes())
-        if _ORIENTATION in own:
-            own[_ORIENTATION] = 1
-        return own.tobytes()
-    except _DAMAGE:
-        return None
+def _avif_bits(file: BinaryIO) -> int:
+    """Bits a channel that the header of an AVIF file tells of."""
+    file.seek(0)
+    start = file.read(16_384)
+    at = start.find(b"pixi")
+    channels = start[at + 8] if 0 <= at < len(start) - 12 else 0
+    return max(start[at + 9 : at + 9 + channels], default=8) if 0 < channels < 5 else 8
 
 
-def _xmp_bytes(image: Image.Image) -> bytes | None:
-    """Return the XMP packet, which says among other things whether a picture was generated."""
-    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if found is None and image.format == "TIFF":
-        found = getattr(image, "tag_v2", {}).get(_XMP_TAG)
-    if isinstance(found, str):
-        found = found.encode()
-    return found if isinstance(found, bytes) else None
-
-
-def _layout(image: Image.Image, file: BinaryIO | None) -> tuple[bool, bool]:
-    """Tell of an unloaded file whether it has 16 bits a channel, and one plane a colour."""
-    if image.format == "TIFF":
-        tags = getattr(image, "tag_v2", {})
-        return 16 in tags.get(258, ()), tags.get(284, 1) == 2 and len(tags.get(258, ())) > 1
-    if image.format != "PNG" or file is None:
-        return False, False
-    place = file.tell()
-    file.seek(24)  # the depth in its IHDR
-    depth = file.read(1)
-    file.seek(place)
-    return depth == b"\x10", False
-
-
-def _looks_like(start: bytes) -> str:
-    """Return a remark on what a file may be, from its first bytes, or an empty string."""
-    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return " (it is HEIC; export it as JPEG)"
-    if start.startswith(b"%PDF"):
-        return " (it is a PDF; export the page as PNG)"
-    if start.lstrip().lower().startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
-        return " (it is SVG, HTML or XML text)"
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in start):
-        return " (it is text)"
-    return ""
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

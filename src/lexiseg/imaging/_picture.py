@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,43 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lexiseg.errors import OptionError, PictureError, did_you_mean
-from lexiseg.imaging._decode import Pixels, decode, open_header, to_eight_bits
+from lexiseg.imaging._decode import Decoded, check_size, decode_file, decode_image
+from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 
-__all__ = ["MAX_PIXELS", "Picture", "Source", "read"]
+__all__ = ["MAX_PIXELS", "Hidden", "Picture", "Source", "read", "to_eight_bits"]
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel
+_DARK = 4096  # a 16-bit picture that ends below looks black
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """The colours that a file has where it is fully transparent, kept for writing it back alone.
+
+    at: (n,) flat indices of the pixels, row by row. colours: (n, 3) RGB, uint8, or uint16 of a
+    16-bit file. size_hw: of the picture that they belong to.
+    """
+
+    at: NDArray[np.uint32]
+    colours: NDArray[Any]
+    size_hw: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """One upright picture, and what else its file held for whoever writes it back.
 
-    rgb: (H, W, 3) uint8, contiguous; under transparent pixels the colours that the file holds.
-    alpha: (H, W) uint8, or None where the file has no transparency.
+    rgb: (H, W, 3) uint8, contiguous. Where alpha is 0 it is black, whatever the file has there:
+        what is hidden can never be shown, averaged or pasted by mistake.
+    alpha: (H, W) uint8, 0 transparent to 255 opaque; None where the file has no transparency.
+        Whoever counts, draws or cuts out pixels leaves those of alpha 0 alone; see `opaque`.
     path: where it was read from. mode: Pillow's name of the file's own kind of pixel.
-    icc: colour profile of `rgb`. exif: EXIF block, its orientation set to upright. xmp: XMP packet.
+    icc: colour profile of `rgb`. exif: EXIF block, its orientation set to upright, without
+        thumbnails. xmp: XMP packet, without thumbnails.
     deep: (H, W, C) uint16, C 1, 3 or 4, of a 16-bit file; `rgb` is the same divided by 257.
-    notes: remarks for the reader, such as "turned upright".
+    notes: remarks for the reader, such as "turned upright"; to be printed once a file.
+    dpi: resolution, pixels an inch, (x, y). format: name of the kind of file, such as "PNG".
+    extras, hidden: what else is written back: see `Extras` and `Hidden`.
     """
 
     rgb: NDArray[np.uint8]
@@ -42,11 +62,29 @@ class Picture:
     deep: NDArray[np.uint16] | None = None
     notes: tuple[str, ...] = ()
     xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    format: str | None = None
+    extras: Extras = NO_EXTRAS
+    hidden: Hidden | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
         """(H, W) of the picture, upright."""
         return self.rgb.shape[0], self.rgb.shape[1]
+
+    @property
+    def opaque(self) -> NDArray[np.bool_] | None:
+        """(H, W) bool: False where alpha is 0, so that nothing is there to be counted, drawn or cut
+        out; None where that is nowhere the case. Half-transparent pixels are there."""
+        if self.alpha is None:
+            return None
+        there = self.alpha > 0
+        return None if there.all() else there
+
+    @property
+    def transparent(self) -> bool:
+        """Whether any pixel is less than fully opaque."""
+        return self.alpha is not None and bool((self.alpha < 255).any())
 
 
 Source = str | os.PathLike[str] | Image.Image | NDArray[Any] | Picture
@@ -69,10 +107,10 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        _check_size(source, "the PIL image", max_pixels)
-        return _picture(decode(source, "the PIL image"), None)
+        check_size(source.size, "the PIL image", max_pixels)
+        return _picture(decode_image(source, "the PIL image"), None)
     if isinstance(source, str | os.PathLike):
-        return _from_file(os.fspath(source), max_pixels)
+        return _from_file(os.fsdecode(source), max_pixels)
     raise PictureError(
         f"a picture cannot be made of {type(source).__module__}.{type(source).__name__}; give a "
         "path, a PIL image or a (H, W, 3) uint8 NumPy array"
@@ -93,9 +131,7 @@ def _from_file(name: str, max_pixels: int) -> Picture:
         with path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise PictureError(f"{name!r} is empty (0 bytes); copy or download it again")
-            image = open_header(file, name)
-            _check_size(image, repr(name), max_pixels)
-            return _picture(decode(image, repr(name), file), path)
+            return _picture(decode_file(file, repr(name), max_pixels), path)
     except (OSError, ValueError) as error:
         raise PictureError(_why_not_opened(path, error)) from error
 
@@ -115,30 +151,76 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     return f"{name!r} does not exist; {hint}"
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise PictureError(f"{name} has {height} x {width} pixels; give one with at least 1 x 1")
-    if width * height > max_pixels:
-        raise PictureError(
-            f"{name} has {height} x {width} = {width * height:,} pixels (height x width), more "
-            f"than the limit of {max_pixels:,}; where it is to be trusted, raise the limit with "
-            f"--max-pixels {width * height}"
-        )
-
-
-def _picture(pixels: Pixels, path: Path | None) -> Picture:
-    return Picture(
-        rgb=pixels.rgb,
-        alpha=pixels.alpha,
+def _picture(decoded: Decoded, path: Path | None) -> Picture:
+    """Return a picture of decoded samples: upright, 8 bits, colours apart from alpha."""
+    metadata = decoded.metadata
+    samples, notes = decoded.samples, list(metadata.notes)
+    turn = metadata.orientation
+    if 2 <= turn <= 8:
+        notes.append(f"turned upright by its EXIF orientation ({turn})")
+    picture = _of_samples(_upright(samples, turn), decoded.mode)
+    deep = picture.deep
+    if deep is not None and (top := int(deep.max())) < _DARK:
+        notes.append(f"a 16-bit picture that is dark: its values end at {top} of 65535")
+    return replace(
+        picture,
         path=path,
-        mode=pixels.mode,
-        icc=pixels.icc,
-        exif=pixels.exif,
-        deep=pixels.deep,
-        notes=pixels.notes,
-        xmp=pixels.xmp,
+        icc=metadata.icc,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+        dpi=metadata.dpi,
+        notes=tuple(dict.fromkeys(notes)),
+        format=decoded.kind,
+        extras=metadata.extras(),
     )
+
+
+def _of_samples(samples: NDArray[Any], mode: str) -> Picture:
+    """Return a picture of (H, W, C) uint8 or uint16 samples: grey, grey and alpha, RGB or RGBA."""
+    channels = samples.shape[2]
+    if channels == 2:
+        samples = samples[:, :, [0, 0, 0, 1]]
+    colours = samples if channels == 1 else samples[:, :, :3]
+    alpha = samples[:, :, 3] if channels in (2, 4) else None
+    deep = samples if samples.dtype == np.uint16 else None
+    if deep is not None:
+        colours = to_eight_bits(colours)
+        alpha = None if alpha is None else to_eight_bits(alpha)
+    rgb = colours.repeat(3, axis=2) if channels == 1 else np.ascontiguousarray(colours)
+    alpha = None if alpha is None else np.ascontiguousarray(alpha)
+    hidden = None
+    if alpha is not None and not alpha.all():
+        at = np.flatnonzero(alpha == 0).astype(np.uint32)
+        under = (rgb if deep is None else deep[:, :, :3]).reshape(-1, 3)[at]
+        hidden = Hidden(at, under, alpha.shape[:2])
+        rgb.reshape(-1, 3)[at] = 0
+        if deep is not None:
+            deep = np.array(deep, order="C")
+            deep.reshape(-1, 4)[at, :3] = 0
+    return Picture(
+        rgb,
+        alpha,
+        mode=mode,
+        deep=None if deep is None else np.ascontiguousarray(deep),
+        hidden=hidden,
+    )
+
+
+def to_eight_bits(deep: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return 16-bit values as 8-bit ones, divided by 257 and rounded: 65535 becomes 255."""
+    table = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
+    return table[deep]
+
+
+def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return (H, W, ...) turned as the EXIF orientation, 1 to 8, asks; others change nothing."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array
 
 
 def _from_array(array: NDArray[Any]) -> Picture:
@@ -162,18 +244,9 @@ def _from_array(array: NDArray[Any]) -> Picture:
         )
     if not array.size:
         raise PictureError(f"an array of shape {shape} has no pixels; give at least 1 x 1")
-    deep = None
-    if array.dtype == np.uint16:
-        deep = np.array(array.reshape(*shape[:2], -1), np.uint16, order="C")
-        array = to_eight_bits(deep)
-    elif array.dtype == np.bool_:
+    if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
-    array = array.reshape(*shape[:2], -1)
-    channels = array.shape[2]
     # A copy: a later change of the caller's array must not reach into a result.
-    rgb = np.array(array[:, :, :3].repeat(3 if channels == 1 else 1, axis=2), order="C")
-    alpha = np.array(array[:, :, 3], order="C") if channels == 4 else None
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-    return Picture(
-        rgb, alpha, mode="I;16" if deep is not None and channels == 1 else mode, deep=deep
-    )
+    samples = np.array(array.reshape(*shape[:2], -1), array.dtype.newbyteorder("="), order="C")
+    grey = "I;16" if samples.dtype == np.uint16 else "L"
+    return _of_samples(samples, {1: grey, 3: "RGB", 4: "RGBA"}[samples.shape[2]])

@@ -208,7 +208,7 @@ class Masks:
         return len(self.packed)
 
     def __getitem__(self, key: Key) -> Masks:
-        """Return the chosen masks as Masks, also for a single number."""
+        """Return the selected masks as Masks, also for a single number."""
         indices = select_indices(key, len(self))
         packed = tuple(self.packed[i] for i in indices)
         return Masks(self.size_hw, self.boxes_xyxy[indices], packed)

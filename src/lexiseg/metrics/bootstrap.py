@@ -40,12 +40,12 @@ def resample_iou(matrix: ConfusionMatrix, weights: NDArray[np.int64]) -> Floats:
     return resample(hits, union, weights)
 
 
-def interval(values: Floats, level: float = 0.95) -> Floats:
+def interval(values: Floats, coverage: float = 0.95) -> Floats:
     """Return the central interval of resampled values (S, ...), (2, ...): low and high.
 
     Sets in which a value does not exist (NaN) are left out; NaN where none has it.
     """
-    tail = (1 - level) / 2
+    tail = (1 - coverage) / 2
     flat = values.reshape(len(values), -1)
     known = np.isfinite(flat).any(0)
     out = np.full((2, flat.shape[1]), np.nan)

@@ -33,17 +33,17 @@ def boundary_counts(
     reach = max(1, round(tolerance * float(np.hypot(height, width))))
     down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = down**2 + right**2 <= reach**2
-    unsure = cv2.dilate((truth == ignore_index).astype(np.uint8), disc.astype(np.uint8)) > 0
-    ours = np.where(_outline(pred) & ~unsure, pred.astype(np.int32), -1)
-    theirs = np.where(_outline(truth) & ~unsure, truth.astype(np.int32), -1)
+    uncertain = cv2.dilate((truth == ignore_index).astype(np.uint8), disc.astype(np.uint8)) > 0
+    ours = np.where(_outline(pred) & ~uncertain, pred.astype(np.int32), -1)
+    theirs = np.where(_outline(truth) & ~uncertain, truth.astype(np.int32), -1)
     steps = np.stack([down[disc], right[disc]], 1)
     steps = steps[np.argsort((steps**2).sum(1), kind="stable")]  # most are met in a step or two
     sides = []
     for one, other in ((ours, theirs), (theirs, ours)):
-        labels, met = _met(one, other, steps, reach)
+        labels, matched = _match(one, other, steps, reach)
         inside = (labels >= 0) & (labels < num_classes)
-        labels, met = labels[inside], met[inside]
-        sides += [np.bincount(part, minlength=num_classes) for part in (labels[met], labels)]
+        labels, matched = labels[inside], matched[inside]
+        sides += [np.bincount(part, minlength=num_classes) for part in (labels[matched], labels)]
     return np.stack(sides, 1).astype(np.int64)
 
 
@@ -67,10 +67,10 @@ class BoundaryScore:
         return np.where(all_true > 0, score, np.nan)
 
 
-def _met(
+def _match(
     one: NDArray[np.integer], other: NDArray[np.integer], steps: NDArray[np.intp], reach: int
 ) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
-    """Return the labels (n,) of the outline pixels of `one`, and which meet that label in `other`.
+    """Return the labels (n,) of the outline pixels of `one`, and which match that label in `other`.
 
     Both are (H, W), the label on outlines and -1 elsewhere; `steps` (m, 2) are tried in order.
     """
@@ -78,13 +78,13 @@ def _met(
     rows, columns = np.nonzero(one >= 0)
     labels = one[rows, columns]
     place = (rows + reach) * padded.shape[1] + columns + reach
-    met = np.zeros(len(labels), np.bool_)
+    matched = np.zeros(len(labels), np.bool_)
     left = np.arange(len(labels))
     for step in steps @ np.array([padded.shape[1], 1]):
         hit = padded.ravel()[place[left] + step] == labels[left]
-        met[left[hit]] = True
+        matched[left[hit]] = True
         left = left[~hit]
-    return labels, met
+    return labels, matched
 
 
 def _outline(labels: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -120,8 +120,8 @@ class ConfusionMatrix:
     @property
     def class_photos(self) -> Counts:
         """In how many photos each class has at least one counted pixel, (C,)."""
-        held: Counts = np.count_nonzero(self.truth_areas(), axis=0)
-        return held
+        photos: Counts = np.count_nonzero(self.truth_areas(), axis=0)
+        return photos
 
     def iou(self) -> Floats:
         """Return each class's IoU, (C,) in [0, 1]; NaN where it was neither there nor predicted."""
@@ -129,15 +129,17 @@ class ConfusionMatrix:
         union = self.total.sum(1) + self.total.sum(0)[: self.num_classes] - hit
         return _ratio(hit, union)
 
-    def chosen(self, *, min_photos: int = 0, aside: Collection[int] = ()) -> NDArray[np.intp]:
-        """Return the classes, ascending, in at least `min_photos` photos and not `aside`."""
-        held = self.class_photos >= min_photos
-        held[list(aside)] = False
-        return np.flatnonzero(held)
+    def select_classes(
+        self, *, min_photos: int = 0, exclude: Collection[int] = ()
+    ) -> NDArray[np.intp]:
+        """Return the classes, ascending, in at least `min_photos` photos and not in `exclude`."""
+        selected = self.class_photos >= min_photos
+        selected[list(exclude)] = False
+        return np.flatnonzero(selected)
 
-    def mean_iou(self, *, min_photos: int = 0, aside: Collection[int] = ()) -> float:
-        """Return the mean IoU over the `chosen` classes that have one; NaN where there is none."""
-        values = self.iou()[self.chosen(min_photos=min_photos, aside=aside)]
+    def mean_iou(self, *, min_photos: int = 0, exclude: Collection[int] = ()) -> float:
+        """Return the mean IoU over the selected classes that have one; NaN where there is none."""
+        values = self.iou()[self.select_classes(min_photos=min_photos, exclude=exclude)]
         values = values[~np.isnan(values)]
         return float(values.mean()) if len(values) else float("nan")
 

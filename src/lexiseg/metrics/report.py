@@ -1,4 +1,4 @@
-"""What an evaluation found: numbers by class and over the set, with intervals, as text and JSON."""
+"""Scores of an evaluation, by class and over the set, with intervals, as text and JSON."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: its name, the word it was asked by, and how well it was found.
+    """One class: its name, its word, and how well it was segmented.
 
-    `photos` hold it. `iou` and `boundary_f1` are in [0, 1]. `share` and `painted` are the shares
-    of counted pixels that are it, and that were given to it. `taken_for` are the words that most
-    of its lost pixels were given to, with the share of its pixels; "" stands for no word.
+    `photos` hold it. `iou` and `boundary_f1` are in [0, 1]. `share` and `predicted_share` are the
+    shares of counted pixels that are it, and that were given to it. `confused_with` are the words
+    that took most of its pixels, with the share of its pixels; "" stands for no word.
     """
 
     name: str
@@ -48,8 +48,8 @@ class ClassScore:
     iou: Estimate
     boundary_f1: float
     share: float
-    painted: float
-    taken_for: tuple[tuple[str, float], ...]
+    predicted_share: float
+    confused_with: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class SetScore:
 
     `mean_iou` is over the `mean_classes` classes, background aside, that at least `min_photos`
     photos hold; `mean_iou_all` over every class that was there or predicted, background
-    included. `absent_paint` is the share of pixels given to words that no photo holds,
-    `extra_paint` to words that are no class of the set, `nothing` to no word.
+    included. `absent_share` is the share of pixels given to words that no photo holds,
+    `extra_share` to words that are no class of the set, `unlabelled` to no word.
     """
 
     photos: int
@@ -71,9 +71,9 @@ class SetScore:
     pixel_accuracy: Estimate
     boundary_f1: float
     absent_words: tuple[str, ...]
-    absent_paint: float
-    extra_paint: float
-    nothing: float
+    absent_share: float
+    extra_share: float
+    unlabelled: float
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON: null for NaN, six decimals for the others."""
@@ -88,18 +88,18 @@ class SetScore:
             f"{'mean IoU, all':<16} {_percent(self.mean_iou_all)}",
             f"{'pixel accuracy':<16} {self.pixel_accuracy}",
             f"{'boundary F1':<16} {_percent(self.boundary_f1)}",
-            f"{'absent words':<16} {_percent(self.absent_paint)} of the pixels, given to "
+            f"{'absent words':<16} {_percent(self.absent_share)} of the pixels, given to "
             f"{len(self.absent_words)} words that no photo holds",
-            f"{'no word':<16} {_percent(self.nothing)} of the pixels",
+            f"{'no word':<16} {_percent(self.unlabelled)} of the pixels",
         ]
-        if self.extra_paint:
-            lines.append(f"{'extra words':<16} {_percent(self.extra_paint)} of the pixels")
+        if self.extra_share:
+            lines.append(f"{'extra words':<16} {_percent(self.extra_share)} of the pixels")
         width = max(len(one.name) for one in self.classes)
         lines += ["", f"{'class':<{width}}  photos  IoU in %                taken for"]
         ranked = sorted(self.classes, key=lambda one: (-one.photos > 0, -_known(one.iou.value)))
         for one in ranked:
             mistakes = ", ".join(
-                f"{word or '(nothing)'} {_percent(share)}" for word, share in one.taken_for
+                f"{word or '(nothing)'} {_percent(share)}" for word, share in one.confused_with
             )
             line = f"{one.name:<{width}}  {one.photos:>6}  {one.iou!s:<22}  {mistakes}"
             lines.append(line.rstrip())
@@ -123,55 +123,56 @@ def score_set(
     `samples` and `seed` say how the photos are resampled for the intervals.
     """
     classes, extras = len(names), range(len(names), len(words))
-    aside = () if background_index is None else (background_index,)
+    exclude = () if background_index is None else (background_index,)
     weights = draw_weights(len(matrix), samples=samples, seed=seed)
     truth, hits = matrix.truth_areas(), matrix.hits()
-    drawn = resample_iou(matrix, weights)
-    iou, (low, high) = matrix.iou(), interval(drawn)
-    f1, held = boundary.f1(), matrix.class_photos
+    iou_samples = resample_iou(matrix, weights)
+    iou, (low, high) = matrix.iou(), interval(iou_samples)
+    f1, photos = boundary.f1(), matrix.class_photos
     total = matrix.total.sum()
     scores = tuple(
         ClassScore(
             name=names[index],
             word=words[index],
-            photos=int(held[index]),
+            photos=int(photos[index]),
             iou=Estimate(float(iou[index]), float(low[index]), float(high[index])),
             boundary_f1=float(f1[index]),
             share=float(matrix.total[index].sum() / total) if total else math.nan,
-            painted=matrix.share([index]),
-            taken_for=_mistakes(matrix, index, (*words, "")),
+            predicted_share=matrix.share([index]),
+            confused_with=_confusions(matrix, index, (*words, "")),
         )
         for index in range(classes)
     )
-    chosen = matrix.chosen(min_photos=MIN_PHOTOS, aside=aside)
-    means = _means(drawn[:, chosen])
-    right = resample(hits.sum(1), truth.sum(1), weights)
-    absent = [index for index in range(classes) if not held[index] and index not in aside]
+    counted = matrix.select_classes(min_photos=MIN_PHOTOS, exclude=exclude)
+    mean_samples = _means(iou_samples[:, counted])
+    accuracy_samples = resample(hits.sum(1), truth.sum(1), weights)
+    absent = [index for index in range(classes) if not photos[index] and index not in exclude]
     return SetScore(
         photos=len(matrix),
         classes=scores,
         min_photos=MIN_PHOTOS,
-        mean_classes=len(chosen),
+        mean_classes=len(counted),
         mean_iou=Estimate(
-            matrix.mean_iou(min_photos=MIN_PHOTOS, aside=aside), *map(float, interval(means))
+            matrix.mean_iou(min_photos=MIN_PHOTOS, exclude=exclude),
+            *map(float, interval(mean_samples)),
         ),
         mean_iou_all=matrix.mean_iou(),
-        pixel_accuracy=Estimate(matrix.pixel_accuracy(), *map(float, interval(right))),
-        boundary_f1=float(_means(f1[None, chosen])[0]),
+        pixel_accuracy=Estimate(matrix.pixel_accuracy(), *map(float, interval(accuracy_samples))),
+        boundary_f1=float(_means(f1[None, counted])[0]),
         absent_words=tuple(words[index] for index in absent),
-        absent_paint=matrix.share(absent),
-        extra_paint=matrix.share(extras),
-        nothing=matrix.share([len(words)]),
+        absent_share=matrix.share(absent),
+        extra_share=matrix.share(extras),
+        unlabelled=matrix.share([len(words)]),
     )
 
 
-def _mistakes(
-    matrix: ConfusionMatrix, index: int, words: tuple[str, ...], most: int = 3
+def _confusions(
+    matrix: ConfusionMatrix, index: int, words: tuple[str, ...], limit: int = 3
 ) -> tuple[tuple[str, float], ...]:
     row = matrix.total[index].astype(np.float64)
     area = row.sum()
     row[index] = 0
-    worst = [other for other in np.argsort(-row, kind="stable")[:most] if row[other]]
+    worst = [other for other in np.argsort(-row, kind="stable")[:limit] if row[other]]
     return tuple((words[other], float(row[other] / area)) for other in worst)
 
 

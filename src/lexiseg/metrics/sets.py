@@ -74,15 +74,15 @@ def kid(
             "2 to as many"
         )
     rng = np.random.default_rng(seed)
-    found = []
+    distances = []
     for _ in range(subsets):
         x = one[rng.choice(len(one), subset_size, replace=False)]
         y = other[rng.choice(len(other), subset_size, replace=False)]
         own, others = _kernel(x, x), _kernel(y, y)
         pairs = subset_size * (subset_size - 1)
         within = (own.sum() - np.trace(own) + others.sum() - np.trace(others)) / pairs
-        found.append(float(within - 2 * _kernel(x, y).mean()))
-    return Kid(float(np.mean(found)), float(np.std(found)))
+        distances.append(float(within - 2 * _kernel(x, y).mean()))
+    return Kid(float(np.mean(distances)), float(np.std(distances)))
 
 
 def clip_score(pictures: ArrayLike, words: ArrayLike) -> float:
@@ -105,11 +105,11 @@ def _kernel(x: Floats, y: Floats) -> Floats:
     return cubed
 
 
-def _features(values: ArrayLike, least: int) -> Floats:
+def _features(values: ArrayLike, min_rows: int) -> Floats:
     array = np.asarray(values, np.float64)
-    if array.ndim != 2 or len(array) < least or not np.isfinite(array).all():
+    if array.ndim != 2 or len(array) < min_rows or not np.isfinite(array).all():
         raise InputError(
-            f"features of shape {array.shape}; give (N, D), finite, N at least {least}"
+            f"features of shape {array.shape}; give (N, D), finite, N at least {min_rows}"
         )
     return array
 

@@ -1,12 +1,18 @@
-"""Pictures for people: overlays with a legend, heat maps, cut-outs, and what a method looked at."""
+"""Drawings for people: overlays with a legend, heat maps, cut-outs, windows and prompts."""
 
 from __future__ import annotations
 
-from lexiseg.visualize.cutout import cutout
-from lexiseg.visualize.everything import all_masks, segmented
+from lexiseg.visualize.debug_overlay import debug_overlay
 from lexiseg.visualize.heatmap import heatmap
-from lexiseg.visualize.looked_at import looked_at
-from lexiseg.visualize.overlay import overlay
+from lexiseg.visualize.overlay import OverlayOptions, cutout, mask_overlay, overlay
 from lexiseg.visualize.palette import palette
 
-__all__ = ["all_masks", "cutout", "heatmap", "looked_at", "overlay", "palette", "segmented"]
+__all__ = [
+    "OverlayOptions",
+    "cutout",
+    "debug_overlay",
+    "heatmap",
+    "mask_overlay",
+    "overlay",
+    "palette",
+]

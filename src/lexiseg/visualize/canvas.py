@@ -1,10 +1,9 @@
-"""What every picture here begins with: the photo, the size to draw at, the words to draw."""
+"""What every drawing begins with: the photo, the size to draw at, the words to draw."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 from lexiseg.errors import OptionError, PictureError
 
 if TYPE_CHECKING:
+    from lexiseg.imaging import Source
     from lexiseg.results import Segmentation
 
-__all__ = ["Image", "check_fraction", "chosen", "figure_size", "nearest", "pixels", "scaled"]
-
-Image = str | os.PathLike[str] | NDArray[np.uint8] | Any  # or a PIL image
+__all__ = ["check_fraction", "figure_size", "photo", "resize", "word_indices"]
 
 _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
@@ -25,12 +23,16 @@ _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 _SHORT, _LONG = 640, 2048
 
 
-def pixels(seg: Segmentation, image: Image | None) -> NDArray[np.uint8]:
-    """The photo, (H, W, 3) uint8: `image`, or the one that `seg` keeps; PictureError otherwise."""
+def photo(seg: Segmentation, image: Source | None) -> NDArray[np.uint8]:
+    """Return the photo, (H, W, 3) uint8: `image`, or the one that `seg` keeps.
+
+    Raises PictureError where there is neither, and for a photo of another size.
+    """
     if image is None:
         if seg.image is None:
             raise PictureError(
-                "this Segmentation does not hold its picture; pass image=, a path or an array"
+                "this result keeps no photo to draw on; give it as image= (a path, a PIL image or "
+                "an array), or segment with keep_image=True"
             )
         return seg.image
     from lexiseg.imaging import read
@@ -45,8 +47,8 @@ def pixels(seg: Segmentation, image: Image | None) -> NDArray[np.uint8]:
     return rgb
 
 
-def chosen(seg: Segmentation, only: Sequence[str] | None) -> list[int]:
-    """The indices of the words to draw, in the vocabulary's order; WordNotAsked for a stranger."""
+def word_indices(seg: Segmentation, only: Sequence[str] | None) -> list[int]:
+    """Return the indices of the words to draw, ascending; WordNotAsked for another word."""
     if only is None:
         return list(range(len(seg.words)))
     return sorted({seg.index(word) for word in only})
@@ -59,7 +61,7 @@ def check_fraction(name: str, value: float) -> None:
 
 
 def figure_size(size_hw: tuple[int, ...]) -> tuple[int, int]:
-    """The size, (h, w), at which a picture of `size_hw` is drawn in a figure."""
+    """Return the size, (h, w), at which a photo of `size_hw` is drawn in a figure."""
     height, width = size_hw
     longest = max(height, width)
     if longest > _LONG:
@@ -68,8 +70,8 @@ def figure_size(size_hw: tuple[int, ...]) -> tuple[int, int]:
     return height * factor, width * factor
 
 
-def scaled(pixels: NDArray[_Pixel], size_hw: tuple[int, ...]) -> NDArray[_Pixel]:
-    """A photo (H, W, 3) or map (H, W) brought to `size_hw`, smoothly; its type is kept."""
+def resize(pixels: NDArray[_Pixel], size_hw: tuple[int, ...]) -> NDArray[_Pixel]:
+    """Return a photo (H, W, 3) or map (H, W) at another size, smoothly, in its own type."""
     import cv2
 
     if pixels.shape[:2] == tuple(size_hw):
@@ -83,15 +85,3 @@ def scaled(pixels: NDArray[_Pixel], size_hw: tuple[int, ...]) -> NDArray[_Pixel]
         pixels.dtype, copy=False
     )
     return out
-
-
-def nearest(labels: NDArray[np.integer], size_hw: tuple[int, ...]) -> NDArray[np.integer]:
-    """A label map (H, W) brought to `size_hw` by the pixel nearest to each centre."""
-    if labels.shape == tuple(size_hw):
-        return labels
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-        for old, new in zip(labels.shape, size_hw, strict=True)
-    )
-    small: NDArray[np.integer] = labels[rows][:, columns]
-    return small

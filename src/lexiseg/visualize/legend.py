@@ -104,8 +104,8 @@ class _Plan:
         fixed += round(0.5 * size) if lines and entries else 0
         # Beside the picture the panel may not outgrow it, save where the picture is a sliver.
         room = max(height, 12 * row) if beside else max(2 * height, 24 * row)
-        most = max(1, (room - fixed) // row)
-        rows = min(most, ceil(len(entries) / columns)) if entries else 0
+        max_rows = max(1, (room - fixed) // row)
+        rows = min(max_rows, ceil(len(entries) / columns)) if entries else 0
         slots = rows * columns
         hidden = 0 if len(entries) <= slots else len(entries) - slots + 1
         tall = fixed + rows * row

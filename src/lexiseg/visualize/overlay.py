@@ -1,25 +1,37 @@
-"""The overlay: the photo, tinted and outlined by word, with its legend."""
+"""Drawings on the photo: tinted by word with a legend, tinted by mask, and cut out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexiseg.stages.label_resize import resize_labels
 from lexiseg.visualize import canvas, legend
 from lexiseg.visualize.palette import palette
 
 if TYPE_CHECKING:
+    from lexiseg.imaging import Source
+    from lexiseg.masks import Masks
     from lexiseg.results import Segmentation
 
-__all__ = ["overlay"]
+__all__ = ["OverlayOptions", "cutout", "mask_overlay", "overlay"]
+
+
+class OverlayOptions(TypedDict, total=False):
+    """The options of `overlay`, for functions that hand them on."""
+
+    alpha: float
+    outlines: bool
+    legend: bool
+    only: Sequence[str] | None
 
 
 def overlay(
     seg: Segmentation,
-    image: canvas.Image | None = None,
+    image: Source | None = None,
     *,
     alpha: float = 0.5,
     outlines: bool = True,
@@ -37,17 +49,54 @@ def overlay(
     beside or under it. Without one, return exactly (H, W, 3).
     """
     canvas.check_fraction("alpha", alpha)
-    rgb = canvas.pixels(seg, image)
-    words = canvas.chosen(seg, only)
+    rgb = canvas.photo(seg, image)
+    words = canvas.word_indices(seg, only)
     colours = palette(seg.words)
     size_hw = canvas.figure_size(seg.label_map.shape) if legend else seg.label_map.shape
     keep = np.full(len(seg.words) + 1, -1, seg.label_map.dtype)  # one more for -1, at the end
     keep[words] = words
-    labels = keep[canvas.nearest(seg.label_map, size_hw)]
-    figure = _tint(canvas.scaled(rgb, size_hw), labels, colours, alpha)
+    labels = keep[resize_labels(seg.label_map, size_hw)]
+    figure = _tint(canvas.resize(rgb, size_hw), labels, colours, alpha)
     if outlines:
         figure = _outline(figure, labels, colours)
     return _with_legend(figure, seg, words, colours) if legend else figure
+
+
+def mask_overlay(
+    seg: Segmentation, masks: Masks, image: Source | None = None, *, alpha: float = 0.5
+) -> NDArray[np.uint8]:
+    """Tint every mask in a colour of its own, small ones over large ones, (H, W, 3) uint8.
+
+    alpha: weight of the colours over the photo, in [0, 1].
+    """
+    canvas.check_fraction("alpha", alpha)
+    photo = canvas.photo(seg, image)
+    out = photo.copy()
+    colours = palette([str(i) for i in range(min(len(masks), 120))])
+    for place, i in enumerate(np.argsort(-masks.areas, kind="stable").tolist()):
+        x0, y0, x1, y1 = masks.boxes_xyxy[i].tolist()
+        inside = masks.crop(i)
+        colour = colours[place % len(colours)].astype(np.float32)
+        tint = (1 - alpha) * photo[y0:y1, x0:x1][inside] + alpha * colour
+        out[y0:y1, x0:x1][inside] = np.rint(tint).astype(np.uint8)
+    return out
+
+
+def cutout(
+    seg: Segmentation, only: str | Sequence[str] | None = None, image: Source | None = None
+) -> NDArray[np.uint8]:
+    """Return the photo with only the pixels of one, some or all words, (H, W, 4) uint8 RGBA.
+
+    Pixels of the words keep their colour bit by bit, with alpha 255; all others are 0, so that
+    nothing of them is left in the file. Raises WordNotAsked for a word outside the vocabulary.
+    """
+    shown = np.zeros(len(seg.words) + 1, np.bool_)  # one more for -1, at the end
+    shown[canvas.word_indices(seg, [only] if isinstance(only, str) else only)] = True
+    mask = shown[seg.label_map]
+    out = np.zeros((*mask.shape, 4), np.uint8)
+    out[mask, :3] = canvas.photo(seg, image)[mask]
+    out[mask, 3] = 255
+    return out
 
 
 def _tint(
@@ -80,9 +129,9 @@ def _outline(
     borders = []
     for word in np.unique(labels[labels >= 0]).tolist():
         mask = (labels == word).astype(np.uint8)
-        found, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         # A line around a speck would be larger than the speck.
-        borders.append(([line for line in found if len(line) > 8 * thick], colours[word]))
+        borders.append(([line for line in contours if len(line) > 8 * thick], colours[word]))
     dark = rgb.copy()
     for lines, _ in borders:
         cv2.drawContours(dark, lines, -1, (0, 0, 0), thick + 2, cv2.LINE_AA)

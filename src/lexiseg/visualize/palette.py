@@ -33,7 +33,7 @@ def palette(words: Sequence[str]) -> NDArray[np.uint8]:
     rgb, lab = _candidates()
     lab = lab * [_LIGHTNESS, 1.0, 1.0]
     ring = np.arange(len(lab)) // _HUES
-    chosen = np.zeros(len(words), dtype=np.intp)
+    picks = np.zeros(len(words), dtype=np.intp)
     gap = np.full(len(lab), np.inf)  # of each candidate to the nearest colour already taken
     for index, word in enumerate(words):
         if not gap.any():  # every candidate is taken: start over
@@ -44,9 +44,9 @@ def palette(words: Sequence[str]) -> NDArray[np.uint8]:
         order = ring + np.linalg.norm(lab - lab[own], axis=1)
         far = gap >= min(_FAR_ENOUGH, float(gap.max()))
         pick = int(np.where(far, order, np.inf).argmin())
-        chosen[index] = pick
+        picks[index] = pick
         gap = np.minimum(gap, np.linalg.norm(lab - lab[pick], axis=1))
-    return rgb[chosen].copy()
+    return rgb[picks].copy()
 
 
 @lru_cache(maxsize=1)

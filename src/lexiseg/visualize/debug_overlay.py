@@ -1,28 +1,29 @@
-"""What a method looked at on its way: its windows and points, and how sure it was where."""
+"""The windows and prompts that a method used, and how sure it was where."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lexiseg.visualize import canvas
+from lexiseg.visualize.heatmap import attach_scale, heat
 from lexiseg.visualize.palette import palette
-from lexiseg.visualize.scale import attach_scale, heat
 
 if TYPE_CHECKING:
+    from lexiseg.imaging import Source
     from lexiseg.results import ScoreMap, Segmentation
 
-__all__ = ["looked_at"]
+__all__ = ["debug_overlay"]
 
 
-def looked_at(
+def debug_overlay(
     seg: Segmentation,
-    image: canvas.Image | None = None,
+    image: Source | None = None,
     *,
-    boxes_xyxy: NDArray[np.integer] | None = None,
-    points_xy: NDArray[np.floating] | None = None,
+    boxes_xyxy: ArrayLike | None = None,
+    points_xy: ArrayLike | None = None,
 ) -> NDArray[np.uint8]:
     """Draw the margin at each pixel, with windows and points over it: (H', W', 3) uint8.
 
@@ -32,16 +33,16 @@ def looked_at(
     """
     import cv2
 
-    rgb = canvas.pixels(seg, image)
+    rgb = canvas.photo(seg, image)
     size_hw = canvas.figure_size(rgb.shape[:2])
-    sure = np.zeros(size_hw, dtype=np.float32)
+    margin = np.zeros(size_hw, dtype=np.float32)
     if seg.score_map is not None:
-        sure = canvas.scaled(_margin(seg.score_map), size_hw)
-    figure = heat(canvas.scaled(rgb, size_hw), sure)
+        margin = canvas.resize(_margin(seg.score_map), size_hw)
+    figure = heat(canvas.resize(rgb, size_hw), margin)
     scale = np.array([size_hw[1] / rgb.shape[1], size_hw[0] / rgb.shape[0]])
     thick = max(1, round(max(size_hw) / 420))
-    boxes = np.zeros((0, 4)) if boxes_xyxy is None else np.asarray(boxes_xyxy, dtype=np.float64)
-    points = np.zeros((0, 2)) if points_xy is None else np.asarray(points_xy, dtype=np.float64)
+    boxes = np.asarray([] if boxes_xyxy is None else boxes_xyxy, np.float64).reshape(-1, 4)
+    points = np.asarray([] if points_xy is None else points_xy, np.float64).reshape(-1, 2)
     colours = palette([str(index) for index in range(len(boxes))]).tolist()
     for index, (box, colour) in enumerate(zip(boxes, colours, strict=True)):
         # Windows overlap: each is drawn a little further in than the one before it.
@@ -61,15 +62,15 @@ def _margin(scores: ScoreMap) -> NDArray[np.float32]:
     """The best score less the second best at each place of the grid, (h, w) in [0, 1]."""
     grid = scores.grid
     # A word at a time: the grid of hundreds of words in float32 would be the largest thing here.
-    rest = np.ones(grid.shape[1:], dtype=np.float32)
-    best = np.zeros_like(rest)
-    second = np.zeros_like(rest)
+    background = np.ones(grid.shape[1:], dtype=np.float32)
+    best = np.zeros_like(background)
+    second = np.zeros_like(background)
     for plane in grid:
         score = plane.astype(np.float32)
-        rest -= score
+        background -= score
         second = np.maximum(second, np.minimum(best, score))
         best = np.maximum(best, score)
-    rest = np.maximum(rest, 0.0)  # what the words leave is the background's
-    second = np.maximum(second, np.minimum(best, rest))
-    margin: NDArray[np.float32] = np.maximum(best, rest) - second
+    background = np.maximum(background, 0.0)  # what the words leave
+    second = np.maximum(second, np.minimum(best, background))
+    margin: NDArray[np.float32] = np.maximum(best, background) - second
     return margin
