@@ -59,7 +59,7 @@ def run(argv: list[str]) -> int:
     asked = Vocabulary.parse(words).names
     # What a dense map leaves of a thing's edges stays in the picture, and shows.
     args.method = args.method or options.WITH_MASKS
-    segmenter = options.load_segmenter(args, **options.thresholds(args.threshold, asked))
+    segmenter: Any = options.load_segmenter(args, **options.thresholds(args.threshold, asked))
     seg = segmenter(picture, words, **options.background(args.background))
     for step in steps:
         if not any(word in seg.found for word in step.names):
