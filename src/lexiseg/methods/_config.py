@@ -210,7 +210,7 @@ def describe_fields(config: type) -> str:
             continue
         text = inspect.getdoc(part) or ""
         starts = [match.start() for match in entry.finditer(text)]
-        for start, stop in zip(starts, [*starts[1:], len(text)], strict=True):
+        for start, stop in zip(starts, [*starts[1:], len(text)], strict=False):
             own = set(text[start : text.index(":", start)].split(", "))
             if not own & told:
                 out.append(text[start:stop].rstrip())
