@@ -17,7 +17,7 @@ from docs.make import commands
 import lexiseg
 from lexiseg import errors, loading
 from lexiseg.checkpoints import get, records
-from lexiseg.checkpoints.known import bundled_folder
+from lexiseg.checkpoints.registry import bundled_folder
 from lexiseg.evaluation import evaluate
 from lexiseg.prompts import DEFAULT_BACKGROUND
 
@@ -44,7 +44,7 @@ def fields(method: str) -> str:
     """Return a line a field of a method's Config: name, default, meaning."""
     defaults = _info(method).defaults
     rows = []
-    for names, meaning in _meanings(inspect.getdoc(lexiseg.config_class(method)) or ""):
+    for names, meaning in _meanings(loading.field_descriptions(method)):
         values = [_value(defaults.pop(name)) for name in names]
         rows.append([", ".join(f"`{name}`" for name in names), ", ".join(values), meaning])
     if defaults:
@@ -65,7 +65,7 @@ def presets(method: str) -> str:
 def operations() -> str:
     """Return a line an operation of `lexiseg edit`: what it does, its fields and their defaults."""
     rows = []
-    for one in lexiseg.edit.operations():
+    for one in lexiseg.edit.list_operations():
         named = [f"`{name}={value!r}`" for name, value in one.defaults.items()]
         rows.append([f"`{one.name}`", one.summary, ", ".join(named)])
     return _left(["operation", "what it does", "fields and their defaults"], rows)
