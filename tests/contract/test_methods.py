@@ -139,7 +139,7 @@ def test_a_result_fits_the_picture(case: Case) -> None:
     assert out.semantic().min() >= -1
     assert out.semantic().max() < len(case.words)
     assert len(out.labels) == len(out.scores) == len(out.masks) == len(out)
-    np.testing.assert_array_equal(out.image, case.picture)
+    assert out.image is None  # a result is compact
     assert out.provenance.method == case.method
     assert out.provenance.version == lexiseg.__version__
 
@@ -172,7 +172,8 @@ def test_instances_are_a_view_of_their_words_pixels(case: Case) -> None:
 
 
 def test_a_result_is_frozen_and_can_be_sent(case: Case) -> None:
-    out = case.load()(case.picture, case.words)
+    out = case.load()(case.picture, case.words, keep_image=True)
+    np.testing.assert_array_equal(out.image, case.picture)
     with pytest.raises(dataclasses.FrozenInstanceError):
         out.scores = None
     for values in (out.label_map, out.scores, out.word_scores, out.image):
@@ -267,8 +268,9 @@ def test_background_words_of_ones_own_replace_the_list(case: Case) -> None:
     closed = seg(case.picture, case.words, background=None)
     text = seg(case.picture, [first], background=";".join(rest))
     np.testing.assert_array_equal(out.semantic(), text.semantic())
-    # The rest sums up what single words score, so it takes at least as much.
-    assert out.share(first) <= closed.share(first) + 1e-3
+    # The rest sums up what single words score, so it takes at least as much; a mask that it wins
+    # as a whole is another one, by a pixel here and there.
+    assert out.share(first) <= closed.share(first) + 0.01
     configured = case.load(background=tuple(rest))(case.picture, [first])
     np.testing.assert_array_equal(configured.semantic(), out.semantic())
 

@@ -18,8 +18,7 @@ from tests.parity.labels_equal import same_labels, same_maps, same_words, worth_
 
 from lexiseg.checkpoints import Preprocessing
 from lexiseg.device import pick
-from lexiseg.methods.proxy_clip import ProxyLook
-from lexiseg.methods.trident import TridentLook
+from lexiseg.methods import proxy_clip, trident
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
@@ -88,9 +87,9 @@ def test_proxyclip() -> None:
     proxy = dino(8)
     cells = proxy.cells(torch.from_numpy(want["rgb"][None, :112, :112]))
     assert entropy(proxy_attention(cells, 1.2, 12.0)) < 0.8
-    see = ProxyLook(clip(weights()), proxy, beta=1.2, gamma=12.0)
-    seen = see(want["rgb"], WindowSettings(112, 104, 56, ragged="pad"))
-    compare(want, words, seen, 0.049)
+    config = proxy_clip.Config(short_side=112, window=104, stride=56, beta=1.2, gamma=12.0)
+    view = proxy_clip.Segmenter(clip(weights()), proxy, config).prepare(want["rgb"])
+    compare(want, words, view.encoded[0], 0.049)
 
 
 def test_trident() -> None:
@@ -99,10 +98,12 @@ def test_trident() -> None:
     sam = SamTrunk(trunk_of(proxy_weights.sam_state()), pick("cpu", "fp32"), name="test")
     whole = sam.whole_attention(want["rgb"])
     assert entropy(whole.attention(0)) < 0.8
-    see = TridentLook(clip(weights()), dino(16), sam, beta=1.2, gamma=3.0, factor=1.2)
-    seen = see(want["rgb"], WindowSettings(130, 112, 64))
+    config = trident.Config(
+        short_side=130, window=112, stride=64, beta=1.2, gamma=3.0, cos_factor=1.2
+    )
+    view = trident.Segmenter(clip(weights()), dino(16), sam, config).prepare(want["rgb"])
     # The official code's labels take every word for itself here.
-    maps = maps_of(seen, words)
+    maps = maps_of(view.encoded[0], words)
     same_maps(maps, want["logits"])
     same_words(maps.argmax(0), want["labels"], maps)
 

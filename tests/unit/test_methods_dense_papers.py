@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.parity.golden.make_windows import weights
-from tests.parity.test_proxies_official import clip
 
 import lexiseg
 from lexiseg.errors import UnknownName
-from lexiseg.methods.dense import DATA_SETS, PRESETS
+from lexiseg.loading import list_methods, make_config
+from lexiseg.methods.dense import PRESETS
 from lexiseg.prompts import Vocabulary
 
 # From configs/cfg_*.py and base_config.py of each repository, for ViT-B/16. First what holds where
@@ -28,8 +27,8 @@ NACLIP = {
     "cityscapes": "S560",
     "ade20k": "S336",
 }
-TABLE: dict[str, tuple[str, dict[str, str]]] = {
-    "sclip": (
+TABLE: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
+    ("dense", "sclip"): (
         "224/112, 40",
         {
             "voc21": "S336 τ65 thd.1 area.1",
@@ -42,9 +41,9 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "ade20k": "S336",
         },
     ),
-    "naclip": ("224/112, 40", NACLIP),
-    "resclip": ("224/112, 40", NACLIP),  # on top of NACLIP, without its PAMR
-    "clearclip": (
+    ("dense", "naclip"): ("224/112, 40", NACLIP),
+    ("resclip", "paper"): ("224/112, 40", NACLIP),  # on top of NACLIP, without its PAMR
+    ("dense", "clearclip"): (
         "448/224, 50",
         {
             "voc21": "S448 thd.5",
@@ -58,7 +57,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
 }
-REFINED = {"sclip": "none", "naclip": "pamr", "resclip": "none", "clearclip": "none"}
 # ResCLIP's (τ_r, λ_r), (τ_s, λ_s) and temp_thd.
 FED_BACK = {
     "voc21": ((2.0, 0.3), (2.2, 0.7), 0.50),
@@ -81,18 +79,6 @@ PLACES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Return the settings of a preset, as they are loaded for a CLIP."""
-    small = clip(weights())
-    monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: small)
-
-    def settings(preset: str) -> Any:
-        return lexiseg.load("dense", preset=preset, encoder="clip-vit-b16.openai").config
-
-    return settings
-
-
 def wanted(defaults: str, cell: str) -> dict[str, float]:
     """A cell of the table, such as "S336 τ65 thd.1 area.1", as letters and numbers."""
     window, stride, scale = map(float, re.findall(r"\d+", defaults))
@@ -106,26 +92,27 @@ def wanted(defaults: str, cell: str) -> dict[str, float]:
     return out
 
 
-@pytest.mark.parametrize("preset", TABLE)
-def test_settings_are_those_of_the_paper(preset: str, loaded: Callable[[str], Any]) -> None:
-    defaults, cells = TABLE[preset]
-    assert set(DATA_SETS[preset]) == set(cells)
+@pytest.mark.parametrize(("method", "preset"), TABLE)
+def test_settings_are_those_of_the_paper(method: str, preset: str) -> None:
+    defaults, cells = TABLE[method, preset]
+    (info,) = (one for one in list_methods() if one.name == method)
+    assert set(info.data_sets[preset]) == set(cells)
     wrong = []
     for name, cell in cells.items():
-        config = loaded(f"{preset}@{name}")
+        config = make_config(method, preset=f"{preset}@{name}")
         for letter, value in wanted(defaults, cell).items():
             if PLACES[letter](config) != value:
                 wrong.append((name, letter, PLACES[letter](config), value))
-        assert config.readout == preset
-        assert config.refine == REFINED[preset]
-        assert config.refine != "pamr" or config.pamr_steps == 10
+        assert getattr(config, "readout", preset) == preset
+        assert config.refine == ("pamr" if preset == "naclip" else "none")
+        assert config.pamr_steps == 10
         assert len(config.sentences) == 80
         Vocabulary.named(name)
     assert wrong == []
 
 
-def test_resclip_feeds_back_as_its_paper_says(loaded: Callable[[str], Any]) -> None:
-    configs = {name: loaded(f"resclip@{name}") for name in FED_BACK}
+def test_resclip_feeds_back_as_its_paper_says() -> None:
+    configs = {name: make_config("resclip", preset=f"paper@{name}") for name in FED_BACK}
     assert {name: (c.rcs, c.sfr, c.first_threshold) for name, c in configs.items()} == FED_BACK
 
 

@@ -139,7 +139,7 @@ class Segmenter(DenseSegmenter):
 
         def cells(pixels: Tensor) -> Tensor:
             block = clip.trunk(pixels, positions=config.positions, attention=RCS_BLOCKS)
-            planes = pixels.permute(0, 3, 1, 2).float()
+            planes = pixels.permute(0, 3, 1, 2).float().to(block.v.device)
             return block.finish(resclip(block, planes, feedback, clip.size.multiple))
 
         return encode_windows(clip, rgb, settings, see=cells)
