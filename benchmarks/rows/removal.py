@@ -25,7 +25,7 @@ _CLEAR = 8  # pixels between a hole and the photo's edge
 
 def run(options: Namespace) -> dict[str, Any]:
     """Cut the holes, fill each in every way, and measure inside of the holes."""
-    from lexiseg.editing.fills import FILLS
+    from lexiseg.edit.fills import FILLS
     from lexiseg.metrics import psnr, texture_distance
 
     sets = [one for one in open_data(options) if one.background_index is not None]

@@ -17,7 +17,7 @@ from docs.make import commands
 import lexiseg
 from lexiseg import errors, loading
 from lexiseg.checkpoints import get, records
-from lexiseg.checkpoints.known import bundled_folder
+from lexiseg.checkpoints.registry import bundled_folder
 from lexiseg.evaluation import evaluate
 from lexiseg.prompts import DEFAULT_BACKGROUND
 
@@ -65,7 +65,7 @@ def presets(method: str) -> str:
 def operations() -> str:
     """Return a line an operation of `lexiseg edit`: what it does, its fields and their defaults."""
     rows = []
-    for one in lexiseg.edit.operations():
+    for one in lexiseg.edit.list_operations():
         named = [f"`{name}={value!r}`" for name, value in one.defaults.items()]
         rows.append([f"`{one.name}`", one.summary, ", ".join(named)])
     return _left(["operation", "what it does", "fields and their defaults"], rows)

@@ -107,7 +107,7 @@ def _removed(seg: Any, photo: str, words: str, others: str) -> Pixels:
     picture = _photo(photo)
     asked = words.split("; ")
     out = seg(picture, [*asked, *others.split("; ")])
-    return _beside(picture, lexiseg.edit.remove(picture, lexiseg.edit.all_of(out, asked)).rgb)
+    return _beside(picture, lexiseg.edit.remove(picture, lexiseg.edit.removal_mask(out, asked)).rgb)
 
 
 def _open_closed(seg: Any) -> Pixels:

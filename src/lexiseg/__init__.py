@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
-    from lexiseg import editing as edit
-    from lexiseg import errors
+    from lexiseg import edit, errors
     from lexiseg.checkpoints import records as list_checkpoints
-    from lexiseg.editing import EditResult
+    from lexiseg.edit import EditResult
     from lexiseg.evaluation import Evaluation, evaluate
     from lexiseg.export import save_masks, save_overlay, to_coco
     from lexiseg.imaging import Picture
@@ -62,7 +61,7 @@ __all__ = [
 
 # Public name -> "module:attribute", or "module" for a package that is public itself.
 _PUBLIC = {
-    "EditResult": "lexiseg.editing:EditResult",
+    "EditResult": "lexiseg.edit:EditResult",
     "Evaluation": "lexiseg.evaluation:Evaluation",
     "Example": "lexiseg.prompts:Example",
     "Like": "lexiseg.prompts:Like",
@@ -78,7 +77,7 @@ _PUBLIC = {
     "View": "lexiseg.protocols:View",
     "Vocabulary": "lexiseg.prompts:Vocabulary",
     "config_class": "lexiseg.loading:config_class",
-    "edit": "lexiseg.editing",
+    "edit": "lexiseg.edit",
     "errors": "lexiseg.errors",
     "evaluate": "lexiseg.evaluation:evaluate",
     "list_checkpoints": "lexiseg.checkpoints:records",

@@ -11,19 +11,19 @@ import pytest
 
 import lexiseg
 from lexiseg import imaging
-from lexiseg.editing import EditResult, apply, operation, operations, settings
-from lexiseg.editing.mark import digital_source
+from lexiseg.edit import EditResult, apply, list_operations, operation, settings
+from lexiseg.edit.xmp import digital_source
 from lexiseg.errors import OptionError, PromptError, UnknownName
 from lexiseg.imaging import Picture
 
-NAMES = [one.name for one in operations()]
+NAMES = [one.name for one in list_operations()]
 EACH = pytest.mark.parametrize("name", NAMES)
 SIZE = (60, 83)
 # How far from the mask an operation may change pixels with its defaults; None: anywhere outside.
 # None in a Config means: by what comes in; here a colour and a filter.
 REACH = {
     one.name: sum(one.defaults.get(part) or 0 for part in ("dilation", "blur"))
-    for one in operations()
+    for one in list_operations()
 } | {"remove": 13, "replace": 3, "style": 3}
 WHOLE = {"mask", "cutout"}  # give something else than the picture
 OUTSIDE = {"background"}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lexiseg import imaging, loading
 from lexiseg.cli import main
-from lexiseg.editing.mark import EDITED, digital_source
+from lexiseg.edit.xmp import EDITED, digital_source
 from lexiseg.masks import Masks
 from lexiseg.prompts import Vocabulary
 from lexiseg.results import Provenance, Segmentation, UnknownWord

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lexiseg import edit
 from lexiseg.device import generator, seeded
-from lexiseg.editing.region import region
+from lexiseg.edit.region import Region
 from lexiseg.errors import CheckpointError, OptionError, PromptError
 from lexiseg.models import load_inpainter
 from lexiseg.protocols import Inpainter
@@ -216,7 +216,7 @@ def test_every_operation_end_to_end(pipeline: Any) -> None:
     painter = load_inpainter(folder, device="cpu")
     painter.side = SIDE  # of FLUX it is 1024, which takes long
     full = np.zeros(SIZE, np.float32)
-    where = region(spot(), dilation=5, blur=8)
+    where = Region.from_mask(spot(), dilation=5, blur=8)
     full[where.window] = where.weight
     settings = {"model": painter, "steps": 4, "seeds": (1,)}
     for result in (

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli import editing, options
+from lexiseg.cli import edit_steps, options
+from lexiseg.cli.edit_steps import EditStep
 from lexiseg.cli.parser import Parser
 from lexiseg.cli.progress import Progress
 from lexiseg.errors import NothingFound, OptionError
 
 if TYPE_CHECKING:
-    from lexiseg.editing import EditResult
+    from lexiseg.edit import EditResult
+    from lexiseg.imaging import Picture
     from lexiseg.results import Segmentation
 
 __all__ = ["run"]
 
+_OUT = Path("lexiseg-out")
+_KINDS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 _USAGE = """lexiseg edit PICTURE OPERATION WORD... [options]
        lexiseg edit PICTURE OPERATION WORD... + OPERATION WORD... [options]"""
 _NOTES = """examples:
@@ -37,54 +44,50 @@ exit codes: 0 done, 2 bad input, 3 nothing matched, 4 weights or an extra are mi
 """
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A picture, and the file for the edited one."""
+
+    source: Path
+    picture: Picture
+    target: Path
+
+
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    parser = _parser()
-    given = [parser.parse(part) for part in editing.parts(argv)]
-    args = editing.common(parser, given)
-    source, steps = editing.steps(given)
+    given = [_parser().parse(part) for part in edit_steps.split(argv)]
+    args = edit_steps.common_flags(given)
+    source, steps = edit_steps.read_steps(given)
+    words = edit_steps.all_words(steps, args.words)
+    competitors = options.background(args.background)
     # All that can be refused is, before a model is loaded: that takes seconds.
-    from lexiseg import editing as room
-    from lexiseg import imaging
     from lexiseg.prompts import Vocabulary
 
-    limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
-    picture = imaging.read(source, **limit)
-    out = editing.target(args.out, source, steps)
-    names = ("device", "dtype", "pull", "offline")
-    where = {name: getattr(args, name) for name in names if getattr(args, name)}
-    progress = Progress(quiet=args.quiet)
-    steps = [step.ready(progress.step, **where) for step in steps]
-    words = editing.vocabulary(steps, args.words)
-    asked = Vocabulary.parse(words).names
-    # What a dense map leaves of a thing's edges stays in the picture, and shows.
-    args.method = args.method or options.WITH_MASKS
-    segmenter = options.load_segmenter(args, **options.thresholds(args.threshold, asked))
-    seg = segmenter(picture, words, **options.background(args.background))
-    for step in steps:
-        if not any(word in seg.found for word in step.names):
-            raise NothingFound(_not_found(step.names, seg))
-    result: Any = picture
-    with progress:
-        for step in steps:
-            found = tuple(word for word in step.names if word in seg.found)
-            masks = editing.masks(seg, found, step.operation, instances=step.instances)
-            result = room.apply(step.operation, result, masks, words=found, **step.options)
-    files = editing.save(result, out)
+    fields = options.thresholds(args.threshold, Vocabulary.parse(words, **competitors).names)
+    job = _job(source, steps, args)
+    with Progress(quiet=args.quiet) as progress:
+        steps = _with_networks(steps, args, progress)
+        # What a dense map leaves of a thing's edges stays in the picture, and shows.
+        args.method = args.method or options.WITH_MASKS
+        segmenter = options.load_segmenter(args, **fields)
+        seg = segmenter(job.picture, words, **competitors)
+        result = _edit(job.picture, seg, steps)
+    files = _save(result, job.target)
+    missing = [word for step in steps for word in step.names if word not in seg.found]
     if args.json:
         document = {"picture": str(source), "files": [str(path) for path in files]}
-        document |= {"missing": _missing(steps, seg), **result.to_json()}
+        document |= {"missing": missing, **result.to_json()}
         document["provenance"] = seg.provenance.to_json()
         sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     elif not args.quiet:
-        sys.stdout.write(_said(str(source), seg, result, files, _missing(steps, seg)))
+        sys.stdout.write(_summary(source, seg, result, files, missing))
     return 0
 
 
 def _parser() -> Parser:
-    from lexiseg import editing as room
+    from lexiseg.edit import list_operations
 
-    listed = "\n  ".join(f"{one.name:10}  {one.summary}" for one in room.operations())
+    listed = "\n  ".join(f"{one.name:10}  {one.summary}" for one in list_operations())
     notes = _NOTES.replace("{operations}", f"\n  {listed}")
     parser = Parser("edit", "Edit what words name.", usage=_USAGE, epilog=notes)
     parser.add_argument(
@@ -93,7 +96,7 @@ def _parser() -> Parser:
         metavar="PICTURE OPERATION WORD",
         help="a picture, what to do, with what",
     )
-    editing.add_step_flags(parser)
+    edit_steps.add_step_flags(parser)
     group = parser.add_argument_group("what to find")
     add = group.add_argument
     add("--words", metavar='"W; W"', help="what else is in the picture: words that compete")
@@ -119,6 +122,55 @@ def _parser() -> Parser:
     return parser
 
 
+def _job(source: Path, steps: Sequence[EditStep], args: argparse.Namespace) -> _Job:
+    """Read the picture; choose the file: `--out` where it names a picture, else one in its folder.
+
+    Raises PictureError, and OptionError where it would be the photo itself.
+    """
+    from lexiseg import imaging
+
+    limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
+    picture = imaging.read(source, **limit)
+    path = _OUT if args.out is None else args.out
+    if path.suffix.lower() not in _KINDS or path.is_dir():
+        path = path / f"{source.stem}-{'-'.join(step.operation for step in steps)}.png"
+    if path.resolve() == source.resolve():
+        raise OptionError(f"--out {str(path)!r} is the photo itself; choose another name")
+    return _Job(source, picture, path)
+
+
+def _with_networks(
+    steps: Sequence[EditStep], args: argparse.Namespace, progress: Progress
+) -> list[EditStep]:
+    """The steps, the network of each loaded where it needs one."""
+    names = ("device", "dtype", "pull", "offline")
+    where = {name: getattr(args, name) for name in names if getattr(args, name)}
+    return [step.with_network(progress.step, **where) for step in steps]
+
+
+def _edit(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) -> EditResult:
+    """Do one step after the other. Raises NothingFound, before any is done."""
+    from lexiseg import edit
+
+    for step in steps:
+        if not any(word in seg.found for word in step.names):
+            raise NothingFound(_not_found(step.names, seg))
+    result: Any = picture
+    for step in steps:
+        words, masks = step.masks(seg)
+        result = edit.run(step.operation, result, masks, step.config, words=words)
+    edited: EditResult = result
+    return edited
+
+
+def _save(result: EditResult, path: Path) -> list[Path]:
+    """Write the pictures of a result: one to `path`, several to numbered names beside it."""
+    if len(result.pictures) == 1:
+        return [result.save(path)]
+    names = [path.with_stem(f"{path.stem}-{n}") for n in range(1, len(result.pictures) + 1)]
+    return [result.save(name, number) for number, name in enumerate(names)]
+
+
 def _not_found(names: tuple[str, ...], seg: Segmentation) -> str:
     asked = ", ".join(repr(name) for name in names)
     hint = "try a lower --threshold, or other --words"
@@ -128,12 +180,8 @@ def _not_found(names: tuple[str, ...], seg: Segmentation) -> str:
     return f"nothing found in the picture for {asked}, so it stays as it is; {hint}"
 
 
-def _missing(steps: list[editing.Planned], seg: Segmentation) -> list[str]:
-    return [word for step in steps for word in step.names if word not in seg.found]
-
-
-def _said(
-    source: str, seg: Segmentation, result: EditResult, files: list[Path], missing: list[str]
+def _summary(
+    source: Path, seg: Segmentation, result: EditResult, files: list[Path], missing: list[str]
 ) -> str:
     height, width = seg.size_hw
     lines = [f"{source}  {width} x {height}"]
@@ -143,6 +191,4 @@ def _said(
         lines.append(f"  {step.operation}: {shares}{notes}")
     lines += [f"  not found: {word}" for word in missing]
     lines += [f"  -> {path}" for path in files]
-    if not files:
-        raise OptionError("the edit gave no picture")
     return "\n".join(lines) + "\n"

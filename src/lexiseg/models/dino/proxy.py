@@ -12,7 +12,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError
-from lexiseg.models._published import published
+from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.dino.net import DinoNet, from_transformers
 
 __all__ = ["DinoProxy", "from_checkpoint"]
@@ -41,6 +41,8 @@ class DinoProxy:
         self.name, self.patch = name, patch
         self.sha256: Mapping[str, str] = dict(sha256 or {})
         self.device_name, self.dtype_name = compute.device_name, compute.dtype_name
+        if isinstance(net, torch.nn.Module):
+            net.to(compute.device)
         self._net, self._compute = net, compute
         self._mean = torch.tensor(_MEAN, device=compute.device)[:, None, None] * 255
         self._std = torch.tensor(_STD, device=compute.device)[:, None, None] * 255
@@ -61,10 +63,9 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> DinoProxy:
     kind = str(config.get("model_type", "vit"))
     if kind == "vit":
         net = DinoNet.of(_state(checkpoint), config.get("num_attention_heads"))
-        net = net.to(compute.device)
         patch, run = net.patch, net
     elif kind in _CLASSES:
-        model = published(
+        model = load_pretrained(
             _CLASSES[kind], checkpoint["config.json"].parent, compute, extra="proxies"
         )
         patch, run = int(model.config.patch_size), _patches_of(model)  # type: ignore[assignment]

@@ -1,0 +1,137 @@
+"""EditResult: a picture after one or more edits, and how it came about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexiseg import imaging
+from lexiseg.edit.xmp import digital_source, packet, steps_of, strongest
+from lexiseg.errors import InputError
+from lexiseg.imaging import Picture
+
+__all__ = ["EditResult", "Step"]
+
+_MAX_STEPS = 40  # JPEG has room for 64 KB of XMP
+
+
+@dataclass(frozen=True)
+class Step:
+    """One edit. config: the fields of the operation's Config, as JSON can hold them.
+
+    source: IPTC's digital source type. share: the part of the picture that was meant, in [0, 1].
+    words: what the region was asked by, where words found it.
+    """
+
+    operation: str
+    config: Mapping[str, Any]
+    source: str
+    share: float
+    words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as JSON values."""
+        return {
+            "operation": self.operation,
+            "words": list(self.words),
+            "share": round(self.share, 6),
+            "config": dict(self.config),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class EditResult:
+    """Edited pictures: one, or several where an operation gives several, such as cut-outs.
+
+    steps: the edits that led here, first one first.
+    """
+
+    pictures: tuple[Picture, ...]
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if not self.pictures or not self.steps:
+            raise InputError("an edit gives at least one picture and has at least one step")
+
+    def __repr__(self) -> str:
+        height, width = self.picture.size_hw
+        done = " + ".join(step.operation for step in self.steps)
+        return f"EditResult({done}: {len(self.pictures)} of {height} x {width})"
+
+    @property
+    def picture(self) -> Picture:
+        """The edited picture, or the first of several."""
+        return self.pictures[0]
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """Colours of the picture, (H, W, 3) uint8."""
+        return self.picture.rgb
+
+    @property
+    def rgba(self) -> NDArray[np.uint8]:
+        """Colours and opacity of the picture, (H, W, 4) uint8, straight (not premultiplied)."""
+        alpha = self.picture.alpha
+        if alpha is None:
+            alpha = np.full(self.picture.size_hw, 255, np.uint8)
+        return np.dstack([self.rgb, alpha])
+
+    @property
+    def source(self) -> str:
+        """IPTC's digital source type of the whole: generated parts outweigh all else."""
+        before = digital_source(self.picture.xmp)
+        return strongest(before, *(step.source for step in self.steps))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how the picture came about, as JSON values."""
+        height, width = self.picture.size_hw
+        return {
+            "pictures": len(self.pictures),
+            "height": height,
+            "width": width,
+            "digital_source_type": self.source,
+            "steps": [step.to_json() for step in self.steps],
+        }
+
+    def save(self, path: str | os.PathLike[str], number: int = 0) -> Path:
+        """Write picture `number`; the name ends in png, jpg, webp or tif. Returns the path.
+
+        EXIF and colour profile are kept; an XMP packet tells of the steps, those of earlier edits
+        of the file too, and whether parts were generated. Grey pictures stay grey, 16 bits stay in
+        PNG. JPEG has no transparency: a transparent picture is refused there. Raises OutputError.
+        """
+        picture = self.pictures[number]
+        pixels = _stored(picture, deep=Path(path).suffix.lower() == ".png")
+        grey = pixels.ndim == 2
+        steps = [*steps_of(picture.xmp), *(step.to_json() for step in self.steps)]
+        imaging.write(
+            path,
+            pixels,
+            icc=None if grey else picture.icc,
+            exif=picture.exif,
+            xmp=packet(steps[-_MAX_STEPS:], self.source),
+        )
+        return Path(path)
+
+
+def _stored(picture: Picture, *, deep: bool) -> NDArray[Any]:
+    """The pixels as a file holds them: (H, W) of a grey picture, (H, W, 3) or (H, W, 4)."""
+    if picture.deep is not None and deep:
+        pixels: NDArray[Any] = picture.deep
+    elif picture.alpha is not None:
+        pixels = np.dstack([picture.rgb, picture.alpha])
+    else:
+        pixels = picture.rgb
+    if picture.mode in ("1", "L", "I", "I;16", "I;16B") and pixels.shape[2] == 3:
+        first = pixels[:, :, :1]
+        if (pixels == first).all():
+            pixels = first
+    return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
