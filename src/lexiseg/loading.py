@@ -13,7 +13,14 @@ from lexiseg.registry import methods as registered_methods
 if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
-__all__ = ["MethodInfo", "config_class", "field_descriptions", "list_methods", "load"]
+__all__ = [
+    "MethodInfo",
+    "config_class",
+    "field_descriptions",
+    "list_methods",
+    "load",
+    "make_config",
+]
 
 _DEFAULT = "dense"
 
@@ -74,14 +81,19 @@ def load(
 
     Raises UnknownName, OptionError, WeightsMissing, ExtraMissing.
     """
-    options = LoadOptions(device, dtype, pull, offline)
-    if not isinstance(name, str):
-        if preset is not None:
-            raise OptionError("a Config and a preset are given; give one of the two")
-        method = _method_of(name)
-        module = registered_methods().get(method)
-        made: Segmenter = module.load(_replaced(name, method, overrides), options)
-        return made
+    if isinstance(name, str):
+        config = make_config(name, preset=preset, **overrides)
+    elif preset is None:
+        config = _replaced(name, _method_of(name), overrides)
+    else:
+        raise OptionError("a Config and a preset are given; give one of the two")
+    module = registered_methods().get(_method_of(config))
+    made: Segmenter = module.load(config, LoadOptions(device, dtype, pull, offline))
+    return made
+
+
+def make_config(name: str = _DEFAULT, *, preset: str | None = None, **overrides: Any) -> Any:
+    """Return the Config that ``load`` would use; arguments and errors as there."""
     method, fixed = _split(name)
     module = registered_methods().get(method)
     for key in overrides:
@@ -91,9 +103,7 @@ def load(
                 f"too; write load({method!r}, {key}={overrides[key]!r})"
             )
     chosen = {} if preset is None else _preset(method, preset)
-    config = _replaced(module.Config(), method, {**chosen, **fixed, **overrides})
-    made = module.load(config, options)
-    return made
+    return _replaced(module.Config(), method, {**chosen, **fixed, **overrides})
 
 
 def _info(name: str, module: ModuleType) -> MethodInfo:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexiseg.imaging import Picture, Source
+    from lexiseg.masks import Masks
     from lexiseg.results import Segmentation, UnknownWord
 
 __all__ = [
@@ -139,6 +140,10 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         vocabulary = parse_vocabulary(words, background, self.config)
         view = self.prepare(image)
         return finish(self.segment(view, vocabulary), view, keep_image=keep_image)
+
+    def all_masks(self, view: View[Encoded]) -> Masks | None:
+        """Return every mask of an image, whatever it shows, where the method draws all; or None."""
+        return None
 
     def unknown_words(
         self, model: object, vocabulary: Vocabulary

@@ -7,8 +7,9 @@ written again. Fields are listed, with what they mean, in the docstring of the p
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from lexiseg.errors import OptionError, UnknownName
@@ -196,9 +197,22 @@ def check_choice(config: Any, name: str, choices: Collection[str]) -> None:
 
 
 def describe_fields(config: type) -> str:
-    """Return what the fields of a Config mean: its own docstring, then those of its parts."""
-    parts = [
-        part for part in config.__mro__ if part.__module__.startswith("lexiseg") and part.__doc__
-    ]
-    texts = [inspect.getdoc(part) or "" for part in parts if part is not ConfigBase]
-    return "\n".join(texts)
+    """Return what the fields of a Config mean, one after another: "name, name: meaning".
+
+    A Config's own docstring comes first, then those of its parts; what it explains anew counts.
+    """
+    names = [field.name for field in fields(config)]
+    entry = re.compile(rf"^((?:{'|'.join(names)})(?:, (?:{'|'.join(names)}))*): ", re.MULTILINE)
+    told: set[str] = set()
+    out: list[str] = []
+    for part in config.__mro__:
+        if not is_dataclass(part):
+            continue
+        text = inspect.getdoc(part) or ""
+        starts = [match.start() for match in entry.finditer(text)]
+        for start, stop in zip(starts, [*starts[1:], len(text)], strict=False):
+            own = set(text[start : text.index(":", start)].split(", "))
+            if not own & told:
+                out.append(text[start:stop].rstrip())
+                told |= own
+    return "\n".join(out)

@@ -32,7 +32,7 @@ _ALIGNED = 56  # pixels: whole cells of 8 and of 14
 
 @dataclass(frozen=True)
 class Config(ProxyConfig):
-    """window, stride: see above; windows are padded to whole cells of both models."""
+    """Settings of the method; windows are padded to whole cells of both models."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -100,6 +100,10 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         made = replace(self.provenance(view, timer.seconds), prompts=prompts)
         return replace(result, unknown=unknown, provenance=made)
 
+    def all_masks(self, view: View[EncodedMasks]) -> Masks:
+        """Return every mask of an image, whatever it shows."""
+        return view.encoded.proposals.masks
+
     def _automatic_masks(self) -> AutomaticMaskSettings:
         from lexiseg.stages.automatic_masks import AutomaticMaskSettings
 

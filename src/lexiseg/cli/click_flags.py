@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -14,7 +15,7 @@ from lexiseg.cli.parser import Parser
 from lexiseg.errors import OptionError, PromptError
 from lexiseg.prompts import Clicks
 
-__all__ = ["add_flags", "arguments", "check_method", "clicks", "fields"]
+__all__ = ["add_flags", "arguments", "check_method", "clicks", "with_fields"]
 
 # Flag -> the field of a Config that it sets.
 _FIELDS = {
@@ -81,15 +82,12 @@ def check_method(segmenter: Any, given: Clicks) -> None:
             )
 
 
-def fields(args: argparse.Namespace, asked: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of the Config that --threshold and the flags of this file give.
+def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> Any:
+    """Return a Config with the fields that --threshold and the flags of this file give.
 
     asked: the words. --min-confidence is the threshold of a method whose regions have none.
+    Raises OptionError where --set gives one of them too.
     """
-    from lexiseg import loading
-
-    method = {} if args.method is None else {"name": args.method}
-    config = loading.config_class(**method)
     known = {field.name for field in fields_of(config)}
     settings: list[str] = []
     thresholds = list(args.threshold)
@@ -106,7 +104,9 @@ def fields(args: argparse.Namespace, asked: Sequence[str]) -> dict[str, Any]:
             )
         if value is not None:
             settings.append(f"{name}={value}")
-    return {**options.thresholds(thresholds, asked), **overrides(settings, config)}
+    given = {**options.thresholds(thresholds, asked), **overrides(settings, type(config))}
+    options.refuse_twice(args, given)
+    return replace(config, **given)
 
 
 def _numbers(text: str, count: int, flag: str) -> list[float]:
