@@ -23,7 +23,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # Rooms that are made of torch, and the steps of a method, which its segmenter imports when it is
 # called; every other module must load without it.
 OF_TORCH = (
-    "lexiseg.models.", "lexiseg.stages.", "lexiseg.training.", "lexiseg.methods.clip_then_sam.steps.",
+    "lexiseg.models.", "lexiseg.stages.", "lexiseg.training.",
+    "lexiseg.methods.clip_then_sam.steps.",
 )  # fmt: skip
 
 

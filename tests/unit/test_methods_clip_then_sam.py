@@ -1,39 +1,26 @@
-"""clip-then-sam and sam-then-clip with models that see colours: results worked out by hand."""
+"""clip-then-sam with models that see colours: results worked out by hand."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from tests import clip_weights
-from tests.conftest import COLOURS
+from tests.conftest import COLOURS, ColourPrompted
+from tests.contract.test_methods import small_models
 from tests.flood import FloodMasker
 
+import lexiseg
+from lexiseg import Like
 from lexiseg.errors import OptionError, PromptError, UnknownName
-from lexiseg.masks import Masks
-from lexiseg.methods import clip_then_sam, dense, sam_then_clip
-from lexiseg.methods.sam_then_clip import classify_masks
-from lexiseg.models import load_encoder
-from lexiseg.protocols import DenseMapper
-from lexiseg.stages.dense import WordVectors
+from lexiseg.methods import clip_then_sam, dense
+from lexiseg.prompts import Vocabulary
+from lexiseg.protocols import DenseMapper, LoadOptions
+from lexiseg.registry import methods
 
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture
-def garden() -> Pixels:
-    """(64, 96, 3): green, with two red squares, a blue one, and a yellow spot on the first red."""
-    out = np.empty((64, 96, 3), np.uint8)
-    out[:] = COLOURS["green"]
-    out[9:31, 9:31] = out[41:63, 65:87] = COLOURS["red"]
-    out[10:30, 50:70] = COLOURS["blue"]
-    out[16:24, 16:24] = COLOURS["yellow"]
-    return out
 
 
 def guided(colours: Any, **settings: Any) -> tuple[clip_then_sam.Segmenter, FloodMasker]:
@@ -41,11 +28,6 @@ def guided(colours: Any, **settings: Any) -> tuple[clip_then_sam.Segmenter, Floo
     mapper = dense.Segmenter(colours, dense.Config(encoder="colours", refine="none"))
     config = replace(clip_then_sam.Config(min_region_area=20), **settings)
     return clip_then_sam.Segmenter(mapper, masker, config), masker
-
-
-def everything(colours: Any, **settings: Any) -> sam_then_clip.Segmenter:
-    config = replace(sam_then_clip.Config(points_per_side=8, crop_side=32), **settings)
-    return sam_then_clip.Segmenter(colours, FloodMasker(), config)
 
 
 def area(picture: Pixels, colour: str) -> NDArray[np.bool_]:
@@ -73,29 +55,153 @@ def test_masks_are_exact_where_the_map_is_coarse(colours: Any, garden: Pixels) -
     assert "masker flood.safetensors" in out.provenance.checkpoint_sha256
 
 
-def test_another_mapper_is_found_by_name(colours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import lexiseg
-
+@pytest.fixture
+def loaders(colours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every encoder is the one that sees colours, every mask model one that floods them."""
     monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
+    monkeypatch.setattr("lexiseg.models.load_prompted", lambda *_, **__: ColourPrompted(colours))
+    monkeypatch.setattr("lexiseg.models.load_proxy", lambda *_, **__: None)
+    monkeypatch.setattr("lexiseg.models.load_attention_source", lambda *_, **__: None)
     monkeypatch.setattr("lexiseg.models.load_masker", lambda *_, **__: FloodMasker())
+
+
+@pytest.mark.usefixtures("loaders")
+def test_another_mapper_is_found_by_name() -> None:
     seg = lexiseg.load("clip-then-sam", mapper_fields={"short_side": 96}, background=("grey",))
-    assert seg.mapper.config.short_side == 96
-    assert seg.mapper.config.background == ("grey",)
-    for mapper in ("clip-then-sam", "sam-then-clip"):
-        with pytest.raises(OptionError, match="asks a mask model itself"):
+    assert seg.mapper.config.short_side == 96  # type: ignore[attr-defined]
+    assert seg.mapper.config.background == ("grey",)  # type: ignore[attr-defined]
+    for mapper in ("clip-then-sam", "sam-then-clip", "grounded", "sam3"):
+        with pytest.raises(OptionError, match="gives no map of words"):
             lexiseg.load("clip-then-sam", mapper=mapper)
     with pytest.raises(UnknownName, match="dense"):
         lexiseg.load("clip-then-sam", mapper="dens")
-    with pytest.raises(UnknownName, match="short_side"):
-        lexiseg.load("clip-then-sam", mapper_fields={"short_sid": 96})
 
 
-@pytest.mark.parametrize("method", ["guided", "everything"])
-def test_excluded_words_keep_their_pixels_and_are_no_instances(
-    colours: Any, garden: Pixels, method: str
+# What clip-then-sam makes of the map itself.
+OWN = {
+    "threshold": 0.3, "word_thresholds": {"red": 0.3}, "min_share": 0.1, "background": ("wall",),
+    "refine": "none", "refine_radius": 2, "refine_epsilon": 1e-3, "pamr_steps": 3,
+    "area_threshold": 0.1, "refine_masker": "tiny", "min_agreement": 0.3,
+}  # fmt: skip
+MAPPERS = [
+    m.name for m in lexiseg.list_methods() if hasattr(methods().get(m.name).Segmenter, "score_map")
+]
+
+
+def test_there_are_mappers() -> None:
+    assert MAPPERS == ["clipseg", "dense", "proxy-clip", "resclip", "trident"]
+
+
+@pytest.mark.usefixtures("loaders")
+@pytest.mark.parametrize("mapper", MAPPERS)
+def test_fields_that_the_map_does_without_are_refused(mapper: str) -> None:
+    known = set(lexiseg.config_class(mapper).__dataclass_fields__)
+    assert known & set(OWN)
+    for name in known & set(OWN):
+        with pytest.raises(OptionError, match=f"mapper_fields gives '{name}'.*set its own fields"):
+            lexiseg.load("clip-then-sam", mapper=mapper, mapper_fields={name: OWN[name]})  # type: ignore[dict-item]
+
+
+@pytest.mark.usefixtures("loaders")
+@pytest.mark.parametrize(
+    ("fields", "error", "says"),
+    [
+        ({"short_sid": 96}, UnknownName, "did you mean 'short_side'"),
+        ({"mapper": "dense"}, UnknownName, "field of dense's Config"),
+        ({"short_side": 1}, OptionError, "short_side is 1"),
+        ({"short_side": "large"}, OptionError, "not of its field's type"),
+        ({"templates": "no place"}, OptionError, "templates"),
+        ({"readout": "sclip"}, OptionError, "readout is for CLIP"),
+        ({"encoder": "tiny"}, OptionError, "give one of the two"),
+    ],
+)
+def test_wrong_mapper_fields_are_refused_in_one_line(
+    fields: dict[str, Any], error: type[Exception], says: str
 ) -> None:
-    seg = guided(colours)[0] if method == "guided" else everything(colours)
-    out = seg(garden, ["red -yellow", "blue -green"])
+    with pytest.raises(error, match=says) as caught:
+        lexiseg.load("clip-then-sam", encoder="clip-vit-b16.openai", mapper_fields=fields)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("loaders")
+@pytest.mark.parametrize("mapper", ["proxy-clip", "resclip", "trident"])
+def test_an_encoder_that_the_mapper_cannot_use_is_never_dropped(
+    mapper: str, monkeypatch: pytest.MonkeyPatch, colours: Any
+) -> None:
+    wanted: list[str] = []
+
+    def load_encoder(name: str, **_: Any) -> Any:
+        wanted.append(name)
+        return colours
+
+    monkeypatch.setattr("lexiseg.models.load_encoder", load_encoder)
+    for given in ({"encoder": "tiny"}, {"mapper_fields": {"encoder": "tiny"}}):
+        with pytest.raises(OptionError, match=f"{mapper} needs a CLIP, and 'colours' is none"):
+            lexiseg.load("clip-then-sam", mapper=mapper, **given)
+    assert wanted == ["tiny", "tiny"]
+    with pytest.raises(OptionError, match="needs a CLIP"):
+        lexiseg.load("clip-then-sam", mapper=mapper)
+    assert wanted[2:] == [lexiseg.config_class(mapper).encoder]  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("loaders")
+def test_without_an_encoder_it_is_the_mappers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clip_then_sam.Config().encoder is None
+    seg = lexiseg.load("clip-then-sam")
+    assert seg.mapper.config.encoder == "tiny"  # type: ignore[attr-defined]
+    seg = lexiseg.load("clip-then-sam", mapper="clipseg", encoder="clipseg-rd64-refined")
+    assert seg.mapper.config.encoder == "clipseg-rd64-refined"  # type: ignore[attr-defined]
+
+
+def reading(made_of: Any) -> tuple[Any, set[str]]:
+    """A Config class that remembers which of its fields were read after it was made."""
+    read: set[str] = set()
+
+    class Reading(made_of):  # type: ignore[misc]
+        made = False
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            object.__setattr__(self, "made", True)
+
+        def __getattribute__(self, name: str) -> Any:
+            if name in made_of.__dataclass_fields__ and object.__getattribute__(self, "made"):
+                read.add(name)
+            return object.__getattribute__(self, name)
+
+    return Reading, read
+
+
+@pytest.mark.parametrize("mapper", MAPPERS)
+def test_every_field_that_is_taken_has_a_part_in_the_map(
+    mapper: str, colours: Any, garden: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a map is made of was read; what was not read is refused, or names what was loaded."""
+    module = methods().get(mapper)
+    made_of, read = reading(module.Config)
+    models: list[dict[str, Any]] = [small_models()]
+    if mapper == "dense":
+        models.append({"load_encoder": colours})
+    if mapper == "clipseg":
+        models = [{"load_prompted": ColourPrompted(colours)}]
+    for loaded in models:
+        for name, model in loaded.items():
+            monkeypatch.setattr(f"lexiseg.models.{name}", lambda *_, model=model, **__: model)
+        fields = {"short_side": 112, "templates": "plain"}
+        if mapper not in ("clipseg", "dense"):
+            fields |= {"window": 112, "stride": 48}
+        seg = module.load(made_of(**fields), LoadOptions())
+        like = Like.of(garden, box=(50, 10, 20, 20), words="blue", name="square")
+        seg.score_map(seg.prepare(garden), Vocabulary.parse(["red", like]))
+    taken = set(module.Config.__dataclass_fields__) - set(OWN)
+    assert taken - read == set()
+    assert len(taken) > 5
+
+
+def test_excluded_words_keep_their_pixels_and_are_no_instances(
+    colours: Any, garden: Pixels
+) -> None:
+    out = guided(colours)[0](garden, ["red -yellow", "blue -green"])
     assert out.words == ("red", "blue")
     np.testing.assert_array_equal(out.semantic() == 0, area(garden, "red"))
     assert (out.semantic()[area(garden, "yellow")] == -1).all()
@@ -173,6 +279,32 @@ def test_clicks_refine_what_words_found(colours: Any, garden: Pixels) -> None:
     assert out.semantic()[50, 75] != 0
 
 
+def test_a_click_takes_the_place_of_what_was_found_there(colours: Any, garden: Pixels) -> None:
+    seg, masker = guided(colours)
+    out = seg(garden, ["red", "blue"], points=[(12, 12)])
+    assert out.labels.tolist() == ["red", "red", "blue"]  # not one more
+    np.testing.assert_array_equal(out.semantic() == 0, area(garden, "red"))
+    assert out.provenance.prompts is not None
+    assert out.provenance.prompts.points_xy is not None
+    assert out.provenance.prompts.points_xy[-1] == (12, 12)
+    assert out.provenance.prompts.num_prompts == masker.asked
+
+
+def test_pixels_are_labelled_once_at_the_end(
+    colours: Any, garden: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mapper gives its map alone; the fused one is followed along the image's outlines."""
+    from lexiseg.stages import map_fusion
+
+    seg, _ = guided(colours)
+    monkeypatch.setattr(dense.Segmenter, "segment", None)
+    labelled: list[Any] = []
+    real = map_fusion.label_map
+    monkeypatch.setattr(map_fusion, "label_map", lambda *a: labelled.append(a) or real(*a))
+    seg(garden, ["red", "blue"])
+    assert len(labelled) == 1
+
+
 def test_clicks_outside_are_refused_in_one_line(colours: Any, garden: Pixels) -> None:
     seg, _ = guided(colours)
     for wrong in (
@@ -188,83 +320,21 @@ def test_clicks_outside_are_refused_in_one_line(colours: Any, garden: Pixels) ->
         seg(garden)
 
 
-@pytest.mark.parametrize("scoring", ["crops", "features"])
-def test_everything_is_drawn_then_named(colours: Any, garden: Pixels, scoring: str) -> None:
-    seg = everything(colours, scoring=scoring, alpha=0.0)
-    view = seg.prepare(garden)
-    assert sorted(view.everything.areas.tolist())[:2] == [64, 400]
-    out = seg(view, ["red", "blue", "yellow"])
-    for k, word in enumerate(out.words):
-        np.testing.assert_array_equal(out.semantic() == k, area(garden, word))
-    assert out.labels.tolist() == ["red", "red", "blue", "yellow"]
-    best = everything(colours, scoring=scoring, alpha=0.0, top_k=1)(garden, ["red", "blue"])
-    assert best.labels.tolist() == ["red", "blue"]
-    assert seg(garden, ["white"]).found == ()
-
-
-def test_what_surrounds_a_mask_counts_against_it(colours: Any, garden: Pixels) -> None:
-    loud = everything(colours, alpha=0.0)(garden, ["red"]).word_scores[0]
-    quiet = everything(colours, alpha=1.0)(garden, ["red"]).word_scores[0]
-    assert 0 < quiet < loud
-
-
-def test_all_masks_over_a_pixel_vote() -> None:
-    dense_masks = np.zeros((2, 6, 9), np.bool_)
-    dense_masks[0, 1:] = dense_masks[1, 1:, :4] = True
-    probabilities = np.array([[0.6, 0.4], [0.1, 0.9]], np.float32)
-    opinions = classify_masks._Opinions(
-        Masks.from_dense(dense_masks), np.array([1, 2], np.float32), probabilities,
-        np.array([0, 1]),
-        np.array([0.6, 0.9], np.float32),
-    )  # fmt: skip
-    for limit, right in ((0.5, 0), (0.65, -1)):
-        limits = np.array([limit, 0], np.float32)
-        owners, labels, scores = classify_masks._label_map(opinions, limits, 2, -1)
-        assert (owners[0] == -1).all()
-        assert (owners[1:, :4] == 1).all()  # (0.4 + 2 * 0.9) / 3 is more than (0.6 + 2 * 0.1) / 3
-        assert (owners[1:, 4:] == 0).all()
-        assert (labels[1:, 4:] == right).all()
-        assert (labels[1:, :4] == 1).all()
-        np.testing.assert_allclose(scores, [0.6 if right == 0 else 0, 0.9])
-    asked = classify_masks._label_map(opinions, limits, 1, 0)[1]  # the second one is the background
-    assert (asked[0] == 0).all(), "no mask: the word that stands for nothing"
-    assert (asked[1:] == -1).all()
-
-
-def test_surroundings_count_by_themselves_for_clip_alone(
-    colours: Any, garden: Pixels, tmp_path: Path
-) -> None:
-    def scores(encoder: Any, **settings: Any) -> list[float]:
-        config = sam_then_clip.Config(points_per_side=4, short_side=64, **settings)
-        seg = sam_then_clip.Segmenter(encoder, FloodMasker(), config)
-        view = seg.prepare(garden)
-        vectors = seg.encoder.text(["red", "blue"])
-        owners = torch.tensor([0, 1])
-        return seg._cosines(view, WordVectors(vectors, owners, 2, None)).flatten().tolist()
-
-    assert scores(colours) == scores(colours, alpha=0.0) != scores(colours, alpha=0.3)
-    clip = load_encoder(str(clip_weights.write_openclip(tmp_path / "clip")), device="cpu")
-    assert scores(clip) == scores(clip, alpha=0.3) != scores(clip, alpha=0.0)
-
-
 def test_settings_out_of_range_are_refused() -> None:
     for wrong in (
-        {"region_threshold": 2.0}, {"iou_threshold": 0.0}, {"points_per_region": 0},
-        {"point": "middle"}, {"points_per_side": -1}, {"min_region_area": 0},
-        {"word_thresholds": {"a": 3.0}},
+        {"region_threshold": 2.0}, {"points_per_region": 0}, {"point": "middle"},
+        {"points_per_side": -1}, {"min_region_area": 0}, {"min_agreement": -0.1},
+        {"coverage": 1.5}, {"pooling": -1.0}, {"trust": -1.0}, {"negative_points": 17},
+        {"min_quality": 2.0},
     ):  # fmt: skip
         with pytest.raises(OptionError):
-            replace(clip_then_sam.Config(), **wrong)
-    for wrong in (
-        {"scoring": "loud"}, {"top_k": 0}, {"layers": (0.0,)}, {"templates": "none such"},
-        {"alpha": 2.0}, {"word_thresholds": {"a": 3.0}},
-    ):  # fmt: skip
-        with pytest.raises(OptionError):
-            replace(sam_then_clip.Config(), **wrong)
+            replace(clip_then_sam.Config(), **wrong)  # type: ignore[arg-type]
 
 
 def test_a_view_of_another_segmenter_is_refused(colours: Any, garden: Pixels) -> None:
-    for seg in (guided(colours)[0], everything(colours)):
-        view = replace(seg.prepare(garden), makers=("somebody", "else"))
-        with pytest.raises(OptionError, match="same segmenter"):
-            seg(view, ["red"])
+    seg = guided(colours)[0]
+    view = replace(seg.prepare(garden), models=("somebody", "else"))
+    with pytest.raises(OptionError, match="same segmenter"):
+        seg(view, ["red"])
+    with pytest.raises(OptionError, match="same segmenter"):
+        seg(view, points=[(12, 12)])

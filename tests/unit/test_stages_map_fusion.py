@@ -37,9 +37,7 @@ def grid() -> GridScores:
     inside = torch.ones(H, W, dtype=torch.bool)
     inside[:, -1] = False
     probabilities = probabilities * inside
-    return GridScores(
-        probabilities, probabilities.argmax(0), torch.full((H, W), -1), inside, FRAME
-    )
+    return GridScores(probabilities, probabilities.argmax(0), torch.full((H, W), -1), inside, FRAME)
 
 
 def masks(count: int, seed: int = 1) -> RawMasks:

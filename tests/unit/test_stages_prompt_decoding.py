@@ -62,9 +62,7 @@ def test_a_point_is_in_and_the_others_are_out_where_there_are_any() -> None:
 @pytest.mark.parametrize(
     ("device", "sizes"), [("cpu", [64, 64, 2]), ("cuda:0", [130]), ("mps", [130])]
 )
-def test_prompts_are_decoded_in_batches_that_suit_the_device(
-    device: str, sizes: list[int]
-) -> None:
+def test_prompts_are_decoded_in_batches_that_suit_the_device(device: str, sizes: list[int]) -> None:
     masker, prompts = Telling(device), batch(130)
     parts = list(decode_prompts(masker, "state", prompts))  # type: ignore[arg-type]
     assert [len(part.prompts) for part in parts] == sizes
