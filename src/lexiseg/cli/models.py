@@ -81,9 +81,8 @@ def _remove(name: str | None) -> None:
     from lexiseg.checkpoints import remove, remove_words
 
     folder = remove_words() if name is None else remove(name)
-    what = name or "words"
-    gone = f"{folder} is gone" if folder else f"nothing of {what} is on this machine"
-    sys.stdout.write(f"{gone}\n")
+    nothing = f"nothing of {name} is on this machine" if name else "no words are kept"
+    sys.stdout.write(f"{folder} is gone\n" if folder else f"{nothing}\n")
 
 
 def _list(kind: str | None, *, as_json: bool) -> int:
