@@ -16,7 +16,7 @@ from lexiseg.methods._base import (
     parse_vocabulary,
     read_image,
 )
-from lexiseg.methods._dense_features import result_map
+from lexiseg.methods._dense_segmenter import result_map
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks
 from lexiseg.protocols import DenseMapper, LoadOptions, Masker, MaskState, View
