@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Picture
     from lexiseg.prompts import Vocabulary
+    from lexiseg.protocols import BackboneMaps
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
     from lexiseg.stages.clip_windows import Windows, WindowSettings
     from lexiseg.stages.dense import LabelMap, WordVectors
@@ -54,6 +55,11 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         scales = sorted(self.config.scales, reverse=True)
         features = tuple(self.encode_scale(picture.rgb, scale) for scale in scales)
         return features, windows_in_image(features, picture.size_hw)
+
+    def backbone_maps(self, view: View[DenseFeatures]) -> tuple[BackboneMaps, ...]:
+        """Return what backbones made of an image, for mask models that stand on the same one."""
+        made = (getattr(features, "maps", None) for features in view.encoded)
+        return tuple(maps for maps in made if maps is not None)
 
     def with_words(self, view: View[DenseFeatures], vectors: WordVectors) -> View[DenseFeatures]:
         """Return the view for these words: the same, but for encoders that words feed back into."""

@@ -70,7 +70,8 @@ class Segmenter(BaseSegmenter[Encoded]):
     def encode(self, picture: Picture) -> tuple[Encoded, NDArray[np.int64]]:
         """Encode an image for the mapper and for the mask model."""
         mapped = self.mapper.prepare(picture)
-        return Encoded(mapped, self.masker.encode(picture.rgb)), mapped.windows_xyxy
+        maps = self.mapper.backbone_maps(mapped)
+        return Encoded(mapped, self.masker.encode(picture.rgb, maps)), mapped.windows_xyxy
 
     def prepare(
         self,
