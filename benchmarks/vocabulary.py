@@ -10,9 +10,11 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from benchmarks.machine import ROOT, Unmeasurable
-from benchmarks.wordnet import PHYSICAL_ENTITY, Nouns
+from lexiseg.errors import InputError
+from lexiseg.training.wordnet import Nouns
 
 # Classes whose first physical sense in WordNet is another thing than the one in the photos: the
 # entry and the place of the meant sense in it. Set by reading glosses, before any measurement.
@@ -61,13 +63,21 @@ def trained(method: str) -> Trained:
     return Trained(_once(known), _once([*known, *words]))
 
 
+@cache
+def wordnet() -> Nouns:
+    """Return WordNet's nouns, read once."""
+    try:
+        return Nouns()
+    except InputError as error:
+        raise Unmeasurable(str(error)) from error
+
+
 def sense_of_class(nouns: Nouns, name: str) -> int | None:
     """Return the synset that a class name means, None for a name that WordNet does not have."""
     if name in SENSES:
         entry, place = SENSES[name]
         return nouns.find(entry)[place]
-    physical = (one for one in nouns.find(name) if PHYSICAL_ENTITY in nouns.above(one))
-    return next(physical, None)
+    return next((one for one in nouns.find(name) if one in nouns.things), None)
 
 
 def synonyms(nouns: Nouns, name: str, excluded: Iterable[str]) -> list[str]:
@@ -104,9 +114,7 @@ def far_nouns(nouns: Nouns, words: Sequence[str]) -> list[str]:
     - the first part of its gloss mentions none of `words`.
     """
     barred = {nouns.base(word) for word in words}
-    senses = {
-        one for word in barred for one in nouns.find(word) if PHYSICAL_ENTITY in nouns.above(one)
-    }
+    senses = {one for word in barred for one in nouns.find(word) if one in nouns.things}
     above = frozenset().union(*(nouns.above(one) for one in senses))
     below = frozenset().union(*(nouns.below(one) for one in senses))
 
@@ -123,7 +131,7 @@ def far_nouns(nouns: Nouns, words: Sequence[str]) -> list[str]:
             and noun in first.lemmas
             and nouns.tags(noun) > 0
             and noun not in barred
-            and not any(near(one) for one in found if PHYSICAL_ENTITY in nouns.above(one))
+            and not any(near(one) for one in found if one in nouns.things)
             and not any(nouns.base(word) in barred for word in _words(first.gloss.split(";")[0]))
         )
 

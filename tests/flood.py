@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lexiseg.protocols import Frame, MaskPrompts, MaskState, RawMasks
+from lexiseg.protocols import BackboneMaps, Frame, MaskPrompts, MaskState, RawMasks
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FloodMasker:
         self.encoded = 0  # pictures
         self.prompts: list[MaskPrompts] = []
 
-    def encode(self, rgb: NDArray[np.uint8]) -> FloodState:
+    def encode(self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()) -> FloodState:
         assert rgb.dtype == np.uint8
         assert rgb.ndim == 3
         self.encoded += 1

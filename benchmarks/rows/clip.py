@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks.drawn import B16, Sizes, to_transformers, vit_state
 from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown, percent
-from lexiseg.checkpoints.folders import CLIP_PIXELS
+from lexiseg.checkpoints import CLIP_PIXELS
 from lexiseg.device import pick
 from lexiseg.methods.dense.config import Config
 from lexiseg.methods.dense.segmenter import Segmenter

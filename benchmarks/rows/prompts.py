@@ -107,7 +107,7 @@ def _weights() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def _ours() -> Callable[[Tensor, tuple[str, ...]], Tensor]:
-    from lexiseg.checkpoints.folders import IMAGENET_PIXELS
+    from lexiseg.checkpoints import IMAGENET_PIXELS
     from lexiseg.device import pick
     from lexiseg.models.clip.config import ClipConfig
     from lexiseg.models.clip.encoder import ClipEncoder

@@ -1,7 +1,7 @@
 """The settings of the method, chosen on photos that are neither trained nor reported on.
 
-The recipe keeps one training photo of sixteen out of training (`is_dev`). Each line changes one
-setting and leaves the others as `START` has them; the package's defaults were chosen here.
+The recipe keeps one training photo of sixteen out of training (`is_held_out`). Each line changes
+one setting and leaves the others as `START` has them; the package's defaults were chosen here.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def run(options: Namespace) -> dict[str, Any]:
     import lexiseg
     from lexiseg.datasets import find_sets
     from lexiseg.evaluation import evaluate
-    from lexiseg.training.tiny.pictures import is_dev
+    from lexiseg.training.tiny.crops import is_held_out
 
     parts = []
     for data in find_sets(options.data, "train"):
-        kept = [s.id for s in data if is_dev(data.name, s.id)][: options.limit or LIMIT]
+        kept = [s.id for s in data if is_held_out(data.name, s.id)][: options.limit or LIMIT]
         parts.append(data.subset(kept))
     lines = []
     for label, overrides in CANDIDATES:

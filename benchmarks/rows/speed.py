@@ -13,7 +13,6 @@ from typing import Any
 
 from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown
-from benchmarks.wordnet import nouns
 
 ABOUT = "time and peak memory: a 640x480 photo and 20 words, 12 megapixels and 200 and 1,000 words"
 NEEDS_DATA = False
@@ -69,9 +68,9 @@ def table(result: dict[str, Any]) -> str:
 
 def many_words(count: int) -> list[str]:
     """Return the most often tagged concrete nouns, one word each."""
-    from benchmarks.vocabulary import CONCRETE
+    from benchmarks.vocabulary import CONCRETE, wordnet
 
-    found = nouns()
+    found = wordnet()
     words = [
         word
         for word, senses in found.senses.items()

@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks import vocabulary
 from benchmarks.rows.common import load, markdown, open_data, percent, progress
-from benchmarks.wordnet import nouns
 
 ABOUT = "IoU of a class asked by a synonym never trained on, over its IoU by its own name"
 NEEDS_DATA = True
@@ -41,7 +40,7 @@ def run(options: Namespace) -> dict[str, Any]:
         own = found.matrix.subset(photos).iou()[index]
         if own < LEAST_IOU:
             continue
-        lemmas = vocabulary.synonyms(nouns(), name, [*excluded, *data.classes])
+        lemmas = vocabulary.synonyms(vocabulary.wordnet(), name, [*excluded, *data.classes])
         for lemma in lemmas[:MOST_OF_A_CLASS]:
             if len(pairs) == PAIRS:
                 break

@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks import vocabulary
 from benchmarks.machine import ROOT
 from benchmarks.rows.common import load, markdown, percent
-from benchmarks.wordnet import nouns
 
 ABOUT = "share of far-away nouns flagged as unknown, and of trained words that are not"
 NEEDS_DATA = False
@@ -21,7 +20,7 @@ _AT_ONCE = 100
 def run(options: Namespace) -> dict[str, Any]:
     """Ask for nouns from far away, and for every word that the model was trained on."""
     segmenter, trained = load(options), vocabulary.trained(options.method)
-    far = vocabulary.far_nouns(nouns(), trained.words)
+    far = vocabulary.far_nouns(vocabulary.wordnet(), trained.words)
     asked = vocabulary.draw(far[:COMMONEST], NOUNS, SEED)
     found = _flagged(segmenter, asked)
     return {

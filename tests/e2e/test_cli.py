@@ -467,7 +467,8 @@ def test_models_are_listed_by_kind(capsys: Any, monkeypatch: pytest.MonkeyPatch)
     by_name = {line.split()[0]: line for line in lines if line.startswith("  ")}
     assert " yes " in by_name["tiny"]
     assert "MB" in by_name["tiny"]
-    assert "no, gated" in by_name["sam3"]
+    assert "gated, unpinned" in by_name["sam3"]
+    assert "unpinned" not in by_name["sam-vit-b"] + by_name["clip-rn50.openai"] + by_name["tiny"]
     assert by_name["sam3"].split()[1] == by_name["clipseg-rd64"].split()[1] == "*"
     assert "*" not in by_name["sam-vit-b"] + by_name["clip-vit-b16.openai"]
     assert "does not read it yet" in lines[-1]

@@ -13,11 +13,11 @@ import pytest
 from benchmarks import store, tables, vocabulary
 from benchmarks.machine import Unmeasurable
 from benchmarks.rows import NAMES, joined, row, shuffled, synonyms, unknown
-from benchmarks.wordnet import Nouns
 from PIL import Image
 
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, Segmentation, UnknownWord
+from lexiseg.training.wordnet import Nouns
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,7 +70,7 @@ def nouns(tmp_path):
 
 def test_wordnet_is_read(nouns):
     dog = nouns.synsets[3100]
-    assert (dog.lemmas, dog.parents, dog.field) == (
+    assert (dog.lemmas, dog.hypernyms, dog.field) == (
         ("dog", "hound", "Canis familiaris"), (3000,), 5,
     )  # fmt: skip
     assert nouns.find("Dogs") == (3100,)
@@ -82,9 +82,11 @@ def test_wordnet_is_read(nouns):
     assert nouns.depths(3200) == {3200: 0, 3100: 1, 3000: 2, 1930: 3, 1740: 4}
 
 
-def test_a_missing_wordnet_says_what_to_install(tmp_path):
-    with pytest.raises(Unmeasurable, match="apt-get install wordnet-base"):
-        Nouns(tmp_path / "nowhere")
+def test_a_missing_wordnet_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(vocabulary, "Nouns", lambda: Nouns(tmp_path / "nowhere"))
+    vocabulary.wordnet.cache_clear()
+    with pytest.raises(Unmeasurable, match="wordnet-base"):
+        vocabulary.wordnet()
 
 
 def test_synonyms_are_unambiguous_untrained_lemmas(nouns):
@@ -156,8 +158,7 @@ def options(tmp_path, monkeypatch, nouns):
     for name in NAMES:
         if hasattr(row(name), "load"):
             monkeypatch.setattr(row(name), "load", lambda options: ByColour())
-    for module in (synonyms, unknown):
-        monkeypatch.setattr(module, "nouns", lambda: nouns)
+    monkeypatch.setattr(vocabulary, "wordnet", lambda: nouns)
     known = vocabulary.Trained(("cat", "dog"), ("cat", "dog", "flower"))
     monkeypatch.setattr(vocabulary, "trained", lambda method: known)
     return Namespace(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lexiseg.cli.liking import prompts
+from lexiseg.cli.like_flag import prompts
 from lexiseg.errors import PictureError, PromptError
 from lexiseg.prompts import Like, Vocabulary
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,8 +11,16 @@ import pytest
 import torch
 
 from lexiseg import edit, imaging
-from lexiseg.checkpoints import Checkpoint, Preprocessing, Record, WeightFile
-from lexiseg.checkpoints.folders import describe_folder
+from lexiseg.checkpoints import (
+    Checkpoint,
+    Preprocessing,
+    Record,
+    describe_files,
+    registry,
+    resolve,
+    write_manifest,
+)  # fmt: skip
+from lexiseg.checkpoints.recognise import describe_folder
 from lexiseg.cli import main
 from lexiseg.device import pick
 from lexiseg.edit.generative import DEFAULT_MODEL, Generation, generate
@@ -208,14 +217,17 @@ class Greyer(torch.nn.Module):
         return image * known + mean * mask
 
 
-def lama_checkpoint(folder: Path) -> Checkpoint:
+def lama_checkpoint(folder: Path, content: bytes | None = None) -> Checkpoint:
     path = folder / "big-lama.pt"
-    torch.jit.script(Greyer()).save(str(path))
+    if content is None:
+        torch.jit.script(Greyer()).save(str(path))
+    else:
+        path.write_bytes(content)
     record = Record(
         name="big-lama",
         family="lama",
         kind="inpainter",
-        files=(WeightFile("big-lama.pt", "0" * 64, path.stat().st_size),),
+        files=describe_files(folder, [path.name]),
         licence="test",
         licence_url="test",
         preprocessing=Preprocessing(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -227,8 +239,10 @@ def lama_checkpoint(folder: Path) -> Checkpoint:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
-def test_lama_runs_at_any_size(tmp_path: Path) -> None:
-    painter = lama.build_inpainter(lama_checkpoint(tmp_path), pick("cpu"))
+def test_lama_runs_at_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = lama_checkpoint(tmp_path)
+    monkeypatch.setitem(registry._REMOTE, "big-lama", checkpoint.record)
+    painter = lama.build_inpainter(checkpoint, pick("cpu"))
     assert isinstance(painter, Inpainter)
     rgb = np.full((21, 34, 3), (200, 40, 60), np.uint8)
     hole = np.zeros((21, 34), bool)
@@ -242,16 +256,28 @@ def test_lama_runs_at_any_size(tmp_path: Path) -> None:
     assert (edited.rgb[~spot(radius=19)] == photo()[~spot(radius=19)]).all()
 
 
-def test_lama_that_is_something_else(tmp_path: Path) -> None:
-    path = tmp_path / "big-lama.pt"
-    path.write_bytes(b"nothing")
-    record = Record(
-        name="x", family="lama", kind="inpainter", files=(WeightFile("big-lama.pt", "0" * 64, 7),),
-        licence="test", licence_url="test", activation="relu", embed_dim=0, stride=8,
-        preprocessing=Preprocessing(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_program_that_the_table_does_not_know_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("it was run"))
+    checkpoint = lama_checkpoint(tmp_path)
+    write_manifest(tmp_path, checkpoint.record)
+    for found in (checkpoint, resolve(tmp_path)):
+        with pytest.raises(CheckpointError, match="not the one that lexiseg knows"):
+            lama.build_inpainter(found, pick("cpu"))
+    # A record that claims the table's digest does not help either.
+    (known,) = registry.get("big-lama").files
+    claim = dataclasses.replace(checkpoint.record, files=(known,))
+    with pytest.raises(CheckpointError, match="is not run"):
+        lama.build_inpainter(Checkpoint(claim, checkpoint.paths), pick("cpu"))
+
+
+def test_lama_that_is_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = lama_checkpoint(tmp_path, b"nothing")
+    monkeypatch.setitem(registry._REMOTE, "big-lama", checkpoint.record)
     with pytest.raises(CheckpointError, match="not a TorchScript archive"):
-        lama.build_inpainter(Checkpoint(record, {"big-lama.pt": path}), pick("cpu"))
+        lama.build_inpainter(checkpoint, pick("cpu"))
 
 
 # Memory
@@ -278,7 +304,7 @@ def test_a_folder_of_diffusers_describes_itself(tmp_path: Path) -> None:
     assert [file.name for file in record.files] == [
         "model_index.json", "unet/config.json", "unet/weights.safetensors",
     ]  # fmt: skip
-    assert all(file.known for file in record.files)
+    assert all(file.pinned for file in record.files)
 
 
 def test_other_folders_are_no_inpainters(tmp_path: Path) -> None:

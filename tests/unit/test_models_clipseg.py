@@ -13,8 +13,7 @@ from benchmarks.drawn import Sizes, clipseg_state, vit_state
 from tests import clip_weights
 from torch import Tensor, nn
 
-from lexiseg.checkpoints import resolve
-from lexiseg.checkpoints.folders import IMAGENET_PIXELS
+from lexiseg.checkpoints import IMAGENET_PIXELS, resolve
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError
 from lexiseg.models.clip.config import ClipConfig

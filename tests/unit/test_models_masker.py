@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import weakref
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +18,15 @@ from torch import Tensor
 from lexiseg import checkpoints
 from lexiseg.device import pick, seeded
 from lexiseg.errors import CheckpointError, MissingError, PromptError
-from lexiseg.models import load_masker
+from lexiseg.models import load_encoder, load_masker
+from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.masker import TinyMasker
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.models.tiny.weights import load_vision
 from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
+from lexiseg.stages.encoder_windows import encode_image
 from lexiseg.stages.mask_upsampling import upsample_masks
 
 HEIGHT, WIDTH = 170, 300
@@ -112,6 +121,76 @@ def test_candidates_and_quality(shipped: Masker) -> None:
     torch.testing.assert_close(one.logits, three.logits[best])
     with pytest.raises(PromptError, match="candidates"):
         shipped.decode(state, clicks((5, 5)), candidates=2)
+
+
+def test_one_run_of_the_backbone_serves_encoder_and_masker(
+    shipped: Masker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[tuple[int, ...]] = []
+    forward = MobileNetV2.forward
+
+    def counted(self: MobileNetV2, pixels: Tensor) -> object:
+        runs.append(tuple(pixels.shape))
+        return forward(self, pixels)
+
+    monkeypatch.setattr(MobileNetV2, "forward", counted)
+    encoder: Any = load_encoder("tiny", device="cpu", dtype="fp32")
+    alone = shipped.encode(scene())
+    features = encode_image(encoder, scene(), short_side=288, window=640)
+    assert features.maps is not None
+    runs.clear()
+    shared = shipped.encode(scene(), [features.maps])
+    assert not runs
+    assert shared.frame == alone.frame
+    one, other = (shipped.decode(state, clicks((70, 55))) for state in (alone, shared))
+    torch.testing.assert_close(one.logits, other.logits, rtol=0, atol=0)
+    # What another size, number format or net made is of no use, and many windows make no maps.
+    small = encode_image(encoder, scene(), short_side=256, window=640).maps
+    assert small is not None
+    others = [
+        small, replace(features.maps, dtype_name="bf16"), replace(features.maps, backbone=None),
+        replace(features.maps, input_hw=(287, 508)),
+    ]  # fmt: skip
+    runs.clear()
+    other = shipped.decode(shipped.encode(scene(), others), clicks((70, 55)))
+    assert runs == [(1, 3, 288, 512)]
+    torch.testing.assert_close(one.logits, other.logits, rtol=0, atol=0)
+    assert encode_image(encoder, scene(), short_side=288, window=320).maps is None
+    runs.clear()
+    proposals = generate_masks(
+        shipped, scene(), AutomaticMaskSettings(points_per_side=2), [features.maps]
+    )
+    assert proposals.prompts == 4
+    assert not runs
+
+
+def test_features_are_the_same_by_either_way(shipped: Masker) -> None:
+    encoder: Any = load_encoder("tiny", device="cpu", dtype="fp32")
+    pixels = torch.from_numpy(scene()[:160, :288])[None]
+    maps = encoder.backbone_maps(pixels, (150, 280))
+    assert maps.input_hw == (150, 280)
+    assert maps.padded_hw == (160, 288)
+    torch.testing.assert_close(encoder.features(maps), encoder.dense(pixels), rtol=0, atol=0)
+
+
+def test_weights_are_in_memory_once_and_only_while_used(
+    shipped: Masker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkpoints.resolve("tiny")
+    config = json.loads(folder["config.json"].read_text("utf-8"))["vision"]
+    net = load_vision(folder, config, pick("cpu", "fp32"))
+    encoder: Any = load_encoder("tiny", device="cpu", dtype="bf16")
+    assert encoder.net is net
+    # The same weights under another digest, which no other test holds.
+    digests = {**folder.sha256, "vision.safetensors": "f" * 64}
+    monkeypatch.setattr(checkpoints.Checkpoint, "sha256", digests)
+    other = load_vision(folder, config, pick("cpu", "fp32"))
+    assert other is not net
+    assert load_vision(folder, config, pick("cpu", "fp32")) is other
+    left = weakref.ref(other)
+    del other
+    gc.collect()
+    assert left() is None
 
 
 def test_many_prompts_are_decoded_as_each_alone(drawn: TinyMasker) -> None:

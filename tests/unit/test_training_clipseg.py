@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests import clip_weights
 
-from lexiseg.checkpoints import resolve
-from lexiseg.checkpoints.folders import IMAGENET_PIXELS
+from lexiseg.checkpoints import IMAGENET_PIXELS, resolve
 from lexiseg.cli import train as cli
 from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, ExtraMissing, InputError, OptionError
@@ -29,11 +28,9 @@ from lexiseg.models.clipseg.model import from_checkpoint
 from lexiseg.models.tiny.film import FilmConfig, FilmHead
 from lexiseg.models.tiny.film_prompted import FilmPrompted, load_head
 from lexiseg.training.clipseg import ClipSegRecipe, tiny_recipe, train_clipseg
-from lexiseg.training.clipseg.backbone import write
-from lexiseg.training.clipseg.crops import crop, find_crop
-from lexiseg.training.clipseg.draw import Drawer
-from lexiseg.training.clipseg.phrases import PhraseSet, Shot, open_phrases
-from lexiseg.training.clipseg.train import rate_at
+from lexiseg.training.clipseg.backbone import write_decoder
+from lexiseg.training.clipseg.phrases import LabelledPhoto, PhraseSet, open_phrases
+from lexiseg.training.clipseg.sampling import PromptSampler, cut_square, find_square
 
 COLOURS = {"background": (20, 20, 20), "red": (220, 30, 30), "green": (30, 200, 40)}
 
@@ -78,7 +75,7 @@ def small_clip() -> ClipEncoder:
 def recipe(**changes: Any) -> ClipSegRecipe:
     given = {
         "steps": 4, "batch": 4, "side": 64, "layers": (0, 1, 2), "reduce_dim": 16, "save_every": 1,
-        "val_every": 2, "val_photos": 2,
+        "evaluate_every": 2, "val_photos": 2,
     }  # fmt: skip
     return ClipSegRecipe(**{**given, **changes})
 
@@ -88,14 +85,14 @@ def recipe(**changes: Any) -> ClipSegRecipe:
 
 def test_the_plain_layout(blocks: Path) -> None:
     (found,) = open_phrases(blocks)
-    assert [shot.phrases for shot in found.shots[:2]] == [("red",), ("red", "green")]
+    assert [photo.phrases for photo in found.photos[:2]] == [("red",), ("red", "green")]
     assert found.by_phrase["green"] == [1, 3, 5]
-    mask = found.shots[1].mask("green", (48, 72))
+    mask = found.photos[1].mask("green", (48, 72))
     assert mask.sum() == 14 * 30
-    assert not found.shots[0].mask("green", (48, 72)).any()
-    assert found.shots[0].ignored is not None
-    assert found.shots[0].ignored((48, 72)).sum() == 3 * 72
-    assert len(open_phrases(blocks, limit=3)[0].shots) == 3
+    assert not found.photos[0].mask("green", (48, 72)).any()
+    assert found.photos[0].ignored is not None
+    assert found.photos[0].ignored((48, 72)).sum() == 3 * 72
+    assert len(open_phrases(blocks, limit=3)[0].photos) == 3
 
 
 def test_phrasecut(tmp_path: Path) -> None:
@@ -107,10 +104,10 @@ def test_phrasecut(tmp_path: Path) -> None:
     ]
     (tmp_path / "refer_train.json").write_text(json.dumps(entries))
     (found,) = open_phrases(tmp_path)
-    (shot,) = found.shots
-    assert shot.phrases == ("red car", "tree")
-    assert shot.path == tmp_path / "images" / "7.jpg"
-    mask = shot.mask("red car", (12, 40))
+    (photo,) = found.photos
+    assert photo.phrases == ("red car", "tree")
+    assert photo.path == tmp_path / "images" / "7.jpg"
+    mask = photo.mask("red car", (12, 40))
     wanted = np.zeros((12, 40), np.bool_)
     wanted[1:7, 1:11] = True
     wanted[2:5, 20:25] = True
@@ -136,37 +133,39 @@ def test_voc_and_coco_stuff_as_published(tmp_path: Path) -> None:
     palette.putpalette(list(range(256)) * 3)
     palette.save(voc / "SegmentationClass" / "a.png")
     (found,) = open_phrases(voc)
-    assert found.shots[0].phrases == ("dog",)
-    assert found.shots[0].mask("dog", (20, 30)).sum() == 100
+    assert found.photos[0].phrases == ("dog",)
+    assert found.photos[0].mask("dog", (20, 30)).sum() == 100
     (stuff / "labels.txt").write_text("1: person\n13: stop sign\n")
     photo.save(stuff / "images" / "train2017" / "b.jpg")
     Image.fromarray(mask).save(stuff / "stuffthingmaps" / "train2017" / "b.png")
     (found,) = open_phrases(stuff)
-    assert found.shots[0].phrases == ("person", "stop sign")  # a value is a number less one
+    assert found.photos[0].phrases == ("person", "stop sign")  # a value is a number less one
 
 
 # What is drawn
 
 
 def drawn(changes: dict[str, Any], steps: int = 40) -> list[Any]:
-    shots = tuple(
-        Shot(str(i), Path(), ("a", "b") if i % 3 == 0 else ("c",), lambda p, s: np.zeros(s, bool))
+    photos = tuple(
+        LabelledPhoto(
+            str(i), Path(), ("a", "b") if i % 3 == 0 else ("c",), lambda p, s: np.zeros(s, bool), ""
+        )
         for i in range(9)
     )
-    made = Drawer([PhraseSet("x", shots)], recipe(**changes))
-    return [a for step in range(steps) for photo in made.draw(step) for a in photo]
+    made = PromptSampler([PhraseSet("x", photos)], recipe(**changes))
+    return [a for step in range(steps) for photo in made.sample(step) for a in photo]
 
 
 def test_negatives_mixes_and_sentences_come_as_often_as_said() -> None:
-    asked = drawn({"negatives": 0.2, "visual": 1.0, "mix_high": 0.5, "batch": 40})
-    wrong = [a for a in asked if not a.there]
+    asked = drawn({"negative_share": 0.2, "visual_share": 1.0, "mix_high": 0.5, "batch": 40})
+    wrong = [a for a in asked if not a.present]
     # Of the others drawn, those that the photo shows are no negatives: 5/9 are left on average.
     assert 0.06 < len(wrong) / len(asked) < 0.2
-    assert all(a.weight <= 0.5 and a.examples and a.shot not in a.examples for a in asked)
+    assert all(a.text_weight <= 0.5 and a.examples and a.photo not in a.examples for a in asked)
     assert len({a.sentence for a in asked}) == 3 * 9
-    none = drawn({"visual": 0.0, "negatives": 0.0})
-    assert all(a.weight == 1 and not a.examples and a.there for a in none)
-    several = drawn({"examples": 3, "prompts": 2})
+    none = drawn({"visual_share": 0.0, "negative_share": 0.0})
+    assert all(a.text_weight == 1 and not a.examples and a.present for a in none)
+    several = drawn({"max_examples": 3, "prompts": 2})
     assert {len(a.examples) for a in several} == {1, 2, 3}
 
 
@@ -181,30 +180,15 @@ def test_crops_keep_the_thing() -> None:
     mask[5:25, 80:95] = True
     rng = np.random.default_rng(0)
     for _ in range(20):
-        y, x = find_crop(mask, 40, 0.05, rng)
+        y, x = find_square(mask, 40, 0.05, rng)
         assert y == 0
         assert mask[:, x : x + 40].sum() > 0.05 * mask.size
-    nothing = find_crop(np.zeros((40, 100), np.bool_), 40, 0.05, rng)
+    nothing = find_square(np.zeros((40, 100), np.bool_), 40, 0.05, rng)
     assert nothing[0] == 0
     rgb = np.zeros((40, 100, 3), np.uint8)
-    picture, part = crop(rgb, mask, (0, 60), 40, 20)
+    picture, part = cut_square(rgb, mask, (0, 60), 40, 20)
     assert picture.shape == (20, 20, 3)
     np.testing.assert_array_equal(part, mask[::2, 60::2])
-
-
-def test_the_rate_is_half_a_cosine() -> None:
-    one = recipe(steps=10, rate=1e-3, last_rate=1e-4)
-    assert rate_at(0, one) == pytest.approx(1e-3)
-    assert rate_at(5, one) == pytest.approx(5.5e-4)
-    assert rate_at(10, one) == pytest.approx(1e-4)
-    # The scheduler that the paper used.
-    layer = torch.nn.Linear(1, 1)
-    optimiser = torch.optim.AdamW(layer.parameters(), 1e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 10, 1e-4)
-    for step in range(10):
-        assert optimiser.param_groups[0]["lr"] == pytest.approx(rate_at(step, one))
-        optimiser.step()
-        schedule.step()
 
 
 # Runs
@@ -228,7 +212,7 @@ def test_a_run_that_was_stopped_reaches_the_same_numbers(
     blocks: Path, tmp_path: Path, on_small_clip: None
 ) -> None:
     whole = train_clipseg(blocks, tmp_path / "whole", recipe(), backbone="small")
-    assert train_clipseg(blocks, tmp_path / "cut", recipe(), stop_after=3) is None
+    assert train_clipseg(blocks, tmp_path / "cut", recipe(), backbone="small", stop_after=3) is None
     rest = train_clipseg(blocks, tmp_path / "cut", recipe(), backbone="small")
     assert whole is not None
     assert rest is not None
@@ -249,7 +233,7 @@ def test_a_run_that_was_killed_goes_on_from_what_it_saved(
     blocks: Path, tmp_path: Path, on_small_clip: None
 ) -> None:
     """Killed in step 2, behind the state of step 1: step 2 is done again, and logged once."""
-    rare = recipe(save_every=2, val_every=3)
+    rare = recipe(save_every=2, evaluate_every=3)
 
     def killed(line: str) -> None:
         if '"step": 2' in line:
@@ -258,7 +242,7 @@ def test_a_run_that_was_killed_goes_on_from_what_it_saved(
     whole = train_clipseg(blocks, tmp_path / "whole", rare)
     with pytest.raises(KeyboardInterrupt):
         train_clipseg(blocks, tmp_path / "cut", rare, log=killed)
-    assert torch.load(tmp_path / "cut" / "state.pt", weights_only=True)["step"] == 2
+    assert torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)["step"] == 2
     with open(tmp_path / "cut" / "log.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 3, "lo')  # cut off in the middle of a line
     rest = train_clipseg(blocks, tmp_path / "cut", rare)
@@ -288,7 +272,7 @@ def test_gathered_gradients_are_those_of_the_whole_batch(
     blocks: Path, tmp_path: Path, on_small_clip: None
 ) -> None:
     # Every random choice but the crops' is the step's; no crop to choose, no dropout.
-    fixed = recipe(steps=1, jitter=1.0, dropout=0.0, visual=0.0, crop_least=0.0)
+    fixed = recipe(steps=1, jitter=1.0, dropout=0.0, visual_share=0.0, min_crop_share=0.0)
     # A square of the picture's height may start anywhere: make photos square.
     for path in [*blocks.glob("*/images/*.png"), *blocks.glob("*/masks/*.png")]:
         Image.open(path).crop((0, 0, 48, 48)).save(path)
@@ -299,12 +283,18 @@ def test_gathered_gradients_are_those_of_the_whole_batch(
     a, b = weights(one), weights(two)
     for name in a:
         torch.testing.assert_close(a[name], b[name], atol=2e-5, rtol=0)
-    with pytest.raises(OptionError, match="part"):
+    with pytest.raises(OptionError, match="equal parts"):
         recipe(batch=4, accumulate=3)
 
 
 def test_the_loss_falls(blocks: Path, tmp_path: Path, on_small_clip: None) -> None:
-    longer = {"steps": 30, "rate": 5e-3, "val_every": 1000, "save_every": 1000, "visual": 0.0}
+    longer = {
+        "steps": 30,
+        "lr": 5e-3,
+        "evaluate_every": 1000,
+        "save_every": 1000,
+        "visual_share": 0.0,
+    }
     train_clipseg(blocks, tmp_path / "run", recipe(**longer))
     lines = [json.loads(x) for x in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines]
@@ -317,7 +307,7 @@ def test_the_bundled_encoders_head(
     monkeypatch.setattr(
         "lexiseg.training.clipseg.backbone.load_encoder", lambda *_, **__: random_tiny
     )
-    small = tiny_recipe(steps=4, side=64, batch=4, prompts=3, val_every=4, val_photos=2)
+    small = tiny_recipe(steps=4, side=64, batch=4, prompts=3, evaluate_every=4, val_photos=2)
     whole = train_clipseg(blocks, tmp_path / "whole", small, backbone="tiny")
     train_clipseg(blocks, tmp_path / "cut", small, backbone="tiny", stop_after=2)
     rest = train_clipseg(blocks, tmp_path / "cut", small, backbone="tiny")
@@ -347,13 +337,41 @@ def test_the_bundled_encoders_head(
     torch.testing.assert_close(maps[:2], maps[4:], atol=1e-5, rtol=0)  # batches do not matter
 
 
+def test_cached_features_are_those_of_the_files(
+    blocks: Path, tmp_path: Path, random_tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the same names, other photos, other masks and other crops are encoded again."""
+    monkeypatch.setattr(
+        "lexiseg.training.clipseg.backbone.load_encoder", lambda *_, **__: random_tiny
+    )
+    small = tiny_recipe(steps=2, side=64, batch=2, prompts=2, evaluate_every=4, val_photos=1)
+
+    def caches(out: str, **changes: Any) -> set[str]:
+        (tmp_path / out).mkdir(exist_ok=True)
+        if not (tmp_path / out / "cache").exists():
+            (tmp_path / out / "cache").symlink_to(tmp_path / "cache")
+        train_clipseg(blocks, tmp_path / out, replace(small, **changes), backbone="tiny")
+        return {path.stem for path in (tmp_path / "cache").iterdir()}
+
+    (tmp_path / "cache").mkdir()
+    first = caches("one")
+    assert caches("two", lr=0.1) == first
+    photo, mask = (blocks / "train" / part / "0.png" for part in ("images", "masks"))
+    for number, file in enumerate((photo, mask)):
+        with Image.open(file) as picture:
+            pixels = np.array(picture)
+        Image.fromarray(pixels[:, ::-1]).save(file)
+        assert len(caches(f"changed{number}")) == len(first) + 1 + number
+    assert len(caches("crops", min_crop_share=0.2)) == len(first) + 3
+
+
 def test_a_head_stays_on_the_picture_side_that_it_was_trained_on(
     random_tiny: Any, tmp_path: Path
 ) -> None:
     config = random_tiny.net.config
     sha256 = {"vision.safetensors": "a" * 64}
     model = FilmPrompted(random_tiny, FilmHead(FilmConfig(config.fine_dim, config.dim)), sha256)
-    write(model, "tiny", tmp_path, tiny_recipe())
+    write_decoder(model, "tiny", tmp_path, tiny_recipe())
     for good in ("a" * 64, None):
         assert isinstance(load_head(tmp_path / "film.safetensors", good), FilmHead)
     with pytest.raises(CheckpointError, match="another picture side"):
@@ -403,5 +421,7 @@ def test_the_command(blocks: Path, tmp_path: Path, on_small_clip: None, capsys: 
     assert "go on with --resume" in capsys.readouterr().out
     with pytest.raises(OptionError, match="not empty"):
         cli.run(["clipseg", *flags, "--steps", "2"])
+    with pytest.raises(OptionError, match=r"recipe\.steps 2 \(now 3\)"):
+        cli.run(["clipseg", *flags, "--steps", "3", "--resume"])
     assert cli.run(["clipseg", *flags, "--steps", "2", "--resume"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "decoder")

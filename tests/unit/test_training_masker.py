@@ -19,36 +19,36 @@ from lexiseg.training.tiny.masker import MaskerRecipe, mask_loss, train_masker
 from lexiseg.training.tiny.objects import (
     ObjectSampling,
     ObjectSet,
-    correction,
     load_instances,
     load_objects,
     load_regions,
-    object_batch,
+    make_objects,
+    next_click,
 )
 
-HOW = ObjectSampling(batch=3, things=4, sizes_hw=((64, 96),), short_sides=(60.0, 90.0))
+HOW = ObjectSampling(batch=3, objects=4, sizes_hw=((64, 96),), short_sides=(60.0, 90.0))
 
 
-def things(parts: bool = False) -> ObjectSet:
-    """Photos whose red channel is the number of the thing, times 60."""
+def object_set(by_class: bool = False) -> ObjectSet:
+    """Photos whose red channel is the number of the object, times 60."""
     photos, maps = [], []
     for k in range(4):
         numbers = np.zeros((70, 110), np.uint8)
         numbers[10:40, 8 + 4 * k : 45] = 1
         numbers[30:62, 60:100] = 2
-        numbers[5:20, 80:105] = 1 if parts else 3
+        numbers[5:20, 80:105] = 1 if by_class else 3
         photo = np.stack([numbers * 60, numbers * 0 + 90, numbers * 0 + 40], -1).astype(np.uint8)
         photos.append(photo)
         maps.append(numbers)
-    return ObjectSet("toy", photos, maps, parts)
+    return ObjectSet("toy", photos, maps, by_class)
 
 
 def test_prompts_lie_on_what_they_ask_for() -> None:
     how = ObjectSampling(batch=4, sizes_hw=((64, 96), (96, 64)), short_sides=(60.0, 90.0),
                          jitter=0.0)  # fmt: skip
-    seen = {"click": 0, "box": 0, "beside": 0}
+    counts = {"click": 0, "box": 0, "beside": 0}
     for step in range(30):
-        batch = object_batch([things()], [1.0], how, 0, step)
+        batch = make_objects([object_set()], [1.0], how, 0, step)
         h, w = batch.masks.shape[1:]
         assert batch.pixels.shape == (4, h, w, 3)
         for n, mask in enumerate(batch.masks):
@@ -58,9 +58,9 @@ def test_prompts_lie_on_what_they_ask_for() -> None:
             for (x, y), label in zip(batch.points_xy[n], batch.labels[n], strict=True):
                 if label >= 0:
                     assert bool(mask[int(y * h), int(x * w)]) == bool(label)
-                    seen["click" if label else "beside"] += 1
+                    counts["click" if label else "beside"] += 1
             if batch.has_box[n]:
-                seen["box"] += 1
+                counts["box"] += 1
                 ys, xs = np.nonzero(mask)
                 x0, _, _, y1 = batch.boxes_xyxy[n] * (w, h, w, h)
                 wide, high = np.ptp(xs) + 1, np.ptp(ys) + 1
@@ -68,15 +68,15 @@ def test_prompts_lie_on_what_they_ask_for() -> None:
                 assert abs(y1 - ys.max() - 1) <= 0.13 * high + 1
             elif batch.labels[n, 0] != 1:
                 raise AssertionError("a prompt asks for nothing")
-    assert min(seen.values()) > 10
-    again = object_batch([things()], [1.0], how, 0, 29)
+    assert min(counts.values()) > 10
+    again = make_objects([object_set()], [1.0], how, 0, 29)
     np.testing.assert_array_equal(again.masks, batch.masks)
     np.testing.assert_array_equal(again.points_xy, batch.points_xy)
 
 
-def test_parts_of_a_class_are_things_of_their_own() -> None:
-    whole = [object_batch([things()], [1.0], HOW, 0, step) for step in range(6)]
-    parts = [object_batch([things(parts=True)], [1.0], HOW, 0, step) for step in range(6)]
+def test_components_of_a_class_are_objects_of_their_own() -> None:
+    whole = [make_objects([object_set()], [1.0], HOW, 0, step) for step in range(6)]
+    parts = [make_objects([object_set(by_class=True)], [1.0], HOW, 0, step) for step in range(6)]
     import cv2
 
     for batch in parts:
@@ -85,20 +85,20 @@ def test_parts_of_a_class_are_things_of_their_own() -> None:
     assert len(whole) == len(parts)
 
 
-def test_the_correction_is_the_deepest_error() -> None:
+def test_the_next_click_is_at_the_deepest_error() -> None:
     mask = np.zeros((40, 60), bool)
     mask[10:30, 10:30] = True
     made = np.zeros_like(mask)
     made[10:30, 10:22] = True  # misses a strip of 8
     made[0:5, 40:45] = True  # and adds a square of 5
-    place, label = correction(mask != made, mask)  # type: ignore[misc]
+    place, label = next_click(mask != made, mask)  # type: ignore[misc]
     assert label == 1
     assert 22 <= place[0] * 60 < 30
     assert 10 <= place[1] * 40 < 30
     made = np.zeros_like(mask)
     made[0:40, 0:50] = True
-    assert correction(mask != made, mask)[1] == 0  # type: ignore[index]
-    assert correction(mask != mask, mask) is None
+    assert next_click(mask != made, mask)[1] == 0  # type: ignore[index]
+    assert next_click(mask != mask, mask) is None
 
 
 def test_the_loss_takes_the_best_candidate_and_judges_all() -> None:
@@ -110,13 +110,15 @@ def test_the_loss_takes_the_best_candidate_and_judges_all() -> None:
     half[:, :, 6:] = -12
     logits = torch.stack([wrong[0], right[0], half[0]])[None]
     sure = torch.tensor([[-12.0, 12.0, 0.0]])  # half has an IoU of 0.5
-    recipe = MaskerRecipe(others=0.0)
+    recipe = MaskerRecipe(others_weight=0.0)
     loss, best = mask_loss(logits, sure, target, recipe)
     assert float(best) == 1
     unsure = np.log(2) / 3  # nothing better can be said of one half
-    assert float(loss) == pytest.approx(recipe.judge * unsure, abs=0.01)
+    assert float(loss) == pytest.approx(recipe.quality_weight * unsure, abs=0.01)
     misjudged, _ = mask_loss(logits, -sure, target, recipe)
-    assert float(misjudged) == pytest.approx(recipe.judge * (unsure + 12 * 2 / 3), abs=0.01)
+    assert float(misjudged) == pytest.approx(
+        recipe.quality_weight * (unsure + 12 * 2 / 3), abs=0.01
+    )
     worse, _ = mask_loss(logits[:, [0, 2, 2]], sure, target, recipe)
     assert float(worse) > float(loss) + 0.3
 
@@ -132,18 +134,18 @@ def net() -> VisionNet:
 
 
 SMALL = MaskNetConfig(decoded_dim=8, shared_dim=12, groups=2, key_dim=4, dim=8, mlp=12, fine_dim=6)
-RECIPE = MaskerRecipe(steps=6, warmup=2, fall=3, save_every=2, sampling=HOW)
+RECIPE = MaskerRecipe(steps=6, warmup_steps=2, decay_steps=3, save_every=2, sampling=HOW)
 
 
 def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
-    sets = [things(), things(parts=True)]
-    whole = train_masker(sets, net(), tmp_path / "whole", RECIPE, SMALL).state_dict()
+    sets = [object_set(), object_set(by_class=True)]
+    whole = train_masker(sets, net(), tmp_path / "whole", RECIPE, SMALL).net.state_dict()
     train_masker(sets, net(), tmp_path / "killed", RECIPE, SMALL, stop_after=3)
-    resumed = train_masker(sets, net(), tmp_path / "killed", RECIPE, SMALL).state_dict()
+    resumed = train_masker(sets, net(), tmp_path / "killed", RECIPE, SMALL).net.state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
     def losses(name: str) -> list[float]:
-        lines = (tmp_path / name / "masker-log.jsonl").read_text().splitlines()
+        lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
         return [json.loads(line)["loss"] for line in lines]
 
     assert losses("killed") == losses("whole")
@@ -153,7 +155,7 @@ def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
 def test_instances_and_regions_are_read(tmp_path: Path) -> None:
     root = tmp_path / "toy"
     (root / "train" / "images").mkdir(parents=True)
-    Image.fromarray(things().photos[0]).save(root / "train" / "images" / "7.png")
+    Image.fromarray(object_set().photos[0]).save(root / "train" / "images" / "7.png")
     (root / "dataset.json").write_text(
         json.dumps({"title": "toy", "classes": ["cat"], "ignore_index": 255})
     )
@@ -169,7 +171,7 @@ def test_instances_and_regions_are_read(tmp_path: Path) -> None:
     }
     (root / "train" / "instances.json").write_text(json.dumps(content))
     found = load_objects(open_set(root, "train"))
-    assert not found.parts
+    assert not found.by_class
     assert np.bincount(found.maps[0].ravel()).tolist() == [70 * 110 - 200, 150, 50]
     ((path, masks),) = load_instances(root / "train")
     assert path.stem == "7"
@@ -180,8 +182,8 @@ def test_instances_and_regions_are_read(tmp_path: Path) -> None:
     (regions / "train" / "masks").mkdir()
     with pytest.raises(InputError, match="annotator"):
         load_regions(regions)
-    Image.fromarray(things().photos[0]).save(regions / "train" / "images" / "a.png")
+    Image.fromarray(object_set().photos[0]).save(regions / "train" / "images" / "a.png")
     for k in (0, 1):
-        Image.fromarray(things().maps[k] + 1).save(regions / "train" / "masks" / f"a.{k}.png")
+        Image.fromarray(object_set().maps[k] + 1).save(regions / "train" / "masks" / f"a.{k}.png")
     assert len(load_regions(regions)) == 2
-    np.testing.assert_array_equal(load_regions(regions).maps[1], things().maps[1] + 1)
+    np.testing.assert_array_equal(load_regions(regions).maps[1], object_set().maps[1] + 1)

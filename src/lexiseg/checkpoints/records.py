@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 from lexiseg.errors import CheckpointError
 
-__all__ = ["KINDS", "Preprocessing", "Record", "WeightFile"]
+__all__ = [
+    "CLIP_PIXELS", "HALF_PIXELS", "IMAGENET_PIXELS", "KINDS", "Checkpoint", "Preprocessing",
+    "Record", "WeightFile", "is_plain", "is_secure",
+]  # fmt: skip
 
 # What a checkpoint is for, in the order of lists.
 KINDS = {
@@ -23,9 +28,39 @@ KINDS = {
 _ACTIVATIONS = frozenset({"gelu", "gelu-tanh", "quick-gelu", "relu", "relu6", "silu"})
 _RESAMPLES = frozenset({"area", "bicubic", "bilinear"})
 _NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
-_PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# One part of a relative path: no "..", no separator of any system, nothing hidden.
+_PLAIN_PART = re.compile(r"\w([\w .+()&,=@-]*[\w)])?")
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 S = TypeVar("S")
+
+
+def is_plain(path: str) -> bool:
+    """Return whether a relative path stays in its folder, on any system, and hides nothing."""
+    return all(_PLAIN_PART.fullmatch(part) for part in path.split("/"))
+
+
+def is_secure(url: str) -> bool:
+    """Return whether an address is https; a server on this machine may do without."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE)
+    )
+
+
+def _check(*checks: tuple[object, str, object, str]) -> None:
+    """Each: what must hold, of what, what it is, and what it must be."""
+    for good, what, got, expected in checks:
+        if not good:
+            raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
+
+
+def _one_of(choices: frozenset[str]) -> str:
+    return f"one of {', '.join(sorted(choices))}"
 
 
 @dataclass(frozen=True)
@@ -34,41 +69,33 @@ class WeightFile:
 
     name: what the file is called in its folder; parts of a pipeline lie in folders of their own
         ("unet/config.json").
-    sha256: 64 hexadecimal digits; empty where it was never seen: then the first download decides,
-        and its digest is kept beside the file.
-    bytes: its exact size; 0 where that was never seen.
+    sha256: 64 hexadecimal digits; empty where nobody published it: then the first download decides,
+        and what came is pinned on this machine.
+    bytes: its exact size; 0 where nobody published that.
     path: where it lies in the hub's repository, where that is not `name`.
-    url: its address, where it does not come from the hub.
+    url: its https address, where it does not come from the hub.
     """
 
     name: str
-    sha256: str
-    bytes: int
+    sha256: str = ""
+    bytes: int = 0
     path: str = ""
     url: str = ""
 
     def __post_init__(self) -> None:
-        # A name or path from outside must not lead out of its folder.
-        _check(_is_plain(self.name), "file", self.name, "a plain file name or a relative path")
+        name, sha256, path, url = self.name, self.sha256, self.path, self.url
         _check(
-            re.fullmatch(r"([0-9a-f]{64})?", self.sha256) is not None,
-            f"sha256 of {self.name}",
-            self.sha256,
-            "64 hexadecimal digits, or empty where it is not known",
-        )
-        _check(self.bytes >= 0, f"size of {self.name}", self.bytes, "a number of bytes, or 0")
-        good = not self.path or _is_plain(self.path)
-        _check(good, f"path of {self.name}", self.path, "a relative path")
-
-    @classmethod
-    def unseen(
-        cls, name: str, *, sha256: str = "", bytes: int = 0, url: str = ""
-    ) -> WeightFile:  # fmt: skip
-        """Return a file of which no more is known."""
-        return cls(name, sha256, bytes, url=url)
+            # A name or path from outside must not lead out of its folder.
+            (is_plain(name), "file", name, "a plain file name or a relative path"),
+            (re.fullmatch("([0-9a-f]{64})?", sha256), f"sha256 of {name}", sha256,
+             "64 hexadecimal digits, or empty where it is not known"),
+            (self.bytes >= 0, f"size of {name}", self.bytes, "a number of bytes, or 0"),
+            (not path or is_plain(path), f"path of {name}", path, "a relative path"),
+            (not url or is_secure(url), f"address of {name}", url, "an https address"),
+        )  # fmt: skip
 
     @property
-    def known(self) -> bool:
+    def pinned(self) -> bool:
         """Whether it can be told from any other file."""
         return bool(self.sha256) and self.bytes > 0
 
@@ -87,21 +114,25 @@ class Preprocessing:
     resample: str = "bilinear"
 
     def __post_init__(self) -> None:
-        _check(self.size is None or self.size > 0, "size", self.size, "pixels above 0, or null")
-        # Means of 0 to 255 are the usual mistake here.
+        mean, std = self.mean, self.std
         _check(
-            len(self.mean) == 3 and all(0 <= value <= 1 for value in self.mean),
-            "mean",
-            self.mean,
-            "three numbers in [0, 1]",
-        )
-        _check(
-            len(self.std) == 3 and all(0 < value <= 1 for value in self.std),
-            "std",
-            self.std,
-            "three numbers in (0, 1]",
-        )
-        _check(self.resample in _RESAMPLES, "resample", self.resample, _one_of(_RESAMPLES))
+            (self.size is None or self.size > 0, "size", self.size, "pixels above 0, or null"),
+            # Means of 0 to 255 are the usual mistake here.
+            (len(mean) == 3 and all(0 <= value <= 1 for value in mean), "mean", mean,
+             "three numbers in [0, 1]"),
+            (len(std) == 3 and all(0 < value <= 1 for value in std), "std", std,
+             "three numbers in (0, 1]"),
+            (self.resample in _RESAMPLES, "resample", self.resample, _one_of(_RESAMPLES)),
+        )  # fmt: skip
+
+
+# What every CLIP was trained on, unless its configuration says otherwise.
+CLIP_PIXELS = Preprocessing(
+    None, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "bicubic"
+)
+# ImageNet's mean and std; a model that has them has a size of its own.
+IMAGENET_PIXELS = Preprocessing(None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear")
+HALF_PIXELS = Preprocessing(None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
 
 
 @dataclass(frozen=True)
@@ -139,43 +170,29 @@ class Record:
     layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(
-            _NAME.fullmatch(self.name) is not None,
-            "name",
-            self.name,
-            "small letters, digits, dots and dashes",
-        )
-        for field in ("family", "licence", "licence_url"):
-            _check(bool(getattr(self, field)), field, getattr(self, field), "filled in")
         names = [file.name for file in self.files]
-        _check(bool(names) and len(set(names)) == len(names), "files", names, "different names")
-        _check(
-            self.activation in _ACTIVATIONS, "activation", self.activation, _one_of(_ACTIVATIONS)
-        )
-        _check(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
         words = self.kind in ("encoder", "proxy")
+        layers = all(isinstance(layer, int) and layer >= 0 for layer in self.layers)
         _check(
-            self.embed_dim >= int(words),
-            "embed_dim",
-            self.embed_dim,
-            "a number above 0" if words else "a number, or 0",
-        )
-        good = all(isinstance(layer, int) and layer >= 0 for layer in self.layers)
-        _check(good, "layers", self.layers, "numbers from 0")
-        _check(self.stride > 0, "stride", self.stride, "a number of pixels above 0")
-        if self.repo:
-            _check(
-                re.fullmatch(r"([0-9a-f]{40})?", self.revision) is not None,
-                "revision",
-                self.revision,
-                "a full commit of 40 hexadecimal digits, so that the weights cannot change, or "
-                "empty where none was seen",
-            )
+            (_NAME.fullmatch(self.name), "name", self.name, "small letters, digits, dots, dashes"),
+            (self.family, "family", self.family, "filled in"),
+            (self.licence, "licence", self.licence, "filled in"),
+            (self.licence_url, "licence_url", self.licence_url, "filled in"),
+            (names and len(set(names)) == len(names), "files", names, "different names"),
+            (self.activation in _ACTIVATIONS, "activation", self.activation, _one_of(_ACTIVATIONS)),
+            (self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}"),
+            (self.embed_dim >= int(words), "embed_dim", self.embed_dim,
+             "a number above 0" if words else "a number, or 0"),
+            (layers, "layers", self.layers, "numbers from 0"),
+            (self.stride > 0, "stride", self.stride, "a number of pixels above 0"),
+            (not self.repo or re.fullmatch("([0-9a-f]{40})?", self.revision), "revision",
+             self.revision, "a full commit of 40 hexadecimal digits, or empty where none is known"),
+        )  # fmt: skip
 
     @property
-    def known(self) -> bool:
-        """Whether all of its files can be told from any others."""
-        return all(file.known for file in self.files)
+    def pinned(self) -> bool:
+        """Whether size and digest of all files are known, so that no others can come."""
+        return all(file.pinned for file in self.files)
 
     @property
     def bytes(self) -> int:
@@ -191,7 +208,7 @@ class Record:
         """Return the record that JSON values describe; raises CheckpointError where it cannot."""
         given = dict(_mapping("record", values))
         files = given.get("files")
-        _check(isinstance(files, list | tuple), "files", files, "a list")
+        _check((isinstance(files, list | tuple), "files", files, "a list"))
         given["files"] = tuple(_build(WeightFile, "file", file) for file in given["files"])
         shape = dict(_mapping("preprocessing", given.get("preprocessing")))
         for field in ("mean", "std"):
@@ -203,11 +220,33 @@ class Record:
         return _build(cls, "record", given)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A record, and where its files lie, verified; `checkpoint["vision.safetensors"]` is a path."""
+
+    record: Record
+    paths: Mapping[str, Path]
+
+    @classmethod
+    def at(cls, record: Record, folder: Path) -> Checkpoint:
+        """Return the checkpoint whose files lie in a folder."""
+        return cls(record, {file.name: folder / file.name for file in record.files})
+
+    def __getitem__(self, name: str) -> Path:
+        """Return the path of the file of this name; KeyError where the record has none."""
+        return self.paths[name]
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """The SHA-256 of each file, as results keep them in their provenance."""
+        return {file.name: file.sha256 for file in self.record.files}
+
+
 def _build(kind: type[S], what: str, values: object) -> S:
     given = _mapping(what, values)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(given) - known)
-    _check(not unknown, what, unknown, f"of the fields {', '.join(sorted(known))}")
+    _check((not unknown, what, unknown, f"of the fields {', '.join(sorted(known))}"))
     try:
         return kind(**given)
     except (TypeError, AttributeError) as error:
@@ -217,19 +256,5 @@ def _build(kind: type[S], what: str, values: object) -> S:
 
 
 def _mapping(what: str, values: object) -> Mapping[str, Any]:
-    if isinstance(values, Mapping):
-        return values
-    raise CheckpointError(f"the checkpoint's {what} is {values!r}; it must be a JSON object")
-
-
-def _check(good: bool, what: str, got: object, expected: str) -> None:
-    if not good:
-        raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
-
-
-def _is_plain(path: str) -> bool:
-    return all(_PLAIN_FILE.fullmatch(part) for part in path.split("/"))
-
-
-def _one_of(choices: frozenset[str]) -> str:
-    return f"one of {', '.join(sorted(choices))}"
+    _check((isinstance(values, Mapping), what, values, "a JSON object"))
+    return cast(Mapping[str, Any], values)

@@ -1,27 +1,27 @@
-"""Checkpoints by name: found, pulled, verified, removed."""
+"""Checkpoints by name or place: resolved, pulled, verified, removed."""
 
 from __future__ import annotations
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
-from lexiseg.checkpoints import known
-from lexiseg.checkpoints._hub import ask_about, fetch
-from lexiseg.checkpoints._lock import alone_in
-from lexiseg.checkpoints._verify import verify, verify_once
-from lexiseg.checkpoints.local import is_path, open_local
-from lexiseg.checkpoints.places import (
-    Checkpoint,
+from lexiseg.checkpoints import registry
+from lexiseg.checkpoints.cache import (
+    delete,
     folder_of,
+    locked,
     offline_reason,
-    pin,
-    pinned,
+    sha256_of,
+    text_cache_folder,
+    verify,
     verify_all,
 )
-from lexiseg.checkpoints.records import Record, WeightFile
+from lexiseg.checkpoints.manifest import with_pin, write_manifest
+from lexiseg.checkpoints.recognise import is_path, open_path
+from lexiseg.checkpoints.records import Checkpoint, Record, WeightFile
 from lexiseg.errors import CheckpointError, OptionError, OutputError, WeightsMissing
 
-__all__ = ["is_here", "pull", "remove", "resolve", "seen", "verify_again"]
+__all__ = ["is_here", "pull", "remove", "remove_words", "resolve", "verify_again"]
 
 
 def resolve(name: str | Path, *, pull: bool = False, offline: bool | None = None) -> Checkpoint:
@@ -37,32 +37,38 @@ def resolve(name: str | Path, *, pull: bool = False, offline: bool | None = None
     where files are not what their record says.
     """
     if isinstance(name, Path) or is_path(name):
-        return open_local(Path(name).expanduser())
-    record = known.get(name)
-    bundled = known.bundled_folder(name)
+        return open_path(Path(name).expanduser())
+    record = registry.get(name)
+    bundled = registry.bundled_folder(name)
     if bundled is not None:
-        return _bundled(record, bundled)
+        # Always read: they are few bytes, and the cache is not touched for them.
+        verify_all(record, bundled, remedy="install lexiseg again", fresh=True)
+        return Checkpoint.at(record, bundled)
     if pull:
-        return _pull(record, offline)
-    folder = folder_of(record)
-    record = pinned(record, folder)
+        return _pull(record, offline, trust=False)
+    folder, record = folder_of(record), with_pin(record)
     absent = [file.name for file in record.files if not (folder / file.name).is_file()]
     if absent:
         more = f" and {len(absent) - 3} more files" if len(absent) > 3 else ""
+        size = f"{record.bytes / 1e6:,.0f} MB in all, " if record.bytes else ""
         raise WeightsMissing(
             f"the weights of {name!r} are not on this machine ({', '.join(absent[:3])}{more}, "
-            f"{_megabytes(record)}{record.licence}); to download them: "
-            f"lexiseg models pull {name}"
+            f"{size}{record.licence}); to download them: {_command(record)}"
         )
-    for file in record.files:
-        path = folder / file.name
-        verify_once(path, file, remedy=f"delete it, then: lexiseg models pull {name}")
+    _check_trust(record)
+    verify_all(record, folder, remedy=f"delete it, then: {_command(record)}")
     return Checkpoint.at(record, folder)
 
 
-def pull(name: str, *, offline: bool | None = None) -> Checkpoint:
-    """Download what is missing of a checkpoint of the table, and return it as `resolve` does."""
-    return resolve(name, pull=True, offline=offline)
+def pull(name: str, *, trust: bool = False, offline: bool | None = None) -> Checkpoint:
+    """Download what is missing of a checkpoint of the table, and return it as `resolve` does.
+
+    trust: take files whose digests nobody published as they are now. They are pinned by that:
+        from then on no others are taken. Without it such a first pull raises WeightsMissing.
+    """
+    if is_path(name) or registry.bundled_folder(name) is not None:
+        return resolve(name)
+    return _pull(registry.get(name), offline, trust=trust)
 
 
 def verify_again(name: str | Path) -> Checkpoint:
@@ -72,7 +78,8 @@ def verify_again(name: str | Path) -> Checkpoint:
     """
     found = resolve(name)
     for file in found.record.files:
-        verify(found[file.name], file, remedy=f"delete it, then: lexiseg models pull {name}")
+        remedy = f"delete it, then: {_command(found.record)}"
+        verify(found[file.name], file, remedy=remedy, fresh=True)
     return found
 
 
@@ -82,88 +89,84 @@ def remove(name: str) -> Path | None:
     Returns the folder that is gone; None where there was none. Raises OptionError for bundled
     weights, which belong to the package, and OutputError where the folder cannot be deleted.
     """
-    record = known.get(name)
-    if known.bundled_folder(name) is not None:
+    record = registry.get(name)
+    if registry.bundled_folder(name) is not None:
         raise OptionError(f"{name!r} is a part of lexiseg itself; uninstall lexiseg to remove it")
     folder = folder_of(record)
-    if not folder.is_dir():
-        return None
-    try:
-        # The lock lies in the folder, and goes with it: last.
-        with alone_in(folder):
-            for path in folder.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
-                elif path.name != ".lock":
-                    path.unlink()
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be deleted ({error.strerror or error}); check who owns it"
-        ) from error
-    return folder
+    return folder if delete(folder) else None
 
 
-def seen(record: Record) -> Record:
-    """Return a record of the table with what the first pull found out of unknown files."""
-    return pinned(record, folder_of(record))
+def remove_words() -> Path | None:
+    """Delete the vectors of words that were kept; return the folder that is gone, or None."""
+    folder = text_cache_folder()
+    return folder if delete(folder) else None
 
 
 def is_here(record: Record) -> bool:
     """Return whether all files of a checkpoint of the table are there, by name and size alone."""
-    folder = known.bundled_folder(record.name) or folder_of(record)
-    record = pinned(record, folder)
-    return all(_has(folder, file) for file in record.files)
+    folder = registry.bundled_folder(record.name) or folder_of(record)
+    return all(_has(folder / file.name, file) for file in with_pin(record).files)
 
 
-def _has(folder: Path, file: WeightFile) -> bool:
-    path = folder / file.name
+def _has(path: Path, file: WeightFile) -> bool:
     return path.is_file() and file.bytes in (0, path.stat().st_size)
 
 
-def _megabytes(record: Record) -> str:
-    return f"{record.bytes / 1e6:,.0f} MB in all, " if record.bytes else ""
+def _command(record: Record) -> str:
+    return f"lexiseg models pull {record.name}{'' if with_pin(record).pinned else ' --trust'}"
 
 
-def _bundled(record: Record, folder: Path) -> Checkpoint:
-    verify_all(record, folder, remedy="install lexiseg again")
-    return Checkpoint.at(record, folder)
-
-
-def _pull(record: Record, offline: bool | None) -> Checkpoint:
-    folder = folder_of(record)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with alone_in(folder):
-            fresh = not pinned(record, folder).known
-            record = pinned(record, folder)
-            absent = any(not (folder / file.name).is_file() for file in record.files)
-            if fresh and absent and offline_reason(offline) is None:
-                record = ask_about(record)
-            for file in record.files:
-                _pull_file(record, file, folder, offline)
-            if fresh:
-                record = pin(record, folder)
-    except OSError as error:
-        raise OutputError(
-            f"the cache folder {folder} cannot be used ({error.strerror or error}); set "
-            f"LEXISEG_CACHE to a folder that can be written"
-        ) from error
-    return Checkpoint.at(record, folder)
-
-
-def _pull_file(record: Record, file: WeightFile, folder: Path, offline: bool | None) -> None:
-    path = folder / file.name
-    if path.is_file():
-        try:
-            verify_once(path, file, remedy="fetching it again")
-            return
-        except CheckpointError:
-            path.unlink()
-    switch = offline_reason(offline)
-    if switch is not None:
+def _check_trust(record: Record) -> None:
+    if not record.pinned:
         raise WeightsMissing(
-            f"{file.name} of {record.name!r} must be downloaded, but {switch} forbids it; allow "
-            f"connections, or copy the file from another machine to {path}"
+            f"{record.name!r} is not pinned: nobody has published the digests of its files, so "
+            f"nothing tells them from others; to take them as they are now, and these from then "
+            f"on: {_command(record)}"
         )
-    fetch(record, file, folder)
+
+
+def _pull(record: Record, offline: bool | None, *, trust: bool) -> Checkpoint:
+    folder = folder_of(record)
+    if not trust:
+        _check_trust(with_pin(record))
+    with locked(folder):
+        record = with_pin(record)
+        try:
+            folder.mkdir(exist_ok=True)
+            for index in range(len(record.files)):
+                record = _pull_file(record, index, folder, offline)
+        except OSError as error:
+            raise OutputError(
+                f"the cache folder {folder} cannot be used ({error.strerror or error}); set "
+                f"LEXISEG_CACHE to a folder that can be written"
+            ) from error
+    return Checkpoint.at(record, folder)
+
+
+def _pull_file(record: Record, index: int, folder: Path, offline: bool | None) -> Record:
+    """Return the record with one more file in its folder, and pinned, where it was not yet."""
+    file, commit = record.files[index], ""
+    path = folder / file.name
+    try:
+        if path.is_file():
+            verify(path, file, remedy="fetching it again")
+    except CheckpointError:
+        path.unlink()
+    if path.is_file():
+        got = replace(file, sha256=sha256_of(path), bytes=path.stat().st_size)
+    else:
+        switch = offline_reason(offline)
+        if switch is not None:
+            raise WeightsMissing(
+                f"{file.name} of {record.name!r} must be downloaded, but {switch} forbids it; "
+                f"allow connections, or copy the file from another machine to {path}"
+            )
+        from lexiseg.checkpoints.download import fetch
+
+        got, commit = fetch(record, file, folder)
+    if record.pinned:
+        return record
+    files = (*record.files[:index], got, *record.files[index + 1 :])
+    record = replace(record, files=files, revision=record.revision or commit)
+    write_manifest(folder, record)
+    return record

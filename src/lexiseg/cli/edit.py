@@ -74,7 +74,7 @@ def run(argv: list[str]) -> int:
     files = _save(result, job.target)
     missing = [word for step in steps for word in step.names if word not in seg.found]
     if args.json:
-        document = {"picture": str(source), "files": [str(path) for path in files]}
+        document: dict[str, Any] = {"picture": str(source), "files": [str(path) for path in files]}
         document |= {"missing": missing, **result.to_json()}
         document["provenance"] = seg.provenance.to_json()
         sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -60,10 +59,10 @@ def _plain(value: object) -> Any:
 
 def _settings(method: MethodInfo) -> str:
     """The fields of a method's Config, with their defaults, and what they mean."""
-    from lexiseg.loading import config_class
+    from lexiseg.loading import field_descriptions
 
     rows = [[name, _shown(value)] for name, value in method.defaults.items()]
-    meaning = inspect.getdoc(config_class(method.name)) or ""
+    meaning = field_descriptions(method.name)
     presets = ", ".join(method.presets) or "none"
     head = f"{method.name}: {method.summary}\npresets (--preset): {presets}\n"
     for preset, sets in method.data_sets.items():

@@ -24,7 +24,7 @@ _NOTES = """models:
 
 DIR holds data sets in the plain layout, each with a split "train"; for clipseg also PhraseCut, VOC
 or COCO-Stuff as published. The recipe's settings are fields of TinyRecipe and ClipSegRecipe:
---set vision.rate=0.001. A run that was stopped goes on with --resume.
+--set vision.lr=0.001. A run that was stopped goes on with --resume and the same settings.
 """
 
 
@@ -86,6 +86,7 @@ def _tiny(args: argparse.Namespace, log: Callable[[str], None]) -> Path | None:
         only=args.only,
         log=log,
         stop_after=args.stop_after,
+        progress=True,
     )
 
 
@@ -106,4 +107,5 @@ def _clipseg(args: argparse.Namespace, log: Callable[[str], None]) -> Path | Non
         stop_after=args.stop_after,
         tensorboard=args.tensorboard,
         pull=args.pull,
+        progress=True,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lexiseg.checkpoints import Checkpoint
+from lexiseg.checkpoints import Checkpoint, records
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError
 
@@ -17,13 +19,25 @@ __all__ = ["Lama", "build_inpainter"]
 
 
 def build_inpainter(checkpoint: Checkpoint, compute: Compute) -> Lama:
-    """Load the TorchScript archive; raises CheckpointError where it is none."""
+    """Load the TorchScript archive; raises CheckpointError where it is none.
+
+    Such an archive is a program: only one that the table of checkpoints knows by its digest is run.
+    """
     (path,) = checkpoint.paths.values()
+    data = path.read_bytes()  # once, so that what is run is what was compared
+    known = {
+        file.sha256 for record in records() if record.family == "lama" for file in record.files
+    }
+    if hashlib.sha256(data).hexdigest() not in known:
+        raise CheckpointError(
+            f"{path} is a program (TorchScript), and not the one that lexiseg knows, so it is not "
+            "run; use the file of: lexiseg models pull big-lama"
+        )
     try:
         with warnings.catch_warnings():
             # The archive is what its authors share; torch would rather have another kind.
             warnings.simplefilter("ignore", DeprecationWarning)
-            network = torch.jit.load(str(path), map_location=compute.device)  # type: ignore[no-untyped-call]
+            network = torch.jit.load(io.BytesIO(data), map_location=compute.device)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a TorchScript archive ({str(error).splitlines()[0]}); pull the "

@@ -24,7 +24,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint, Preprocessing
 from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError, ExtraMissing
-from lexiseg.models._words import KeptWords
+from lexiseg.models._text_cache import TextCache
 from lexiseg.protocols import Encoder, SizePolicy
 
 __all__ = ["SiglipEncoder", "build_encoder", "tokenizer"]
@@ -109,7 +109,7 @@ class SiglipEncoder:
         self._tokenizer = text_tokenizer
         self._compute = compute
         self._sha256 = dict(sha256 or {})
-        self._words = KeptWords(self._sha256, compute.dtype_name, int(vision.hidden_size))
+        self._words = TextCache(self._sha256, compute.dtype_name, int(vision.hidden_size))
         self._mean = torch.tensor(preprocessing.mean)[:, None, None].to(compute.device)
         self._std = torch.tensor(preprocessing.std)[:, None, None].to(compute.device)
 

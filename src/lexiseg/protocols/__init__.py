@@ -6,6 +6,8 @@ from lexiseg.protocols.detector import Detections, Detector, DetectorState, Exam
 from lexiseg.protocols.encoder import (
     AttentionEncoder,
     AttentionSource,
+    BackboneEncoder,
+    BackboneMaps,
     Encoder,
     LastBlock,
     Proxy,
@@ -20,8 +22,9 @@ from lexiseg.protocols.prompted import EncodedImage, PromptedModel
 from lexiseg.protocols.segmenter import DenseMapper, DenseScores, Segmenter, View
 
 __all__ = [
-    "AttentionEncoder", "AttentionSource", "DenseMapper", "DenseScores", "Detections", "Detector",
-    "DetectorState", "EncodedImage", "Encoder", "ExampleDetector", "Frame", "Inpainter",
-    "LastBlock", "LoadOptions", "MaskPrompts", "MaskState", "Masker", "Model", "PromptedModel",
-    "Proxy", "RawMasks", "Segmenter", "SizePolicy", "View", "VocabularyAware", "WholeAttention",
+    "AttentionEncoder", "AttentionSource", "BackboneEncoder", "BackboneMaps", "DenseMapper",
+    "DenseScores", "Detections", "Detector", "DetectorState", "EncodedImage", "Encoder",
+    "ExampleDetector", "Frame", "Inpainter", "LastBlock", "LoadOptions", "MaskPrompts",
+    "MaskState", "Masker", "Model", "PromptedModel", "Proxy", "RawMasks", "Segmenter",
+    "SizePolicy", "View", "VocabularyAware", "WholeAttention",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lexiseg.protocols.model import Model
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AttentionEncoder",
     "AttentionSource",
+    "BackboneEncoder",
+    "BackboneMaps",
     "Encoder",
     "LastBlock",
     "Proxy",
@@ -62,6 +64,39 @@ class Encoder(Model, Protocol):
 
         rgb: (B, H, W, 3) uint8; with masks B is 1, and masks are (N, H, W) bool.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class BackboneMaps:
+    """What a backbone made of one picture, for all models that stand on it.
+
+    backbone: the net that made it, and dtype_name the number format: "fp32", "bf16", "fp16".
+    input_hw: the size that the picture was scaled to, padded_hw: that with padding on the right and
+    below. value: the backbone's own.
+    """
+
+    backbone: object
+    dtype_name: str
+    input_hw: tuple[int, int]
+    padded_hw: tuple[int, int]
+    value: Any
+
+
+@runtime_checkable
+class BackboneEncoder(Protocol):
+    """An encoder whose backbone a mask model may share: one run of it serves both.
+
+    ``features(backbone_maps(rgb, input_hw))`` is what ``dense(rgb)`` returns.
+    """
+
+    def backbone_maps(self, rgb: Tensor, input_hw: tuple[int, int]) -> BackboneMaps:
+        """Run the backbone on a scaled and padded picture, (1, H, W, 3) uint8.
+
+        input_hw: how much of it is the picture; the rest is padding.
+        """
+
+    def features(self, maps: BackboneMaps) -> Tensor:
+        """Return the features of what ``backbone_maps`` returned, (1, h, w, D), unit length."""
 
 
 class LastBlock(Protocol):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from lexiseg.protocols.encoder import BackboneMaps
 from lexiseg.protocols.model import Model
 
 if TYPE_CHECKING:
@@ -93,8 +94,12 @@ class Masker(Model, Protocol):
     min_quality: float
     min_stability: float
 
-    def encode(self, rgb: NDArray[np.uint8]) -> MaskState:
-        """Encode a picture, (H, W, 3) uint8 RGB, of any size."""
+    def encode(self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()) -> MaskState:
+        """Encode a picture, (H, W, 3) uint8 RGB, of any size.
+
+        maps: what an encoder's backbone made of the same picture. A masker that would run the same
+        backbone on the same pixels takes them, and the result is the same; others ignore them.
+        """
 
     def decode(
         self,

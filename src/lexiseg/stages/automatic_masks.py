@@ -8,6 +8,7 @@ stay is enlarged, straight into a crop, and measured as the official generators 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.masks import Masks
-from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.protocols import BackboneMaps, Masker, MaskPrompts, MaskState, RawMasks
 from lexiseg.stages.mask_upsampling import axes, upsample_mask
 from lexiseg.stages.nms import nms
 from lexiseg.stages.small_regions import without_small_regions
@@ -86,14 +87,22 @@ class _Found:
 
 
 def generate_masks(
-    masker: Masker, rgb: NDArray[np.uint8], settings: AutomaticMaskSettings
+    masker: Masker,
+    rgb: NDArray[np.uint8],
+    settings: AutomaticMaskSettings,
+    maps: Iterable[BackboneMaps] = (),
 ) -> Proposals:
-    """Return the masks of everything in a picture (H, W, 3), best rated first."""
+    """Return the masks of everything in a picture (H, W, 3), best rated first.
+
+    maps: what an encoder's backbone made of the picture; see ``Masker.encode``.
+    """
     size_hw = (rgb.shape[0], rgb.shape[1])
     parts, smallness, prompts = [], [], 0
     for layer, box in crops(size_hw, settings.crop_layers, settings.crop_overlap):
         side = max(1, int(settings.points_per_side / settings.crop_downscale**layer))
-        parts.append(_in_crop(masker, rgb, box, side, settings))
+        part = np.ascontiguousarray(rgb[box[1] : box[3], box[0] : box[2]])
+        state = masker.encode(part, () if layer else maps)
+        parts.append(_in_crop(masker, state, size_hw, box, side, settings))
         area = np.float32(1) / np.float32((box[2] - box[0]) * (box[3] - box[1]))
         smallness.append(np.full(len(parts[-1].quality), area))
         prompts += side * side
@@ -132,15 +141,14 @@ def crops(
 
 def _in_crop(
     masker: Masker,
-    rgb: NDArray[np.uint8],
+    state: MaskState,
+    size_hw: tuple[int, int],
     box: tuple[int, int, int, int],
     side: int,
     settings: AutomaticMaskSettings,
 ) -> _Found:
     """The masks at a grid of points of a crop that are good enough, duplicates suppressed."""
     x0, y0, x1, y1 = box
-    size_hw = (rgb.shape[0], rgb.shape[1])
-    state = masker.encode(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
     sieve, grid = _Sieve(size_hw, box, settings), _grid((y1 - y0, x1 - x0), side)
 
     def again(raw: RawMasks) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.protocols import Encoder
+from lexiseg.protocols import BackboneEncoder, BackboneMaps, Encoder
 
 __all__ = [
     "Features",
@@ -31,7 +31,8 @@ class Features:
 
     grid: (h, w, D), unit length. cell: working pixels a cell. work_hw: the working picture's size,
     which may end inside the last cells. size_hw: the picture's own size. windows: what was looked
-    at, in working pixels.
+    at, in working pixels. maps: of the encoder's backbone, where the picture was one window; a
+    mask model that stands on the same backbone takes them.
     """
 
     grid: Tensor
@@ -39,6 +40,7 @@ class Features:
     work_hw: tuple[int, int]
     size_hw: tuple[int, int]
     windows: tuple[Window, ...]
+    maps: BackboneMaps | None = None
 
 
 def working_size(size_hw: tuple[int, int], short_side: int) -> tuple[int, int]:
@@ -110,8 +112,12 @@ def encode_image(
     for start in range(0, len(windows), batch):
         part = windows[start : start + batch]
         views = [pad_to_multiple(picture[y0:y1, x0:x1], multiple) for y0, x0, y1, x1 in part]
-        pixels = torch.from_numpy(np.stack(views))
-        features = encoder.dense(pixels)
+        pixels, maps = torch.from_numpy(np.stack(views)), None
+        if len(windows) == 1 and isinstance(encoder, BackboneEncoder):
+            maps = encoder.backbone_maps(pixels, work_hw)
+            features = encoder.features(maps)
+        else:
+            features = encoder.dense(pixels)
         if flip:
             # The padding is mirrored too: so cells fall on cells.
             mirrored = encoder.dense(pixels.flip(2)).flip(2)
@@ -119,7 +125,7 @@ def encode_image(
         cell = pixels.shape[1] // features.shape[1]
         h, w = -(-work_hw[0] // cell), -(-work_hw[1] // cell)
         if len(windows) == 1:
-            return Features(features[0, :h, :w], cell, work_hw, size_hw, windows)
+            return Features(features[0, :h, :w], cell, work_hw, size_hw, windows, maps)
         if start == 0:
             grid = features.new_zeros(h, w, features.shape[-1])
         for values, (y0, x0, _, _) in zip(features, part, strict=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lexiseg.checkpoints import Preprocessing, Record, WeightFile, _download, known
+from lexiseg.checkpoints import Preprocessing, Record, WeightFile, download, registry
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -30,7 +30,8 @@ class Hub:
     redirect: str | None = None  # another server that has the bytes
     moved: dict[str, str] = field(default_factory=dict)  # old path to new
     notes: dict[str, dict[str, str]] = field(default_factory=dict)  # headers of its own, by path
-    seen: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    tunnels: list[str] = field(default_factory=list)  # where a proxy was to lead to
+    requests: list[tuple[str, str | None, str | None]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -52,15 +53,15 @@ def serve(hub: Hub) -> ThreadingHTTPServer:
             self.send_header("Connection", "close")
             self.close_connection = True
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            self.wfile.write(body)
 
-        def do_HEAD(self) -> None:
-            self.do_GET()
+        def do_CONNECT(self) -> None:
+            hub.tunnels.append(self.path)
+            self.answer(502, {})
 
         def do_GET(self) -> None:
             wanted, token = self.headers.get("Range"), self.headers.get("Authorization")
-            hub.seen.append((self.path, wanted, token))
+            hub.requests.append((self.path, wanted, token))
             if hub.statuses:
                 return self.answer(hub.statuses.pop(0), {}, b"no")
             if hub.token and token != f"Bearer {hub.token}":
@@ -125,12 +126,16 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No switches of the user's, no waiting, a table of our own; return the cache folder."""
     for name in ("HF_TOKEN", "HF_ENDPOINT", "LEXISEG_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("LEXISEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_download, "_WAITS_S", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(known, "_HUB", {})
-    monkeypatch.setattr(known, "_BUNDLED", {})
+    monkeypatch.setattr(download, "_WAITS_S", (0.0, 0.0, 0.0))
+    # What this user has given to the hub, and has from it.
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(registry, "_REMOTE", {})
+    monkeypatch.setattr(registry, "_BUNDLED", {})
     return tmp_path / "cache" / "checkpoints"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import pytest
 from PIL import Image
 from tests import clip_weights
 
-from lexiseg.checkpoints import Record, WeightFile, register
-from lexiseg.checkpoints.folders import CLIP_PIXELS
+from lexiseg.checkpoints import CLIP_PIXELS, Record, WeightFile, register
 from lexiseg.cli import main
 
 from .conftest import Hub, serve
@@ -42,7 +42,7 @@ def small(*, gated: bool = False) -> Record:
     return Record(
         name=NAME,
         family="clip",
-        files=(WeightFile.unseen(WEIGHTS), WeightFile.unseen(CONFIG)),
+        files=(WeightFile(WEIGHTS), WeightFile(CONFIG)),
         licence="MIT",
         licence_url="https://example.org/licence",
         preprocessing=CLIP_PIXELS,
@@ -85,7 +85,7 @@ def test_missing_weights_name_the_command_and_connect_to_nothing(
     assert main(["models", "path", NAME]) == 4
     assert f"lexiseg models pull {NAME}" in capsys.readouterr().err
     assert main(["models", "verify", NAME]) == 4
-    assert hub.seen == []
+    assert hub.requests == []
 
 
 def test_pulled_over_a_broken_line_it_segments_without_any(
@@ -93,19 +93,19 @@ def test_pulled_over_a_broken_line_it_segments_without_any(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
     half = len(published[WEIGHTS]) // 2
-    hub.cuts = [0, 0, half]  # two questions have no body; then the weights break off
-    assert main(["models", "pull", NAME]) == 0
+    hub.cuts = [half]
+    assert main(["models", "pull", NAME, "--trust"]) == 0
     assert capsys.readouterr().out.strip() == str(cache)
-    assert (f"{PINNED}{WEIGHTS}", f"bytes={half}-", None) in hub.seen
+    assert (f"{MAIN}{WEIGHTS}", f"bytes={half}-", None) in hub.requests
     assert (cache / WEIGHTS).read_bytes() == published[WEIGHTS]
     assert not list(cache.glob("*.part"))
 
-    hub.seen.clear()
+    hub.requests.clear()
     hub.files.clear()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(segment) == 0
     assert main(["models", "verify", NAME]) == 0
-    assert hub.seen == []
+    assert hub.requests == []
     result = json.loads((tmp_path / "out" / "photo" / "result.json").read_text("utf-8"))
     digests = result["provenance"]["checkpoint_sha256"]
     assert digests[WEIGHTS] == hashlib.sha256(published[WEIGHTS]).hexdigest()
@@ -122,21 +122,49 @@ def test_a_run_that_was_ended_goes_on_where_it_broke(
     hub: Hub, cache: Path, published: dict[str, bytes], capsys: Any
 ) -> None:
     part = len(published[WEIGHTS]) // 3
-    hub.cuts = [0, 0, part, 0, 0, 0]
-    assert main(["models", "pull", NAME]) == 4
+    hub.cuts = [part, 0, 0, 0]
+    assert main(["models", "pull", NAME, "--trust"]) == 4
     assert "run the command again to go on from there" in capsys.readouterr().err
     assert (cache / f"{WEIGHTS}.part").stat().st_size == part
-    hub.cuts, hub.seen = [], []
-    assert main(["models", "pull", NAME]) == 0
-    assert (f"{PINNED}{WEIGHTS}", f"bytes={part}-", None) in hub.seen
+    hub.cuts, hub.requests = [], []
+    assert main(["models", "pull", NAME, "--trust"]) == 0
+    assert (f"{MAIN}{WEIGHTS}", f"bytes={part}-", None) in hub.requests
+
+
+def test_what_is_not_pinned_asks_for_trust(
+    hub: Hub, cache: Path, segment: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["models", "pull", NAME], [*segment, "--pull"]):
+        assert main(command) == 4
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{NAME!r} is not pinned" in line
+        assert line.endswith(f": lexiseg models pull {NAME} --trust")
+    assert main(segment) == 4
+    assert capsys.readouterr().err.rstrip().endswith(f"lexiseg models pull {NAME} --trust")
+    assert hub.requests == []
+    assert not cache.exists()
+    assert main(["models", "list"]) == 0
+    assert re.search(rf"{NAME} +no, unpinned +\?", capsys.readouterr().out)
+    assert main(["models", "pull", NAME, "--trust"]) == 0
+    capsys.readouterr()
+    assert main(["models", "list"]) == 0
+    assert re.search(rf"{NAME} +yes, unpinned +[\d.]+ MB", capsys.readouterr().out)
+    assert main(["models", "list", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["pinned"] is False
+    assert len(listed["files"][0]["sha256"]) == 64
+    assert main(["models", "pull", NAME]) == 0  # from now on it is what it was
 
 
 def test_pull_on_the_command_downloads_first(hub: Hub, cache: Path, segment: list[str]) -> None:
-    assert main([*segment, "--pull"]) == 0
+    assert main(["models", "pull", NAME, "--trust"]) == 0
+    (cache / WEIGHTS).unlink()
+    assert main(segment) == 4
+    assert main([*segment, "--pull"]) == 0  # it is pinned by now
     assert (cache / "manifest.json").is_file()
-    hub.seen.clear()
+    hub.requests.clear()
     assert main(segment) == 0
-    assert hub.seen == []
+    assert hub.requests == []
 
 
 def test_other_bytes_than_the_hub_announced_are_refused(
@@ -144,11 +172,46 @@ def test_other_bytes_than_the_hub_announced_are_refused(
 ) -> None:
     body = bytearray(published[WEIGHTS])
     body[-1] ^= 1
-    hub.files[f"{PINNED}{WEIGHTS}"] = bytes(body)
-    assert main(["models", "pull", NAME]) == 4
+    hub.files[f"{MAIN}{WEIGHTS}"] = bytes(body)
+    assert main(["models", "pull", NAME, "--trust"]) == 4
     assert "nothing was kept" in capsys.readouterr().err
     assert not (cache / WEIGHTS).exists()
     assert main(segment) == 4
+
+
+def test_words_leave_no_trace_that_can_be_read_and_are_removed(
+    hub: Hub, cache: Path, segment: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["models", "pull", NAME, "--trust"])
+    assert main(segment) == 0
+    files = [path for path in cache.parents[1].rglob("*") if path.is_file()]
+    assert [path for path in files if path.parent.name == "words"]
+    for path in files:
+        if path.parent != cache:  # the weights
+            assert not re.search(rb"\bsky\b|\broad\b", path.read_bytes()), path
+    capsys.readouterr()
+    assert main(["models", "remove", "--words"]) == 0
+    assert capsys.readouterr().out == f"{cache.parents[1] / 'words'} is gone\n"
+    assert main(["models", "remove", "--words"]) == 0
+    assert capsys.readouterr().out == "no words are kept\n"
+    assert (cache / WEIGHTS).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["remove"], "needs the name of a model"),
+        (["list", "--trust"], "--trust is for `lexiseg models pull`, not for list"),
+        (["pull", NAME, "--words"], "--words is for `lexiseg models remove`, not for pull"),
+        (["path", NAME, "--json"], "--json is for `lexiseg models list`, not for path"),
+    ],
+)
+def test_options_belong_to_their_action(
+    hub: Hub, cache: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert hub.requests == []
 
 
 def test_a_gated_answer_is_explained(
@@ -157,20 +220,20 @@ def test_a_gated_answer_is_explained(
     register(small(gated=True))
     upload(hub, published)
     hub.token = "secret"
-    assert main(["models", "pull", NAME]) == 4
+    assert main(["models", "pull", NAME, "--trust"]) == 4
     said = capsys.readouterr().err
     for part in (
-        "is gated (HTTP status 401; HF_TOKEN is not set)",
+        "is gated (HTTP status 401; no token was given)",
         f"accept its terms at {hub.url}/{REPO}",
         f"lexiseg models pull {NAME}",
     ):
         assert part in said
     monkeypatch.setenv("HF_TOKEN", "wrong")
     hub.statuses = [403]  # an account that has not accepted the terms
-    assert main(["models", "pull", NAME]) == 4
-    assert "(HTTP status 403; the token in HF_TOKEN was refused)" in capsys.readouterr().err
+    assert main(["models", "pull", NAME, "--trust"]) == 4
+    assert "(HTTP status 403; the token was refused)" in capsys.readouterr().err
     monkeypatch.setenv("HF_TOKEN", "secret")
-    assert main(["models", "pull", NAME]) == 0
+    assert main(["models", "pull", NAME, "--trust"]) == 0
     capsys.readouterr()
     assert main(["models", "list"]) == 0
     assert "yes" in capsys.readouterr().out
@@ -184,12 +247,14 @@ def test_a_mirror_stands_in_for_the_hub(
     try:
         upload(mirror, published, prefix="/mirror/of/it")
         monkeypatch.setenv("HF_ENDPOINT", f"{mirror.url}/mirror/of/it/")
-        assert main(["models", "pull", NAME]) == 0
+        assert main(["models", "pull", NAME, "--trust"]) == 0
     finally:
         server.shutdown()
         server.server_close()
-    assert hub.seen == []
-    assert {path for path, _, _ in mirror.seen} >= {f"/mirror/of/it{PINNED}{WEIGHTS}"}
+    assert hub.requests == []
+    assert [path for path, _, _ in mirror.requests] == [
+        f"/mirror/of/it{MAIN}{WEIGHTS}", f"/mirror/of/it{PINNED}{CONFIG}"
+    ]  # fmt: skip
 
 
 def test_parts_of_a_pipeline_keep_their_folders(hub: Hub, clean: Path) -> None:

@@ -103,7 +103,7 @@ def edited(**change: object) -> dict[str, Any]:
         ([], "JSON object"),
         ({}, "files is None"),
         (edited(colour="red"), "colour"),
-        (edited(files=[{"name": "a.bin"}]), "file lacks a field"),
+        (edited(files=[{"sha256": ""}]), "file lacks a field"),
         (edited(files=["a.bin"]), "file is 'a.bin'; it must be a JSON object"),
         (edited(files=[FILE.__dict__ | {"bytes": "12"}]), "wrong type"),
         (edited(preprocessing=None), "preprocessing is None"),

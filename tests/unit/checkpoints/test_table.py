@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lexiseg.checkpoints import KINDS, Record
-from lexiseg.checkpoints.table import HUB
+from lexiseg.checkpoints.table import TABLE
 
 FAMILIES = {
     "clip": "encoder", "siglip": "encoder", "dino": "proxy", "radio": "proxy", "sam": "masker",
@@ -17,11 +17,11 @@ FAMILIES = {
 
 
 def test_every_family_has_its_kind() -> None:
-    assert {record.family: record.kind for record in HUB.values()} == FAMILIES
+    assert {record.family: record.kind for record in TABLE.values()} == FAMILIES
     assert set(FAMILIES.values()) == set(KINDS)
 
 
-@pytest.mark.parametrize("record", HUB.values(), ids=lambda record: record.name)
+@pytest.mark.parametrize("record", TABLE.values(), ids=lambda record: record.name)
 def test_a_record_says_where_it_comes_from_and_under_what_terms(record: Record) -> None:
     assert record.licence_url.startswith("https://")
     assert bool(record.repo) != all(file.url for file in record.files)
@@ -40,24 +40,35 @@ def test_a_record_says_where_it_comes_from_and_under_what_terms(record: Record) 
 
 
 def test_a_file_has_one_digest_and_a_digest_one_file() -> None:
-    known = {(f.name, f.sha256) for r in HUB.values() for f in r.files if f.sha256}
+    known = {(f.name, f.sha256) for r in TABLE.values() for f in r.files if f.sha256}
     assert len({name for name, _ in known}) == len({digest for _, digest in known}) == len(known)
-    assert len(known) == 9 + 3 + 8 + 1
+
+
+def test_what_is_pinned_is_wholly_known() -> None:
+    for record in TABLE.values():
+        for file in record.files:
+            assert bool(file.sha256) == (file.bytes > 0)
+        if record.pinned:
+            assert record.revision or all(file.url for file in record.files)
+    pinned = {name for name, record in TABLE.items() if record.pinned}
+    assert pinned >= {"clip-vit-b16.openai", "clip-vit-h14.laion2b", "sam-vit-b", "sam2.1-hiera-l"}
+    # A pickle, or a program, that nobody has published the digest of is never fetched unasked.
+    assert "big-lama" in pinned
 
 
 def test_openai_has_digests_in_its_addresses() -> None:
-    records = [record for name, record in HUB.items() if name.endswith(".openai")]
+    records = [record for name, record in TABLE.items() if name.endswith(".openai")]
     assert len(records) == 9
     assert all(record.files[0].sha256 in record.files[0].url for record in records)
 
 
 def test_what_is_gated_and_what_has_other_terms() -> None:
-    gated = {record.name for record in HUB.values() if record.gated}
+    gated = {record.name for record in TABLE.values() if record.gated}
     assert gated == {
         "dinov3-vit-s16", "dinov3-vit-b16", "dinov3-vit-l16", "sam3", "flux.1-fill-dev"
     }  # fmt: skip
-    assert HUB["clip-vit-b16.metaclip"].licence == "CC-BY-NC-4.0"
-    assert HUB["clip-vit-b16.dfn2b"].licence == "Apple AMLR"
+    assert TABLE["clip-vit-b16.metaclip"].licence == "CC-BY-NC-4.0"
+    assert TABLE["clip-vit-b16.dfn2b"].licence == "Apple AMLR"
 
 
 @pytest.mark.parametrize(
@@ -79,23 +90,23 @@ def test_what_is_gated_and_what_has_other_terms() -> None:
     ],
 )
 def test_published_sizes(name: str, activation: str, stride: int, dim: int, size: int) -> None:
-    record = HUB[name]
+    record = TABLE[name]
     assert (record.activation, record.stride, record.embed_dim) == (activation, stride, dim)
     assert record.preprocessing.size == size
 
 
 def test_pictures_are_normalised_as_each_was_trained() -> None:
-    mean = {name: record.preprocessing.mean for name, record in HUB.items()}
+    mean = {name: record.preprocessing.mean for name, record in TABLE.items()}
     assert mean["clip-vit-b16.openai"] == (0.48145466, 0.4578275, 0.40821073)
     # Of the LAION models this one alone, and all SigLIPs, saw halves.
     assert mean["clip-vit-l14.laion2b"] == mean["siglip2-vit-b16.webli"] == (0.5, 0.5, 0.5)
     # CLIPSeg has CLIP's towers and ImageNet's pixels.
     assert mean["clipseg-rd64-refined"] == mean["dino-vit-b16"] == (0.485, 0.456, 0.406)
     assert mean["big-lama"] == (0.0, 0.0, 0.0)
-    assert HUB["clipseg-rd64"].layers == (3, 6, 9)
+    assert TABLE["clipseg-rd64"].layers == (3, 6, 9)
 
 
 def test_pipelines_keep_their_folders() -> None:
-    names = {file.name for file in HUB["sdxl-inpainting"].files}
+    names = {file.name for file in TABLE["sdxl-inpainting"].files}
     assert {"model_index.json", "unet/config.json", "text_encoder_2/config.json"} <= names
     assert "unet/diffusion_pytorch_model.fp16.safetensors" in names

@@ -61,7 +61,7 @@ def test_an_activation_that_is_not_the_records_raises(folder: Path) -> None:
 def test_a_folder_that_is_no_clip_says_so(tmp_path: Path) -> None:
     (tmp_path / "open_clip_model.safetensors").write_bytes(b"x")
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}}))
-    with pytest.raises(CheckpointError, match="is not the configuration of a CLIP"):
+    with pytest.raises(CheckpointError, match="is not the configuration of a model"):
         resolve(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_words_are_encoded_once(
 ) -> None:
     first = encoder.text(["cat", "dog", "cat"], ["a {}", "the {}"])
     assert torch.equal(first[0], first[2])
-    (kept,) = (cache / "words").glob("*.safetensors")
+    (kept,) = (cache / "words").iterdir()
 
     def never(*_: object) -> torch.Tensor:
         raise AssertionError("a known word was encoded again")

@@ -22,7 +22,6 @@ PAPERS: dict[str, dict[str, Any]] = {
     "maskclip": {**_SHARED, "readout": "maskclip"},
     "sclip": {**_SHARED, "readout": "sclip"},
     "naclip": {**_SHARED, "readout": "naclip", "refine": "pamr"},
-    "resclip": {**_SHARED, "readout": "resclip"},
     "clearclip": {
         **_SHARED, "readout": "clearclip", "short_side": 448, "window": 448, "stride": 224,
         "logit_scale": 50.0, "ragged": "pad",
@@ -31,11 +30,6 @@ PAPERS: dict[str, dict[str, Any]] = {
 
 # NACLIP looks at VOC's pictures without windows.
 _WHOLE = {"window": 8192, "stride": 8192}
-
-
-def _fed(rcs: float, rcs_part: float, sfr: float, sfr_part: float, first: float) -> dict[str, Any]:
-    """ResCLIP's weights of what is fed back, and the threshold of the first answer."""
-    return {"rcs": (rcs, rcs_part), "sfr": (sfr, sfr_part), "first_threshold": first}
 
 
 # Preset -> data set -> what differs from the preset: `preset="sclip@voc21"`.
@@ -59,16 +53,6 @@ DATA_SETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
         "coco-stuff164k": {},
         "cityscapes": {"short_side": 560},
         "ade20k": {},
-    },
-    "resclip": {
-        "voc21": {**_WHOLE, "threshold": 0.1, **_fed(2.0, 0.3, 2.2, 0.7, 0.5)},
-        "voc20": {**_WHOLE, **_fed(2.0, 0.6, 2.1, 0.6, 0.1)},
-        "context60": {"threshold": 0.1, **_fed(2.0, 0.3, 1.8, 0.7, 0.3)},
-        "context59": _fed(2.0, 0.4, 1.8, 0.7, 0.25),
-        "coco-object": {"threshold": 0.1, **_fed(2.0, 0.4, 1.8, 0.7, 0.11)},
-        "coco-stuff164k": _fed(2.0, 0.4, 1.8, 0.7, 0.11),
-        "cityscapes": {"short_side": 560, **_fed(2.0, 0.2, 2.1, 0.6, 0.1)},
-        "ade20k": _fed(2.0, 0.3, 2.1, 0.7, 0.25),
     },
     "clearclip": {
         "voc21": {"threshold": 0.5},

@@ -14,7 +14,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint, Preprocessing
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError, UnknownName
-from lexiseg.models._words import KeptWords
+from lexiseg.models._text_cache import TextCache
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.sharing import shared_beginnings
@@ -58,7 +58,7 @@ class ClipEncoder:
         self._compute = compute
         self._sha256 = dict(sha256 or {})
         dim = net.config.text.embed_dim
-        self._words = KeptWords(self._sha256 if cache else {}, compute.dtype_name, dim)
+        self._words = TextCache(self._sha256 if cache else {}, compute.dtype_name, dim)
         self.mean_colour = preprocessing.mean
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self._mean = mean[:, None, None].to(compute.device)

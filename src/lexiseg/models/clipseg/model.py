@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.checkpoints import Checkpoint, Preprocessing
-from lexiseg.checkpoints.folders import IMAGENET_PIXELS
+from lexiseg.checkpoints import IMAGENET_PIXELS, Checkpoint, Preprocessing
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError
 from lexiseg.models.clip.config import ClipConfig

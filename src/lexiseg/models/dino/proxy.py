@@ -12,7 +12,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError
-from lexiseg.models._published import published
+from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.dino.net import DinoNet, from_transformers
 
 __all__ = ["DinoProxy", "from_checkpoint"]
@@ -65,7 +65,7 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> DinoProxy:
         net = DinoNet.of(_state(checkpoint), config.get("num_attention_heads"))
         patch, run = net.patch, net
     elif kind in _CLASSES:
-        model = published(
+        model = load_pretrained(
             _CLASSES[kind], checkpoint["config.json"].parent, compute, extra="proxies"
         )
         patch, run = int(model.config.patch_size), _patches_of(model)  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.errors import PromptError
-from lexiseg.models._published import published
+from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.grounding.boxes import in_pixels
 from lexiseg.protocols import Detections
 
@@ -47,7 +47,7 @@ class GroundingDino:
         self.name = checkpoint.record.name
         self.sha256: Mapping[str, str] = checkpoint.sha256
         self._compute = compute
-        self._model = published(
+        self._model = load_pretrained(
             "GroundingDinoForObjectDetection", folder, compute, extra="grounding"
         )
         self._tokenizer = Tokenizer.from_file(str(checkpoint["tokenizer.json"]))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.models._published import published
+from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.grounding.boxes import in_pixels
 from lexiseg.protocols import Detections
 
@@ -43,7 +43,7 @@ class Owl:
         self.name = checkpoint.record.name
         self.sha256: Mapping[str, str] = checkpoint.sha256
         self._compute = compute
-        self._model = published("Owlv2ForObjectDetection", folder, compute, extra="grounding")
+        self._model = load_pretrained("Owlv2ForObjectDetection", folder, compute, extra="grounding")
         # CLIP's; the published repositories bring no tokenizer.json.
         self._tokenizer = tokenizer(checkpoint.paths.get("tokenizer.json"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from lexiseg.models.sam.encoder import PictureEncoder
 from lexiseg.models.sam.prompts import PromptEncoder
 from lexiseg.models.sam.trunk import scaled_pixels, trunk_of
 from lexiseg.models.sam.weights import meta_state, part, read_weights, weights_file
-from lexiseg.protocols import Frame, MaskPrompts, RawMasks
+from lexiseg.protocols import BackboneMaps, Frame, MaskPrompts, RawMasks
 
 __all__ = ["SamMasker", "SamState", "from_checkpoint", "masker_of"]
 
@@ -70,7 +70,7 @@ class SamMasker:
         return self._compute.dtype_name
 
     @torch.inference_mode()
-    def encode(self, rgb: NDArray[np.uint8]) -> SamState:
+    def encode(self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()) -> SamState:
         """Encode a picture, (H, W, 3) uint8 RGB, of any size; the long side becomes SAM's own."""
         config = self._encoder.config
         side = config.side * config.patch

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.models._published import published
+from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.sam2.hiera import Pyramid
 from lexiseg.models.sam2.masker import Sam2Masker, decoder_settings, heads_of
 from lexiseg.models.sam2.weights import meta_state
@@ -47,7 +47,7 @@ def borrowed(
     Raises ExtraMissing, and CheckpointError for damaged weights.
     """
     # Weights stay fp32; what may compute in less does so under autocast.
-    whole = published(
+    whole = load_pretrained(
         class_name, checkpoint["config.json"].parent, replace(compute, dtype=torch.float32),
         extra=extra,
     )  # fmt: skip

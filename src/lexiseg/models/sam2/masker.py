@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from lexiseg.models.sam.weights import part, read_weights, weights_file
 from lexiseg.models.sam2.decoder import FineCells, FineDecoder, Stable, steady
 from lexiseg.models.sam2.hiera import HieraConfig, PyramidEncoder, hiera_config
 from lexiseg.models.sam2.weights import meta_state
-from lexiseg.protocols import Frame, MaskPrompts, RawMasks
+from lexiseg.protocols import BackboneMaps, Frame, MaskPrompts, RawMasks
 
 __all__ = [
     "Sam2Masker", "Sam2State", "decoder_settings", "filled", "from_checkpoint", "heads_of",
@@ -74,7 +74,9 @@ class Sam2Masker(SamMasker):
         self._colours = (mean, std)
 
     @torch.inference_mode()
-    def encode(self, rgb: NDArray[np.uint8]) -> Sam2State:  # type: ignore[override]
+    def encode(  # type: ignore[override]
+        self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()
+    ) -> Sam2State:
         """Encode a picture, (H, W, 3) uint8 RGB, of any size; it is squashed to a square."""
         cells, side = self._sides
         pixels = squashed(rgb, side, *self._colours)

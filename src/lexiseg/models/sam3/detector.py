@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.models._published import published
+from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.grounding.boxes import in_pixels
 from lexiseg.models.sam2.masker import squashed
 from lexiseg.protocols import Detections, Frame, RawMasks
@@ -48,7 +48,7 @@ class Sam3:
         self.name = checkpoint.record.name
         self.sha256: Mapping[str, str] = checkpoint.sha256
         self._compute = compute
-        self._model = published(
+        self._model = load_pretrained(
             "Sam3Model", checkpoint["config.json"].parent, compute, extra="sam3"
         )
         self._tokenizer = tokenizer(checkpoint.paths.get("tokenizer.json"))

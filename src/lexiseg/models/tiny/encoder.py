@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute, skip_init
-from lexiseg.errors import CheckpointError
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise, unpack
-from lexiseg.models.tiny.vision import VisionConfig, VisionNet
-from lexiseg.protocols import SizePolicy
+from lexiseg.models.tiny.vision import VisionNet
+from lexiseg.models.tiny.weights import fill, load_vision
+from lexiseg.protocols import BackboneMaps, SizePolicy
 from lexiseg.results import UnknownWord
 
-__all__ = ["TinyEncoder", "fill", "from_checkpoint"]
+__all__ = ["TinyEncoder", "from_checkpoint"]
 
 # How a word leans on its nearest known one: by cosine of meanings, nothing below the first, all of
 # the share from the second on. Chosen on train photos with synonyms (benchmarks' row `synonyms`).
@@ -100,8 +99,21 @@ class TinyEncoder:
     @torch.inference_mode()
     def dense(self, rgb: Tensor) -> Tensor:
         """Return the features of (B, H, W, 3) uint8 pictures, (B, H/4, W/4, D), unit length."""
+        return self.features(self.backbone_maps(rgb, (rgb.shape[1], rgb.shape[2])))
+
+    @torch.inference_mode()
+    def backbone_maps(self, rgb: Tensor, input_hw: tuple[int, int]) -> BackboneMaps:
+        """Run the picture side as far as a masker shares it; see ``BackboneEncoder``."""
         with self._compute.autocast():
-            features: Tensor = self._net(self._pixels(rgb))
+            maps = self._net.maps(self._pixels(rgb))
+        padded_hw = (rgb.shape[1], rgb.shape[2])
+        return BackboneMaps(self._net, self.dtype_name, input_hw, padded_hw, maps)
+
+    @torch.inference_mode()
+    def features(self, maps: BackboneMaps) -> Tensor:
+        """Return the features of what ``backbone_maps`` returned, as ``dense`` does."""
+        with self._compute.autocast():
+            features = self._net.embed(maps.value.decoded)
         return F.normalize(features.float(), dim=-1)
 
     @property
@@ -113,7 +125,7 @@ class TinyEncoder:
     def decoded(self, rgb: Tensor) -> Tensor:
         """Return what features are made of, (B, H/4, W/4, fine_dim), of (B, H, W, 3) uint8."""
         with self._compute.autocast():
-            return self._net.decode(*self._net.backbone(self._pixels(rgb)))
+            return self._net.maps(self._pixels(rgb)).decoded
 
     @torch.inference_mode()
     def pooled(self, rgb: Tensor, masks: Tensor | None = None) -> Tensor:
@@ -175,12 +187,9 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
     from tokenizers import Tokenizer
 
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
-    with skip_init():  # nothing is drawn that the files replace
-        net, tower = (
-            VisionNet(VisionConfig(**config["vision"])),
-            TextTower(TextConfig(**config["text"])),
-        )
-    fill(net, checkpoint["vision.safetensors"])
+    net = load_vision(checkpoint, config["vision"], compute)
+    with skip_init():  # nothing is drawn that the file replaces
+        tower = TextTower(TextConfig(**config["text"]))
     fill(tower, checkpoint["text.safetensors"], unpack)
     return TinyEncoder(
         net,
@@ -194,21 +203,3 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyEncoder:
         unknown_below=config["unknown_below"],
         tagged_below=config["tagged_below"],
     )
-
-
-def _float(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.float() for k, v in stored.items()}
-
-
-def fill(
-    module: nn.Module,
-    path: Path,
-    read: Callable[[dict[str, Tensor]], dict[str, Tensor]] = _float,
-) -> None:
-    """Load stored weights into a float32 module: every name and shape must fit."""
-    from safetensors.torch import load_file
-
-    try:
-        module.load_state_dict(read(load_file(path)), strict=True, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit the model: {error}") from error

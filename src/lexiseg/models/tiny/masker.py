@@ -1,9 +1,9 @@
-"""Masker protocol over the bundled mask network; it shares the encoder's weights."""
+"""Masker protocol over the bundled mask network, on the encoder's own maps."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,10 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError, PromptError
-from lexiseg.models.tiny.encoder import fill
 from lexiseg.models.tiny.masknet import CANDIDATES, Maps, MaskNet, MaskNetConfig, Pointers
-from lexiseg.models.tiny.vision import VisionConfig, VisionNet
-from lexiseg.protocols import Frame, MaskPrompts, RawMasks
+from lexiseg.models.tiny.vision import VisionNet
+from lexiseg.models.tiny.weights import fill, load_vision
+from lexiseg.protocols import BackboneMaps, Frame, MaskPrompts, RawMasks
 
 __all__ = ["TinyMaskState", "TinyMasker", "from_checkpoint"]
 
@@ -70,25 +70,39 @@ class TinyMasker:
         return self._sha256
 
     @torch.inference_mode()
-    def encode(self, rgb: NDArray[np.uint8]) -> TinyMaskState:
-        """Encode a picture, (H, W, 3) uint8 RGB, of any size; the short side becomes 288 pixels."""
-        import cv2
+    def encode(self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()) -> TinyMaskState:
+        """Encode a picture, (H, W, 3) uint8 RGB, of any size; the short side becomes 288 pixels.
 
+        maps: of the encoder that stands on the same weights; those of this size spare the backbone.
+        """
         size_hw = (rgb.shape[0], rgb.shape[1])
         height, width = _working_size(size_hw)
-        way = cv2.INTER_AREA if height < size_hw[0] else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(rgb, (width, height), interpolation=way), np.uint8)
         bottom, right = -height % _MULTIPLE, -width % _MULTIPLE
-        padded = np.pad(small, ((0, bottom), (0, right), (0, 0)), mode="edge")
-        pixels = torch.from_numpy(padded)[None].to(self._compute.device)
-        x = (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(
-            memory_format=torch.channels_last
-        )
-        with self._compute.autocast():
-            fine, low, middle, coarse = self._vision.backbone(x)
-            maps = self._net.prepare(self._vision.decode(fine, low, middle, coarse), fine)[0]
         frame = Frame(size_hw, (height, width), (height + bottom, width + right))
-        return TinyMaskState(maps, frame)
+        vision = next((made.value for made in maps if self._made(made, frame)), None)
+        with self._compute.autocast():
+            if vision is None:
+                vision = self._vision.maps(self._pixels(rgb, frame))
+            prepared = self._net.prepare(vision.decoded, vision.fine)[0]
+        return TinyMaskState(prepared, frame)
+
+    def _made(self, maps: BackboneMaps, frame: Frame) -> bool:
+        """Whether these maps are what this masker would make."""
+        same = maps.backbone is self._vision and maps.dtype_name == self.dtype_name
+        return same and (maps.input_hw, maps.padded_hw) == (frame.input_hw, frame.padded_hw)
+
+    def _pixels(self, rgb: NDArray[np.uint8], frame: Frame) -> Tensor:
+        """The picture as the backbone takes it, (1, 3, h, w) in [-1, 1]."""
+        import cv2
+
+        (height, width), padded = frame.input_hw, frame.padded_hw
+        way = cv2.INTER_AREA if height < frame.size_hw[0] else cv2.INTER_LINEAR
+        small = np.asarray(cv2.resize(rgb, (width, height), interpolation=way), np.uint8)
+        below, right = padded[0] - height, padded[1] - width
+        whole = np.pad(small, ((0, below), (0, right), (0, 0)), mode="edge")
+        pixels = torch.from_numpy(whole)[None].to(self._compute.device)
+        x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return x.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def decode(
@@ -199,9 +213,8 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyMasker:
         )
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
     given = config["masker"]
+    vision = load_vision(checkpoint, config["vision"], compute)
     with skip_init():
-        vision = VisionNet(VisionConfig(**config["vision"]))
         net = MaskNet(MaskNetConfig(**{**given, "dilations": tuple(given["dilations"])}))
-    fill(vision, checkpoint["vision.safetensors"])
     fill(net, checkpoint["masker.safetensors"])
     return TinyMasker(vision, net, compute, name=checkpoint.record.name, sha256=checkpoint.sha256)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lexiseg.models.tiny.backbone import MobileNetV2
 
-__all__ = ["ConvBlock", "VisionConfig", "VisionNet"]
+__all__ = ["ConvBlock", "VisionConfig", "VisionMaps", "VisionNet"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class VisionConfig:
     middle_dim: int = 128
     fine_dim: int = 96
     text_dim: int = 384
+
+
+@dataclass(frozen=True, eq=False)
+class VisionMaps:
+    """What features and masks are made of: decoded places (B, H/4, W/4, fine_dim), and the
+    backbone's map of that size, (B, 24, H/4, W/4)."""
+
+    decoded: Tensor
+    fine: Tensor
 
 
 class _Lateral(nn.Module):
@@ -144,6 +153,11 @@ class VisionNet(nn.Module):
         z = self.from_fine(fine)
         return self.fine_block(z + _grow(self.to_fine(y), z))  # type: ignore[no-any-return]
 
+    def maps(self, pixels: Tensor) -> VisionMaps:
+        """Run backbone and decoder: all that a picture costs once."""
+        fine, low, middle, coarse = self.backbone(pixels)
+        return VisionMaps(self.decode(fine, low, middle, coarse), fine)
+
     def embed(self, decoded: Tensor) -> Tensor:
         """Decoded places (..., fine_dim) -> features (..., D), unit length."""
         return F.normalize(self.head(self.norm(decoded)), dim=-1)
@@ -157,4 +171,4 @@ class VisionNet(nn.Module):
         return self.log_scale.exp().clamp(max=50.0)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.embed(self.decode(*self.backbone(pixels)))
+        return self.embed(self.maps(pixels).decoded)

@@ -24,10 +24,10 @@ from lexiseg.models.tiny.film_prompted import FilmPrompted
 from lexiseg.protocols import PromptedModel
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 
-__all__ = ["prompted", "write"]
+__all__ = ["build_model", "write_decoder"]
 
 
-def prompted(
+def build_model(
     backbone: str, recipe: ClipSegRecipe, *, device: str | None = None, pull: bool = False
 ) -> PromptedModel:
     """Return a frozen encoder with a decoder that is not trained yet."""
@@ -53,7 +53,7 @@ def prompted(
     return ClipSeg(encoder, decoder, compute, name=f"decoder on {backbone}")
 
 
-def write(model: Any, backbone: str, out: Path, recipe: ClipSegRecipe) -> Path:
+def write_decoder(model: Any, backbone: str, out: Path, recipe: ClipSegRecipe) -> Path:
     """Write the decoder as safetensors with its configuration; return its folder."""
     out.mkdir(parents=True, exist_ok=True)
     settings = asdict(recipe)

@@ -6,32 +6,47 @@ they are published.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from lexiseg.datasets import PlainDataset
-from lexiseg.datasets.labels import MaskFile
+from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets.labels import MaskFile, Truth
 from lexiseg.errors import InputError
-from lexiseg.training.clipseg.phrasecut import read_phrasecut
 
-__all__ = ["PhraseSet", "Shot", "from_plain", "open_phrases"]
+__all__ = ["LabelledPhoto", "PhraseSet", "from_plain", "open_phrases"]
+
+# Photos whose size in PhraseCut's annotations is not that of the file; CLIPSeg's authors leave
+# them out.
+_PHRASECUT_INVALID = frozenset({
+    150417, 285665, 498246, 61564, 285743, 498269, 498010, 150516, 150344, 286093, 61530, 150333,
+    286065, 285814, 498187, 285761, 498042,
+})  # fmt: skip
 
 MaskOf = Callable[[str, tuple[int, int]], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
-    """A photo and what it shows. mask: (phrase, size_hw) -> (H, W) bool, empty for another one."""
+class LabelledPhoto:
+    """A photo and what it shows.
+
+    mask: (phrase, size_hw) -> (H, W) bool, empty for another phrase. source: the file of the
+    masks, or a text that says the same. ignored: size_hw -> (H, W) bool, what does not count.
+    """
 
     id: str
     path: Path
     phrases: tuple[str, ...]
     mask: MaskOf
+    source: Path | str
     ignored: Callable[[tuple[int, int]], NDArray[np.bool_]] | None = None
 
 
@@ -40,18 +55,18 @@ class PhraseSet:
     """Photos, and all phrases that there are."""
 
     name: str
-    shots: tuple[Shot, ...]
+    photos: tuple[LabelledPhoto, ...]
 
     @cached_property
     def phrases(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(p for shot in self.shots for p in shot.phrases))
+        return tuple(dict.fromkeys(p for photo in self.photos for p in photo.phrases))
 
     @cached_property
     def by_phrase(self) -> dict[str, list[int]]:
         """Phrase -> the photos that show it."""
         out: dict[str, list[int]] = {}
-        for i, shot in enumerate(self.shots):
-            for phrase in shot.phrases:
+        for i, photo in enumerate(self.photos):
+            for phrase in photo.phrases:
                 out.setdefault(phrase, []).append(i)
         return out
 
@@ -68,52 +83,83 @@ def open_phrases(
     only: names of plain sets. limit: photos of each plain set, evenly over the list. Raises
     InputError where it holds none of these.
     """
-    from lexiseg.datasets import find_sets
-
     root = Path(root)
     if (root / f"refer_{split}.json").is_file():
-        shots = tuple(Shot(*parts) for parts in read_phrasecut(root, split))
-        return [PhraseSet("phrasecut", shots)]
+        return [_phrasecut(root, split)]
     if (root / "ImageSets" / "Segmentation").is_dir():
         return [_voc(root, split)]
     if (root / "stuffthingmaps").is_dir():
         return [_coco_stuff(root, split)]
-    found = find_sets(root, split)
-    return [from_plain(data, limit) for data in found if only is None or data.name in only]
+    sets = find_sets(root, split)
+    return [from_plain(data, limit) for data in sets if only is None or data.name in only]
 
 
 def from_plain(data: PlainDataset, limit: int | None = None) -> PhraseSet:
-    """The classes that each photo shows are its phrases, but for the background."""
-    shots = []
+    """Return a data set whose phrases are the classes that each photo shows, but the background."""
     count = len(data) if limit is None else min(limit, len(data))
-    for place in range(count):
-        sample = data[place * len(data) // count]
-        there = set(np.unique(sample.labels(_size_of(sample.path))).tolist())
-        there -= {data.ignore_index, data.background_index}
-        names = tuple(data.classes[i] for i in sorted(there))
-        if names:
-            shots.append(_labelled(sample.id, sample.path, names, sample, data))
-    return PhraseSet(data.name, tuple(shots))
+    samples = [data[place * len(data) // count] for place in range(count)]
+    photos = (_labelled(s.id, s.path, s.truth, _size_of(s.path), data) for s in samples)
+    return PhraseSet(data.name, tuple(one for one in photos if one.phrases))
 
 
 def _labelled(
-    name: str, path: Path, phrases: tuple[str, ...], truth: MaskFile | object, data: PlainDataset
-) -> Shot:
-    places = {c: i for i, c in enumerate(data.classes)}
+    name: str, path: Path, truth: Truth, size_hw: tuple[int, int], data: PlainDataset
+) -> LabelledPhoto:
+    """A photo with a class mask."""
+    index = {c: i for i, c in enumerate(data.classes)}
+    present = set(np.unique(truth.labels(size_hw)).tolist())
+    present -= {data.ignore_index, data.background_index}
     last: list[tuple[tuple[int, int], NDArray[np.int32]]] = []
 
     def labels(size_hw: tuple[int, int]) -> NDArray[np.int32]:
         if not last or last[0][0] != size_hw:
-            last[:] = [(size_hw, truth.labels(size_hw))]  # type: ignore[union-attr]
+            last[:] = [(size_hw, truth.labels(size_hw))]
         return last[0][1]
 
     def mask(phrase: str, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-        return np.asarray(labels(size_hw) == places.get(phrase, -1))
+        return np.asarray(labels(size_hw) == index.get(phrase, -1))
 
     def ignored(size_hw: tuple[int, int]) -> NDArray[np.bool_]:
         return np.asarray(labels(size_hw) == data.ignore_index)
 
-    return Shot(name, path, phrases, mask, ignored)
+    phrases = tuple(data.classes[i] for i in sorted(present))
+    source = truth.path if isinstance(truth, MaskFile) else repr(truth)
+    return LabelledPhoto(name, path, phrases, mask, source, ignored)
+
+
+def _phrasecut(root: Path, split: str) -> PhraseSet:
+    """PhraseCut (Wu et al., CVPR 2020): phrases with polygons on Visual Genome photos.
+
+    Photos lie in ``images/<image id>.jpg``. A phrase may have several polygons of several things:
+    its mask is all of them.
+    """
+    path = root / f"refer_{split}.json"
+    by_photo: dict[int, dict[str, list[Any]]] = {}
+    try:
+        for entry in json.loads(path.read_text("utf-8")):
+            if int(entry["image_id"]) not in _PHRASECUT_INVALID:
+                phrases = by_photo.setdefault(int(entry["image_id"]), {})
+                phrases.setdefault(str(entry["phrase"]), []).extend(entry["Polygons"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not PhraseCut's list of phrases: {error!r}") from error
+    photos = []
+    for number, own in by_photo.items():
+        place = root / "images" / f"{number}.jpg"
+        masks = _polygon_masks(own)
+        photos.append(LabelledPhoto(str(number), place, tuple(own), masks, json.dumps(own)))
+    return PhraseSet("phrasecut", tuple(photos))
+
+
+def _polygon_masks(phrases: dict[str, list[Any]]) -> MaskOf:
+    def mask(phrase: str, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+        out = np.zeros(size_hw, np.uint8)
+        for thing in phrases.get(phrase, ()):
+            for polygon in thing:
+                corners = np.rint(np.array(polygon, np.float64)).astype(np.int32)
+                cv2.fillPoly(out, [corners.reshape(-1, 1, 2)], 1)
+        return out.astype(np.bool_)
+
+    return mask
 
 
 _VOC = (
@@ -150,29 +196,19 @@ def _coco_stuff(root: Path, split: str) -> PhraseSet:
 
 
 def _from_masks(data: PlainDataset, files: Sequence[tuple[str, Path, Path]]) -> PhraseSet:
-    from PIL import Image
-
-    shots = []
-    for name, photo, mask in files:
-        if not photo.is_file() or not mask.is_file():
-            raise InputError(f"{photo} or {mask} is missing; the data set is not whole")
+    photos = []
+    for name, path, mask in files:
+        if not path.is_file() or not mask.is_file():
+            raise InputError(f"{path} or {mask} is missing; the data set is not whole")
         truth = MaskFile(mask, data.classes, data.ignore_index)
-        with Image.open(mask) as file:
-            size_hw = (file.height, file.width)
-        there = set(np.unique(truth.labels(size_hw)).tolist())
-        there -= {data.ignore_index, data.background_index}
-        if there:
-            phrases = tuple(data.classes[i] for i in sorted(there))
-            shots.append(_labelled(name, photo, phrases, truth, data))
-    if not shots:
+        photos.append(_labelled(name, path, truth, _size_of(mask), data))
+    if not any(one.phrases for one in photos):
         raise InputError(f"{data.title} has no photo with a class in its {data.split!r} split")
-    return PhraseSet(data.name, tuple(shots))
+    return PhraseSet(data.name, tuple(one for one in photos if one.phrases))
 
 
 def _size_of(path: Path) -> tuple[int, int]:
     """The upright size of a photo, (H, W), from its header."""
-    from PIL import Image
-
     with Image.open(path) as file:
         size = (file.height, file.width)
         return size[::-1] if file.getexif().get(0x0112, 1) >= 5 else size  # turned on its side

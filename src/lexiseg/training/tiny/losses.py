@@ -1,8 +1,9 @@
-"""What the picture side is trained with: words per pixel, overlap, and the ImageNet head's view."""
+"""What the picture side is trained with: words at points, overlap, and ImageNet's classifier."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,118 +11,112 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.training.tiny.pictures import Batch, PictureSet
+from lexiseg.training.tiny.words import SetWords, WordBank
 
-__all__ = ["WordBank", "head_loss", "points_at", "word_loss"]
+__all__ = ["LabelledPoints", "distill_loss", "sample_map", "word_loss"]
 
-
-@dataclass(frozen=True)
-class WordBank:
-    """Meanings of every word in several phrasings, and which rows each set asks for."""
-
-    words: tuple[str, ...]
-    meanings: Tensor  # (V, W, 384): V phrasings of W words, unit length
-    classes: dict[str, Tensor]  # set name -> rows of its classes
-    background: Tensor  # rows of the default background words
-    imagenet: Tensor  # rows of the ImageNet names
-    alike: Tensor  # (W, W) bool: words taken as the same
-
-    def vary(self, noise: float, seed: int) -> Tensor:
-        """One phrasing a word with a little noise, (W, 384), unit length."""
-        generator = torch.Generator().manual_seed(seed)
-        versions, words, dim = self.meanings.shape
-        chosen = torch.randint(versions, (words,), generator=generator)
-        chosen[torch.rand(words, generator=generator) < 0.5] = 0  # the bare word half of the time
-        meanings = self.meanings[chosen, torch.arange(words)]
-        shake = torch.randn(words, dim, generator=generator) * (noise / dim**0.5)
-        return F.normalize(meanings + shake, dim=-1)
+_MIN_CONFIDENCE = 0.15  # of the classifier, below which it teaches nothing
 
 
-def points_at(decoded: Tensor, points_xy: Tensor) -> Tensor:
-    """Values of a map (B, h, w, C) at points (B, P, 2) in [-1, 1], bilinear: (B, P, C)."""
+class LabelledPoints(Protocol):
+    """Points of B photos with their classes; see ``crops.CropBatch``."""
+
+    @property
+    def sets(self) -> Sequence[int]: ...
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+    @property
+    def queried(self) -> Sequence[NDArray[np.bool_] | None]: ...
+
+
+def sample_map(values: Tensor, points_xy: Tensor) -> Tensor:
+    """Return a map (B, h, w, C) at points (B, P, 2) in [-1, 1], bilinear: (B, P, C)."""
     out = F.grid_sample(
-        decoded.permute(0, 3, 1, 2), points_xy[:, None], mode="bilinear",
+        values.permute(0, 3, 1, 2), points_xy[:, None], mode="bilinear",
         padding_mode="border", align_corners=False,
     )  # fmt: skip
     return out[:, :, 0].transpose(1, 2)
 
 
-def _columns(
-    chosen: PictureSet, asked: NDArray[np.bool_] | None, bank: WordBank
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Rows of the words asked for, rows of the background words, and class -> column.
-
-    The background, where there is one, is the last column; classes not asked for belong to it.
-    """
-    rows = bank.classes[chosen.name]
-    keep = torch.ones(len(rows), dtype=torch.bool)
-    if asked is not None:
-        keep &= torch.from_numpy(asked)
-    open_ended = chosen.background_index is not None or asked is not None
-    if chosen.background_index is not None:
-        keep[chosen.background_index] = False
-    words = rows[keep]
-    column = torch.full((len(rows),), len(words) if open_ended else -1)
-    column[keep] = torch.arange(len(words))
-    if not open_ended:
-        return words, None, column
-    clash = bank.alike[bank.background][:, words].any(1)
-    return words, bank.background[~clash], column
-
-
 def word_loss(
-    features: Tensor, batch: Batch, sets: list[PictureSet], bank: WordBank, vectors: Tensor,
-    scale: Tensor, even: int, overlap: float,
+    features: Tensor, batch: LabelledPoints, bank: WordBank, vectors: Tensor, scale: Tensor,
+    *, num_balanced: int, dice_weight: float,
 ) -> tuple[Tensor, float]:  # fmt: skip
-    """Mean over the photos of cross-entropy over their words, plus soft Dice on even points.
+    """Return the mean over the photos of cross-entropy over their words plus Dice; the accuracy.
 
-    features: (B, P, D) at the points; vectors: (W, D); the first ``even`` points of a photo were
-    drawn class by class, so Dice looks at the others only. Also returns the accuracy.
+    features: (B, P, D) at the points; vectors: (W, D). The first ``num_balanced`` points of a
+    photo were drawn class by class, so Dice takes the others only.
     """
-    losses, hits, seen = [], 0, 0
+    losses, hits, count = [], 0, 0
     for b, s in enumerate(batch.sets):
-        chosen = sets[s]
-        if chosen.masks is None:
+        own = bank.sets[s]
+        if not len(own.rows):
             continue
-        words, background, column = _columns(chosen, batch.asked[b], bank)
-        labels = torch.from_numpy(batch.labels[b])
-        target = torch.where(labels >= 0, column[labels.clamp(min=0)], -1)
+        words, background, column = _columns(own, batch.queried[b], bank)
+        labels = torch.from_numpy(batch.labels[b]).to(features.device)
+        target = torch.where(labels >= 0, column.to(labels.device)[labels.clamp(min=0)], -1)
+        labelled = target >= 0
+        if not labelled.any():
+            continue
         logits = scale * features[b] @ vectors[words].T
         if background is not None:
-            rest = scale * features[b] @ vectors[background].T
-            logits = torch.cat([logits, rest.logsumexp(-1, keepdim=True)], -1)
-        known = target >= 0
-        if not known.any():
-            continue
+            others = scale * features[b] @ vectors[background].T
+            logits = torch.cat([logits, others.logsumexp(-1, keepdim=True)], -1)
         loss = F.cross_entropy(logits, target, ignore_index=-1)
         with torch.no_grad():
-            hits += int((logits.argmax(-1) == target)[known].sum())
-            seen += int(known.sum())
-        spread = known.clone()
-        spread[:even] = False
-        if overlap and spread.any():
-            truth = F.one_hot(target[spread], logits.shape[-1]).to(logits.dtype)
-            there = truth.any(0)
-            share = logits[spread].softmax(-1)[:, there]
-            truth = truth[:, there]
-            both = (share * truth).sum(0)
-            dice = 1 - (2 * both + 1) / (share.sum(0) + truth.sum(0) + 1)
-            loss = loss + overlap * dice.mean()
+            hits += int((logits.argmax(-1) == target)[labelled].sum())
+            count += int(labelled.sum())
+        spread = labelled.clone()
+        spread[:num_balanced] = False
+        if dice_weight and spread.any():
+            loss = loss + dice_weight * _dice_loss(logits[spread], target[spread])
         losses.append(loss)
     if not losses:
         return features.sum() * 0, 0.0
-    return torch.stack(losses).mean(), hits / max(seen, 1)
+    return torch.stack(losses).mean(), hits / max(count, 1)
 
 
-def head_loss(student: Tensor, teacher: Tensor, vectors: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy between the ImageNet head's view of a cell and the words' view of it.
+def _columns(
+    own: SetWords, queried: NDArray[np.bool_] | None, bank: WordBank
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Rows of the words that compete, rows of the background words, and class -> column.
 
-    student: (B, h, w, D) unit length; teacher: (B, 1000, h, w) logits. A cell counts by how sure
-    the head is.
+    The background, where there is one, is the last column; classes not queried belong to it.
+    """
+    keep = torch.ones(len(own.rows), dtype=torch.bool)
+    if queried is not None:
+        keep &= torch.from_numpy(queried)
+    has_background = own.background_index is not None or queried is not None
+    if own.background_index is not None:
+        keep[own.background_index] = False
+    words = own.rows[keep]
+    column = torch.full((len(own.rows),), len(words) if has_background else -1)
+    column[keep] = torch.arange(len(words))
+    if not has_background:
+        return words, None, column
+    same = bank.synonyms[bank.background][:, words].any(1)
+    return words, bank.background[~same], column
+
+
+def _dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Soft Dice, the mean over the columns that are there: logits (P, K), target (P,)."""
+    truth = F.one_hot(target, logits.shape[-1]).to(logits.dtype)
+    there = truth.any(0)
+    probabilities, truth = logits.softmax(-1)[:, there], truth[:, there]
+    both = (probabilities * truth).sum(0)
+    dice = (2 * both + 1) / (probabilities.sum(0) + truth.sum(0) + 1)
+    return (1 - dice).mean()
+
+
+def distill_loss(student: Tensor, teacher: Tensor, vectors: Tensor, scale: Tensor) -> Tensor:
+    """Return the cross-entropy between ImageNet's classifier and the words at the same cells.
+
+    student: (B, h, w, D) unit length; teacher: (B, 1000, h, w) logits; vectors: (1000, D). A cell
+    counts by how sure the classifier is.
     """
     wanted = teacher.permute(0, 2, 3, 1).softmax(-1)
-    sure = wanted.amax(-1)
-    sure = torch.where(sure > 0.15, sure, 0.0)
-    made = (scale * student @ vectors.T).log_softmax(-1)
-    each = -(wanted * made).sum(-1)
-    return (each * sure).sum() / sure.sum().clamp(min=1.0)
+    confidence = wanted.amax(-1)
+    weight = torch.where(confidence > _MIN_CONFIDENCE, confidence, 0.0)
+    predicted = (scale * student @ vectors.T).log_softmax(-1)
+    each = -(wanted * predicted).sum(-1)
+    return (each * weight).sum() / weight.sum().clamp(min=1.0)

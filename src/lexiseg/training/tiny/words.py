@@ -1,64 +1,86 @@
-"""The words that the bundled model is trained with, and how label names of data sets are read."""
+"""The words that the picture side is trained with, and what they mean."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-__all__ = ["ATTRIBUTES", "TEMPLATES", "mirrored", "spelled"]
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
 
-# Label names written together or in a technical way -> the phrase that they stand for.
-_SPELLED = {
-    "diningtable": "dining table",
-    "pottedplant": "potted plant",
-    "tvmonitor": "television monitor",
-    "tv": "television",
-    "wall of brick": "brick wall",
-    "wall of stone": "stone wall",
-    "wall of tile": "tiled wall",
-    "wall of wood": "wooden wall",
-    "window-blind": "window blind",
-    "sign symbol": "traffic sign",
-    "body": "human body",
-    "remote": "remote control",
-    "mouse": "computer mouse",
-    "skin": "human skin",
-    "top": "top (clothing)",
-    "pumps": "pumps (shoes)",
-    "flats": "flat shoes",
-    "heels": "high heels",
-    "wedges": "wedge shoes",
-    "romper": "romper suit",
-    "intimate": "underwear",
-}
+from lexiseg.device import generator
+from lexiseg.models.tiny.text import TextTower, tokenise
+from lexiseg.prompts import DEFAULT_BACKGROUND
 
-ATTRIBUTES = (
-    "red", "blue", "green", "yellow", "black", "white", "brown", "grey", "orange", "pink",
-    "purple", "golden", "silver", "dark", "bright", "small", "big", "tall", "old", "young",
-    "new", "wooden", "metal", "plastic", "glass", "leather", "striped", "round", "wet", "parked",
-)  # fmt: skip
+__all__ = ["SetWords", "WordBank", "build_bank"]
 
-TEMPLATES = (
-    "a photo of a {}", "a photo of the {}", "the {}", "a {}", "an image of a {}",
-    "a picture of {}", "{} in the scene", "one {}", "some {}", "a close-up of a {}",
-)  # fmt: skip
+_PHRASINGS = ("{}", "a photo of a {}", "the {}", "an image of a {}", "{} in the scene")
+# Two words this near in meaning are the same word: one of them need not compete with the other.
+_SYNONYMS = 0.85
 
 
-def spelled(name: str) -> str:
-    """A data set's label name -> the phrase that it stands for, in lower case."""
-    plain = name.replace("_", " ").strip()
-    return _SPELLED.get(plain.lower(), plain.lower())
+@dataclass(frozen=True)
+class SetWords:
+    """The rows of a data set's classes in the bank, (C,), and which class is the background."""
+
+    rows: Tensor
+    background_index: int | None = None
 
 
-def mirrored(names: Iterable[str]) -> dict[int, int]:
-    """Indices of names that trade places when a picture is flipped: "left eye" <-> "right eye"."""
-    listed = list(names)
-    places = {n: i for i, n in enumerate(listed)}
-    swap = {}
-    for i, name in enumerate(listed):
-        other = re.sub(
-            r"\b(left|right)\b", lambda m: "right" if m[1] == "left" else "left", name, count=1
-        )
-        if other != name and other in places:
-            swap[i] = places[other]
-    return swap
+@dataclass(frozen=True)
+class WordBank:
+    """Meanings of every word in several phrasings, and which rows stand for what.
+
+    meanings: (V, W, 384), V phrasings of W words, unit length; the first is the bare word. sets:
+    of the data sets, in their order; no rows for a set without labels. background: rows of the
+    default background words. imagenet: rows of ImageNet's names. synonyms: (W, W) bool, words
+    taken as the same.
+    """
+
+    words: tuple[str, ...]
+    meanings: Tensor
+    sets: tuple[SetWords, ...]
+    background: Tensor
+    imagenet: Tensor
+    synonyms: Tensor
+
+    def augmented(self, noise: float, seed: int) -> Tensor:
+        """Return one phrasing a word with a little noise, (W, 384), unit length."""
+        rng = generator(seed)
+        phrasings, words, dim = self.meanings.shape
+        chosen = torch.randint(phrasings, (words,), generator=rng)
+        chosen[torch.rand(words, generator=rng) < 0.5] = 0  # the bare word half of the time
+        meanings = self.meanings[chosen, torch.arange(words)]
+        shift = torch.randn(words, dim, generator=rng) * (noise / dim**0.5)
+        return F.normalize(meanings + shift, dim=-1)
+
+
+@torch.no_grad()
+def build_bank(
+    sets: Sequence[tuple[Sequence[str], int | None]],
+    imagenet: Sequence[str],
+    tower: TextTower,
+    tokenizer: Tokenizer,
+) -> WordBank:
+    """Return the bank for data sets, each of its classes and which of these is the background."""
+    classes = (name for names, _ in sets for name in names)
+    words = list(dict.fromkeys([*classes, *DEFAULT_BACKGROUND, *imagenet]))
+    row = {word: i for i, word in enumerate(words)}
+
+    def rows(names: Sequence[str]) -> Tensor:
+        return torch.tensor([row[name] for name in names], dtype=torch.long)
+
+    tower.eval()
+    texts = [[phrasing.format(word) for word in words] for phrasing in _PHRASINGS]
+    tokens = (tokenise(tokenizer, some, tower.config.max_tokens) for some in texts)
+    meanings = torch.stack([tower(*some) for some in tokens])
+    return WordBank(
+        tuple(words),
+        meanings,
+        tuple(SetWords(rows(names), background) for names, background in sets),
+        rows(DEFAULT_BACKGROUND),
+        rows(imagenet),
+        meanings[0] @ meanings[0].T > _SYNONYMS,
+    )

@@ -1,0 +1,120 @@
+"""Points and boxes on the command line, and the flags of methods that ask a mask model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields as fields_of
+from dataclasses import replace
+from inspect import signature
+from typing import Any
+
+from lexiseg.cli import options
+from lexiseg.cli.fields import overrides
+from lexiseg.cli.parser import Parser
+from lexiseg.errors import OptionError, PromptError
+from lexiseg.prompts import Clicks
+
+__all__ = ["add_flags", "arguments", "check_method", "clicks", "with_fields"]
+
+# Flag -> the field of a Config that it sets.
+_FIELDS = {
+    "min_region_size": "min_region_area",
+    "iou_threshold": "iou_threshold",
+    "points_per_region": "points_per_region",
+    "negative_points": "negative_points",
+    "top_k": "top_k",
+}
+
+
+def add_flags(parser: Parser) -> None:
+    """Add --point, --not-point, --box, and the flags for regions and masks."""
+    group = parser.add_argument_group("points, boxes and masks")
+    add = group.add_argument
+    place: dict[str, Any] = {"action": "append", "default": []}
+    add("--point", metavar="X,Y", help="what lies at a pixel; may be repeated", **place)
+    add("--not-point", metavar="X,Y", help="not what lies there; or --point=-X,Y", **place)
+    add("--box", metavar="X0,Y0,X1,Y1", help="what a box holds; may be repeated", **place)
+    add(
+        "--min-confidence",
+        metavar="SCORE",
+        action="append",
+        default=[],
+        help="ask for masks only where words score this; other methods: as --threshold",
+    )
+    add("--min-region-size", metavar="N", help="and only in regions of so many pixels")
+    add("--points-per-region", metavar="N", help="points that a region gets at most")
+    add("--negative-points", metavar="N", help="points of other words told to each prompt")
+    add("--iou-threshold", metavar="IOU", help="masks that overlap so much are one")
+    add("--top-k", metavar="N", help="the best N masks of each word")
+
+
+def clicks(args: argparse.Namespace) -> Clicks:
+    """Read the points and boxes; a point with a minus before it is one that is not meant."""
+    right = [text for text in args.point if not text.strip().startswith("-")]
+    wrong = [text.strip()[1:] for text in args.point if text.strip().startswith("-")]
+    return Clicks.parse(
+        [_numbers(text, 2, "--point") for text in right],
+        [_numbers(text, 4, "--box") for text in args.box],
+        [_numbers(text, 2, "--not-point") for text in [*wrong, *args.not_point]],
+    )
+
+
+def arguments(given: Clicks) -> dict[str, Any]:
+    """Return what is handed to the segmenter; nothing where nothing was pointed at."""
+    parts = {
+        "points": given.points_xy,
+        "boxes": given.boxes_xyxy,
+        "not_points": given.not_points_xy,
+    }
+    return {name: part for name, part in parts.items() if part}
+
+
+def check_method(segmenter: Any, given: Clicks) -> None:
+    """Raise OptionError where there are points, or boxes, and the method takes none."""
+    taken = signature(segmenter.__call__).parameters
+    for name in arguments(given):
+        if name not in taken:
+            what = "boxes" if name == "boxes" else "points"
+            raise OptionError(
+                f"{segmenter.name} takes no {what}: points and boxes are for methods that ask "
+                f"there; use --method {options.WITH_MASKS}"
+            )
+
+
+def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> Any:
+    """Return a Config with the fields that --threshold and the flags of this file give.
+
+    asked: the words. --min-confidence is the threshold of a method whose regions have none.
+    Raises OptionError where --set gives one of them too.
+    """
+    known = {field.name for field in fields_of(config)}
+    settings: list[str] = []
+    thresholds = list(args.threshold)
+    if "region_threshold" not in known:
+        thresholds += args.min_confidence
+    else:
+        settings += [f"region_threshold={score}" for score in args.min_confidence]
+    for flag, name in _FIELDS.items():
+        value = getattr(args, flag)
+        if value is not None and name not in known:
+            raise OptionError(
+                f"--{flag.replace('_', '-')} is for methods that ask a mask model; add --method, "
+                f"such as --method {options.WITH_MASKS}"
+            )
+        if value is not None:
+            settings.append(f"{name}={value}")
+    given = {**options.thresholds(thresholds, asked), **overrides(settings, type(config))}
+    options.refuse_twice(args, given)
+    return replace(config, **given)
+
+
+def _numbers(text: str, count: int, flag: str) -> list[float]:
+    try:
+        out = [float(part) for part in text.split(",")]
+    except ValueError:
+        out = []
+    if len(out) != count:
+        form = "X,Y" if count == 2 else "X0,Y0,X1,Y1"
+        raise PromptError(f"{flag} takes {form}, pixels of the picture; got {text!r}")
+    return out
