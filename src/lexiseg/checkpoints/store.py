@@ -76,11 +76,11 @@ def verify_again(name: str | Path) -> Checkpoint:
 
     Raises WeightsMissing and CheckpointError as `resolve` does.
     """
-    found = resolve(name)
-    for file in found.record.files:
-        remedy = f"delete it, then: {_command(found.record)}"
-        verify(found[file.name], file, remedy=remedy, fresh=True)
-    return found
+    checkpoint = resolve(name)
+    for file in checkpoint.record.files:
+        remedy = f"delete it, then: {_command(checkpoint.record)}"
+        verify(checkpoint[file.name], file, remedy=remedy, fresh=True)
+    return checkpoint
 
 
 def remove(name: str) -> Path | None:

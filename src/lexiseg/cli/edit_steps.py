@@ -64,6 +64,11 @@ class EditStep:
     texts: tuple[str, ...]
     names: tuple[str, ...]
 
+    @property
+    def makes_transparent(self) -> bool:
+        """Whether the edited picture has transparent pixels, which not every kind of file holds."""
+        return self.operation == "cutout" or getattr(self.config, "ground", None) == "transparent"
+
     def with_network(self, progress: Callable[[int, int], None], **where: Any) -> EditStep:
         """Return the step with its network loaded, where it needs one.
 

@@ -65,14 +65,14 @@ def run(argv: list[str]) -> int:
             _remove(name)
             continue
         if args.action == "pull":
-            found = pull(name, trust=args.trust, offline=args.offline or None)
+            checkpoint = pull(name, trust=args.trust, offline=args.offline or None)
         else:
-            found = verify_again(name) if args.action == "verify" else resolve(name)
+            checkpoint = verify_again(name) if args.action == "verify" else resolve(name)
         if args.action == "verify":
-            for file in found.record.files:
-                sys.stdout.write(f"{found[file.name]}  {file.sha256}\n")
+            for file in checkpoint.record.files:
+                sys.stdout.write(f"{checkpoint[file.name]}  {file.sha256}\n")
             continue
-        folders = sorted({str(path.parent) for path in found.paths.values()})
+        folders = sorted({str(path.parent) for path in checkpoint.paths.values()})
         sys.stdout.write("".join(f"{folder}\n" for folder in folders))
     return 0
 
