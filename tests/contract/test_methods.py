@@ -139,9 +139,20 @@ def test_a_result_fits_the_picture(case: Case) -> None:
     assert out.semantic().min() >= -1
     assert out.semantic().max() < len(case.words)
     assert len(out.labels) == len(out.scores) == len(out.masks) == len(out)
-    assert out.image is None  # a result is compact
+    assert out.image is None
     assert out.provenance.method == case.method
     assert out.provenance.version == lexiseg.__version__
+
+
+def test_a_result_holds_its_image_if_that_is_wanted(case: Case) -> None:
+    seg = case.load()
+    out = seg(seg.prepare(case.picture), case.words, keep_image=True)
+    np.testing.assert_array_equal(out.image, case.picture)
+    with pytest.raises(ValueError, match="read-only"):
+        out.image[...] = 0
+    without = seg(case.picture, case.words)
+    np.testing.assert_array_equal(without.semantic(), out.semantic())
+    assert len(pickle.dumps(without)) < len(pickle.dumps(out)) - case.picture.nbytes + 1000
 
 
 def test_scores_are_probabilities(case: Case) -> None:
@@ -172,11 +183,10 @@ def test_instances_are_a_view_of_their_words_pixels(case: Case) -> None:
 
 
 def test_a_result_is_frozen_and_can_be_sent(case: Case) -> None:
-    out = case.load()(case.picture, case.words, keep_image=True)
-    np.testing.assert_array_equal(out.image, case.picture)
+    out = case.load()(case.picture, case.words)
     with pytest.raises(dataclasses.FrozenInstanceError):
         out.scores = None
-    for values in (out.label_map, out.scores, out.word_scores, out.image):
+    for values in (out.label_map, out.scores, out.word_scores):
         with pytest.raises(ValueError, match="read-only"):
             values[...] = 0
     back = pickle.loads(pickle.dumps(out))

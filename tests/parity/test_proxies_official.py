@@ -18,7 +18,7 @@ from tests.parity.labels_equal import same_labels, same_maps, same_words, worth_
 
 from lexiseg.checkpoints import Preprocessing
 from lexiseg.device import pick
-from lexiseg.methods import proxy_clip, trident
+from lexiseg.methods import proxy_clip, resclip, trident
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
@@ -26,10 +26,10 @@ from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.models.dino.net import DinoNet
 from lexiseg.models.dino.proxy import DinoProxy
 from lexiseg.models.sam.trunk import SamTrunk, trunk_of
-from lexiseg.stages.clip_windows import Windows, WindowSettings, encode_windows, logits
+from lexiseg.stages.clip_windows import Windows, logits
 from lexiseg.stages.dense import WordVectors
 from lexiseg.stages.proxy import proxy_attention
-from lexiseg.stages.resclip import RCS_BLOCKS, Feedback, resclip
+from lexiseg.stages.resclip import RCS_BLOCKS
 from lexiseg.stages.winners import Rules, winners
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -114,13 +114,12 @@ def test_resclip() -> None:
     encoder = clip(deep_weights())
     block = encoder.trunk(torch.from_numpy(want["rgb"])[None], attention=RCS_BLOCKS)
     assert entropy(torch.stack([block.attention[i] for i in RCS_BLOCKS])) < 0.8
-    feedback = Feedback(words.vectors, 40.0, 0.047, (2.0, 0.3), (2.1, 0.7))
-
-    def see(pixels: torch.Tensor) -> torch.Tensor:
-        block = encoder.trunk(pixels, attention=RCS_BLOCKS)
-        return block.finish(resclip(block, pixels.permute(0, 3, 1, 2).float(), feedback, 16))
-
-    seen = encode_windows(encoder, want["rgb"], WindowSettings(100, 80, 32), see=see)
+    config = resclip.Config(
+        short_side=100, window=80, stride=32, logit_scale=40.0, first_threshold=0.047,
+        rcs=(2.0, 0.3), sfr=(2.1, 0.7),
+    )  # fmt: skip
+    segmenter = resclip.Segmenter(encoder, config)
+    (seen,) = segmenter.with_words(segmenter.prepare(want["rgb"]), words).encoded
     compare(want, words, seen, 0.046)
 
 

@@ -32,6 +32,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 GENERATED = re.compile(r"<!-- (?:made|results): .*?<!-- end -->", re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+EXAMPLES = ("METHOD", "whole-image")  # no methods: a place holder; what a page shows how to add
 NOT_RUN = re.compile(r"<!-- not run: [^>]+-->\n```python\n.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -110,7 +111,7 @@ def check_command(arguments: list[str]) -> None:
     found = vars(commands.parse(command, rest))
     method = found.get("method") or "dense"
     known = [one.name for one in loading.list_methods()] + list(checkpoint_names())
-    if command in ("segment", "bench", "evaluate") and method != "METHOD":
+    if command in ("segment", "bench", "evaluate") and method not in EXAMPLES:
         assert method in known
         fields.overrides(found["settings"] or [], loading.config_class(method))
         preset, _, data_set = (found["preset"] or "").partition("@")
