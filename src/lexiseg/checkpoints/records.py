@@ -191,9 +191,8 @@ class Record:
 
     @property
     def pinned(self) -> bool:
-        """Whether revision, size and digest of all files are known, so that no other can come."""
-        at_commit = bool(self.revision) or not self.repo or all(file.url for file in self.files)
-        return at_commit and all(file.pinned for file in self.files)
+        """Whether size and digest of all files are known, so that no others can come."""
+        return all(file.pinned for file in self.files)
 
     @property
     def bytes(self) -> int:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
 from lexiseg.methods._config import DenseConfig, check_range
-from lexiseg.methods._dense_features import windows_in_image
-from lexiseg.methods._dense_segmenter import DenseSegmenter
+from lexiseg.methods._dense_segmenter import DenseSegmenter, windows_in_image
 from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, View
 
 if TYPE_CHECKING:

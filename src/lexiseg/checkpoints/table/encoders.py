@@ -2,8 +2,9 @@
 
 OpenAI's addresses hold the SHA-256 of their files (github.com/openai/CLIP, clip/clip.py); their
 sizes are those that public projects hold them against. The others are OpenCLIP's
-(mlfoundations/open_clip, pretrained.py), which names neither commits nor digests. SigLIP 2:
-Tschannen et al. 2025, arXiv 2502.14786, in the sizes with square patches.
+(mlfoundations/open_clip, pretrained.py), which names neither commits nor digests; where these stand
+here, several public projects independently name them. SigLIP 2: Tschannen et al. 2025, arXiv
+2502.14786, in the sizes with square patches.
 """
 
 from __future__ import annotations
@@ -103,12 +104,22 @@ ENCODERS = [
             "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
     _openai("clip-vit-l14-336.openai", "ViT-L-14-336px.pt", 934_088_680, 768, 14, 336,
             "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
-    _laion("clip-vit-b32.laion2b", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", 512, 32),
+    _laion("clip-vit-b32.laion2b", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", 512, 32,
+           revision="1a25a446712ba5ee05982a381eed697ef9b435cf",
+           files=(WeightFile(
+               "open_clip_model.safetensors",
+               "ac4f8c4b88af6d963118cbf40ad93176d092abbedfcb752601ae1866352656e6",
+               605_143_316),)),
     _laion("clip-vit-b16.laion2b", "laion/CLIP-ViT-B-16-laion2B-s34B-b88K", 512, 16),
     # The one that was not trained on CLIP's mean and std.
     _laion("clip-vit-l14.laion2b", "laion/CLIP-ViT-L-14-laion2B-s32B-b82K", 768, 14,
            pixels=replace(HALF_PIXELS, resample="bicubic")),
-    _laion("clip-vit-h14.laion2b", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", 1024, 14),
+    _laion("clip-vit-h14.laion2b", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", 1024, 14,
+           revision="1c2b8495b28150b8a4922ee1c8edee224c284c0c",
+           files=(WeightFile(
+               "open_clip_pytorch_model.bin",
+               "9a78ef8e8c73fd0df621682e7a8e8eb36c6916cb3c16b291a082ecd52ab79cc4",
+               3_944_692_325),)),
     _laion("clip-vit-g14.laion2b", "laion/CLIP-ViT-g-14-laion2B-s34B-b88K", 1024, 14),
     _laion("clip-vit-b32.datacomp", "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K", 512, 32),
     _laion("clip-vit-b16.datacomp", "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K", 512, 16),

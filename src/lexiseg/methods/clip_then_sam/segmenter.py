@@ -16,7 +16,7 @@ from lexiseg.methods._base import (
     parse_vocabulary,
     read_image,
 )
-from lexiseg.methods._dense_features import result_map
+from lexiseg.methods._dense_segmenter import result_map
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks
 from lexiseg.protocols import DenseMapper, LoadOptions, Masker, MaskState, View
@@ -70,7 +70,8 @@ class Segmenter(BaseSegmenter[Encoded]):
     def encode(self, picture: Picture) -> tuple[Encoded, NDArray[np.int64]]:
         """Encode an image for the mapper and for the mask model."""
         mapped = self.mapper.prepare(picture)
-        return Encoded(mapped, self.masker.encode(picture.rgb)), mapped.windows_xyxy
+        maps = self.mapper.backbone_maps(mapped)
+        return Encoded(mapped, self.masker.encode(picture.rgb, maps)), mapped.windows_xyxy
 
     def prepare(
         self,
