@@ -198,7 +198,8 @@ def test_what_is_held_does_not_grow_with_words_times_pixels(
         return softmax(self, *arguments)
 
     monkeypatch.setattr(Tensor, "softmax", watched)
-    for queries in (3, 40, 3000):
-        one = cell_logits(queries, (3, 4), size_hw=(300, 500))
+    monkeypatch.setattr("lexiseg.stages.tiled_argmax._ON_CPU", 5000)
+    for queries in (3, 40, 300):
+        one = cell_logits(queries, (3, 4), size_hw=(60, 90))
         argmax_labels([one], words(queries, queries, None), ArgmaxRules(40.0))
-    assert 2**19 < largest <= 2**20
+    assert 4000 < largest <= 5000
