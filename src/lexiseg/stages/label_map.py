@@ -35,14 +35,6 @@ class LabelMap:
     labels: Labels
     scores: NDArray[np.float16]
 
-    @property
-    def class_id(self) -> Labels:
-        return self.labels
-
-    @property
-    def score(self) -> NDArray[np.float16]:
-        return self.scores
-
 
 def empty_labels(size_hw: tuple[int, int], num_classes: int) -> Labels:
     """Return room for a label map, of the smallest type that holds so many classes."""
