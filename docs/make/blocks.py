@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from docs.make import curve, decoder_curve, facts, formats, runs
+from docs.make import curve, decoder_curve, facts, formats, runs, walk
 from docs.make.commands import COMMANDS
 
 import lexiseg
@@ -41,6 +41,7 @@ RUNS: Mapping[str, Maker] = {
     "segment-prints": runs.segment_prints,
     "unknown-prints": runs.unknown_prints,
     "result-json": runs.result_json,
+    **{f"walk-{way}": partial(walk.text, way) for way in ("dense", "clip-then-sam", "remove")},
 }
 
 

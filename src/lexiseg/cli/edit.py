@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import edit_steps, options
 from lexiseg.cli.edit_steps import EditStep
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.progress import Progress
+from lexiseg.cli.terminal import Parser, Progress
 from lexiseg.errors import NothingFound, OptionError
 
 if TYPE_CHECKING:

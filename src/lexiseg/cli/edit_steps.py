@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs
 from lexiseg.cli.fields import overrides
-from lexiseg.cli.parser import Parser
+from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, PictureError, PromptError
 from lexiseg.masks import Masks
 

@@ -6,8 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import Parser, table
 from lexiseg.errors import UnknownName
 
 if TYPE_CHECKING:

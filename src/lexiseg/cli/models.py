@@ -8,8 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import Parser, table
 from lexiseg.errors import OptionError, UnknownName
 
 if TYPE_CHECKING:

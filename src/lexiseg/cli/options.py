@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli.fields import overrides
 from lexiseg.cli.inputs import words
-from lexiseg.cli.parser import Parser
+from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli import click_flags, inputs, like_flag, options
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.progress import Progress
+from lexiseg.cli import inputs, options, prompt_flags
+from lexiseg.cli.terminal import Parser, Progress
 from lexiseg.errors import LexisegError, NothingFound, UnknownName
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def run(argv: list[str]) -> int:
     if single is not None:
         task.clicks.check(single.size_hw)
     segmenter = options.load_segmenter(task.args, task.config)
-    click_flags.check_method(segmenter, task.clicks)
+    prompt_flags.check_method(segmenter, task.clicks)
 
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -132,8 +131,8 @@ def _parser() -> Parser:
         action="append",
         help="all words compete, only these are written; may be repeated",
     )
-    like_flag.add_flags(parser)
-    click_flags.add_flags(parser)
+    prompt_flags.add_like_flag(parser)
+    prompt_flags.add_click_flags(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("--out", metavar="DIR", type=Path, default=Path("lexiseg-out"), help="(%(default)s)")
@@ -151,10 +150,10 @@ def _task(args: argparse.Namespace) -> _Task:
     """Check everything that the command line says; raises InputError."""
     from lexiseg.prompts import Vocabulary
 
-    clicks = click_flags.clicks(args)
+    clicks = prompt_flags.read_clicks(args)
     wordless = bool(clicks.names or args.like)
     names, texts = inputs.split(args.items, args.words, wordless=wordless)
-    words = like_flag.prompts(texts, args.like)
+    words = prompt_flags.read_prompts(texts, args.like)
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
     config = options.build_config(args)
@@ -170,7 +169,7 @@ def _task(args: argparse.Namespace) -> _Task:
         jobs=inputs.plan(inputs.pictures(names), args.out),
         vocabulary=vocabulary,
         shown=tuple(w for w in asked if args.only is None or w in args.only),
-        config=click_flags.with_fields(config, args, asked),
+        config=prompt_flags.with_fields(config, args, asked),
         clicks=clicks,
         args=args,
     )
@@ -184,7 +183,7 @@ def _segment(
     from lexiseg.cli import outputs
 
     debug_overlay = None
-    given = click_flags.arguments(task.clicks)
+    given = prompt_flags.call_arguments(task.clicks)
     view = None
     if task.vocabulary is None:
         seg = segmenter(picture, **given)

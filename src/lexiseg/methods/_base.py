@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Picture, Source
     from lexiseg.masks import Masks
+    from lexiseg.protocols import BackboneMaps
     from lexiseg.results import Segmentation, UnknownWord
 
 __all__ = [
@@ -144,6 +145,10 @@ class BaseSegmenter(ABC, Generic[Encoded]):
     def all_masks(self, view: View[Encoded]) -> Masks | None:
         """Return every mask of an image, whatever it shows, where the method draws all; or None."""
         return None
+
+    def backbone_maps(self, view: View[Encoded]) -> tuple[BackboneMaps, ...]:
+        """Return what backbones made of an image, for mask models that stand on the same one."""
+        return ()
 
     def unknown_words(
         self, model: object, vocabulary: Vocabulary

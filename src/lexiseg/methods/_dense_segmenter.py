@@ -10,32 +10,29 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lexiseg.methods._base import BaseSegmenter, StageTimer, class_thresholds
-from lexiseg.methods._dense_features import (
-    clip_windows_of,
-    encoder_features_of,
-    grid_of,
-    result_map,
-    windows_in_image,
-    without_background,
-)
 from lexiseg.protocols import DenseScores, Encoder, Model, View
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from lexiseg.imaging import Picture
     from lexiseg.prompts import Vocabulary
-    from lexiseg.results import Segmentation, UnknownWord
+    from lexiseg.protocols import BackboneMaps
+    from lexiseg.results import ScoreMap, Segmentation, UnknownWord
     from lexiseg.stages.clip_windows import Windows, WindowSettings
     from lexiseg.stages.dense import LabelMap, WordVectors
     from lexiseg.stages.encoder_windows import Features
 
     DenseFeatures = tuple[Features | Windows, ...]
 
-__all__ = ["DenseSegmenter", "segmentation_of_labels"]
+__all__ = [
+    "DenseSegmenter", "result_map", "segmentation_of_labels", "windows_in_image",
+    "without_background",
+]  # fmt: skip
 
 
 class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
@@ -47,6 +44,7 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
     def __init__(self, encoder: Encoder, config: Any, others: Sequence[Model] = ()) -> None:
         super().__init__(config, encoder, others=others)
         self.encoder = encoder
+        self.templates: tuple[str, ...] = config.sentences
 
     @abstractmethod
     def encode_scale(self, rgb: NDArray[np.uint8], scale: float) -> Features | Windows:
@@ -57,6 +55,11 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         scales = sorted(self.config.scales, reverse=True)
         features = tuple(self.encode_scale(picture.rgb, scale) for scale in scales)
         return features, windows_in_image(features, picture.size_hw)
+
+    def backbone_maps(self, view: View[DenseFeatures]) -> tuple[BackboneMaps, ...]:
+        """Return what backbones made of an image, for mask models that stand on the same one."""
+        made = (getattr(features, "maps", None) for features in view.encoded)
+        return tuple(maps for maps in made if maps is not None)
 
     def with_words(self, view: View[DenseFeatures], vectors: WordVectors) -> View[DenseFeatures]:
         """Return the view for these words: the same, but for encoders that words feed back into."""
@@ -85,7 +88,7 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         from lexiseg.stages.dense import word_vectors
 
         unknown, silent = self.unknown_words(self.encoder, vocabulary)
-        return word_vectors(self.encoder, vocabulary, self.config.sentences, silent), unknown
+        return word_vectors(self.encoder, vocabulary, self.templates, silent), unknown
 
     @property
     def logit_scale(self) -> float:
@@ -116,10 +119,10 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         from lexiseg.stages.resample import on_grid_of
         from lexiseg.stages.winners import grid_probabilities
 
-        windows = clip_windows_of(view)
+        windows = _clip_windows_of(view)
         if windows:
             return grid_probabilities(windows, vectors, self.logit_scale)
-        first, *others = encoder_features_of(view)
+        first, *others = _encoder_features_of(view)
         maps = probabilities(first.grid, vectors, self.logit_scale)
         for other in others:
             maps += on_grid_of(first, probabilities(other.grid, vectors, self.logit_scale), other)
@@ -128,7 +131,7 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
     def _scores(
         self, view: View[DenseFeatures], probabilities: Tensor, unknown: tuple[UnknownWord, ...]
     ) -> DenseScores:
-        input_hw, cell = grid_of(view)
+        input_hw, cell = _grid_of(view)
         return DenseScores(probabilities, input_hw, cell, view.picture.size_hw, unknown)
 
     def _label(
@@ -142,20 +145,20 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         config = self.config
         limits = class_thresholds(vocabulary, config)
         thresholds = limits if limits.any() else None
-        windows = clip_windows_of(view)
+        windows = _clip_windows_of(view)
         if windows and config.refine != "guided":
             refine = self._pamr(view) if config.refine == "pamr" else None
             rules = Rules(self.logit_scale, thresholds, config.area_threshold, refine)
             return winners(windows, vectors, rules)
         radius = config.refine_radius if config.refine == "guided" else 0
-        guide = GuidedFilter(view.picture.rgb, *grid_of(view), radius, config.refine_epsilon)
+        guide = GuidedFilter(view.picture.rgb, *_grid_of(view), radius, config.refine_epsilon)
         return label_map(probabilities, guide, thresholds)
 
     def _pamr(self, view: View[DenseFeatures]) -> Callable[[Tensor], Tensor]:
         """What lets logits of the image's size flow over the image as it was encoded."""
         from lexiseg.stages.pamr import Pamr, as_seen
 
-        windows = clip_windows_of(view)[0]
+        windows = _clip_windows_of(view)[0]
         pixels = as_seen(view.picture.rgb, windows.work_hw).to(windows.cells.device)
         return Pamr(pixels, self.config.pamr_steps)
 
@@ -172,15 +175,12 @@ def segmentation_of_labels(
 
     labelled: classes of the vocabulary; what goes to excluded words and the background has no word.
     """
-    import numpy as np
-
     from lexiseg.results import Segmentation
-    from lexiseg.stages.label_resize import map_labels
     from lexiseg.stages.merge import connected_parts, mean_scores
 
     count = len(vocabulary.words)
-    classes = np.arange(vocabulary.num_classes + 1)
-    labels = map_labels(labelled.class_id, np.where(classes < count, classes, -1))
+    labels = labelled.class_id.copy()
+    labels[labels >= count] = -1
     with timer("instances"):
         min_area = max(1, round(segmenter.config.min_share * labels.size))
         masks, class_ids, means = connected_parts(
@@ -197,3 +197,67 @@ def segmentation_of_labels(
         score_map=result_map(scores, count),
         provenance=segmenter.provenance(view, timer.seconds),
     )
+
+
+def _clip_windows_of(view: View[Any]) -> tuple[Windows, ...]:
+    """Features by windows, of encoders whose last attention is opened; () for others."""
+    from lexiseg.stages.clip_windows import Windows
+
+    return tuple(f for f in view.encoded if isinstance(f, Windows))
+
+
+def _encoder_features_of(view: View[Any]) -> tuple[Features, ...]:
+    """Features on one grid, of encoders that are used as they are; () for others."""
+    from lexiseg.stages.encoder_windows import Features
+
+    return tuple(f for f in view.encoded if isinstance(f, Features))
+
+
+def _grid_of(view: View[Any]) -> tuple[tuple[int, int], int]:
+    """The size that the image was scaled to, counted in cells of how many pixels a side."""
+    windows = _clip_windows_of(view)
+    if windows:
+        return windows[0].grid_hw, 1
+    first = _encoder_features_of(view)[0]
+    return first.work_hw, first.cell
+
+
+def windows_in_image(
+    features: tuple[Features | Windows, ...], size_hw: tuple[int, int]
+) -> NDArray[np.int64]:
+    """What was encoded, in pixels of the image, (N, 4) x0, y0, x1, y1."""
+    boxes = [
+        [x0 / f.work_hw[1], y0 / f.work_hw[0], x1 / f.work_hw[1], y1 / f.work_hw[0]]
+        for f in features
+        for y0, x0, y1, x1 in f.windows
+    ]
+    height, width = size_hw
+    corners = np.rint(np.array(boxes).reshape(-1, 4) * [width, height, width, height])
+    return np.asarray(corners, np.int64)
+
+
+def result_map(scores: DenseScores, count: int) -> ScoreMap:
+    """The first ``count`` classes' probabilities on cells that end where the image ends."""
+    import torch
+
+    from lexiseg.results import ScoreMap
+
+    maps = scores.probabilities[:count]
+    if any(side % scores.cell for side in scores.input_hw):
+        from lexiseg.stages.encoder_windows import Features
+        from lexiseg.stages.resample import whole_cells
+
+        grid = torch.empty(*maps.shape[1:], 0)
+        maps = whole_cells(maps, Features(grid, scores.cell, scores.input_hw, scores.size_hw, ()))
+    return ScoreMap(maps.cpu().numpy().astype(np.float16), scores.size_hw)
+
+
+def without_background(
+    labels: NDArray[np.int16] | NDArray[np.int32], vocabulary: Vocabulary
+) -> NDArray[np.int16] | NDArray[np.int32]:
+    """A label map in which the word "background" has no pixels: it is no thing to count."""
+    if vocabulary.background_index is None:
+        return labels
+    out = labels.copy()
+    out[labels == vocabulary.background_index] = -1
+    return out

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
 from lexiseg.methods._config import DenseConfig, check_range
-from lexiseg.methods._dense_features import windows_in_image
-from lexiseg.methods._dense_segmenter import DenseSegmenter
+from lexiseg.methods._dense_segmenter import DenseSegmenter, windows_in_image
 from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, View
 
 if TYPE_CHECKING:
@@ -139,6 +138,11 @@ class Segmenter(DenseSegmenter):
 
         def cells(pixels: Tensor) -> Tensor:
             block = clip.trunk(pixels, positions=config.positions, attention=RCS_BLOCKS)
+            if len(block.attention) < len(RCS_BLOCKS):
+                raise OptionError(
+                    f"resclip mixes in the attention of the 6th to 9th block, and {clip.name!r} "
+                    "has fewer blocks; give a larger CLIP"
+                )
             planes = pixels.permute(0, 3, 1, 2).float()
             return block.finish(resclip(block, planes, feedback, clip.size.multiple))
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Picture, Source
     from lexiseg.prompts import Vocabulary
+    from lexiseg.protocols.encoder import BackboneMaps
     from lexiseg.results import Segmentation, UnknownWord
 
 __all__ = ["Background", "DenseMapper", "DenseScores", "Segmenter", "View"]
@@ -90,6 +91,9 @@ class DenseMapper(Protocol):
 
     def prepare(self, image: Source | View[Any], *, max_pixels: int | None = None) -> View[Any]:
         """Read and encode an image."""
+
+    def backbone_maps(self, view: View[Any]) -> tuple[BackboneMaps, ...]:
+        """Return what backbones made of an image, for mask models that stand on the same one."""
 
     def score_map(self, view: View[Any], vocabulary: Vocabulary) -> DenseScores:
         """Return the probability of each class at each place of what ``prepare`` returned."""

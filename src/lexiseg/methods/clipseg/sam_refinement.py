@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
-from lexiseg.methods._dense_features import result_map, without_background
+from lexiseg.methods._dense_segmenter import result_map, without_background
 
 if TYPE_CHECKING:
     from lexiseg.methods._base import BaseSegmenter, StageTimer
