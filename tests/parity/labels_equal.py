@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from tests.close import assert_close, assert_labels, lead
 
-from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.word_vectors import WordVectors
 
 # The golden words have no part that all features share, so their logits are small differences of
 # large numbers; mistakes are over 1e-2.

@@ -26,11 +26,11 @@ from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.models.dino.net import DinoNet
 from lexiseg.models.dino.proxy import DinoProxy
 from lexiseg.models.sam.trunk import SamTrunk, trunk_of
-from lexiseg.stages.clip_windows import Windows, logits
-from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.clip_windows import Windows
 from lexiseg.stages.proxy import proxy_attention
 from lexiseg.stages.resclip import RCS_BLOCKS
-from lexiseg.stages.winners import Rules, winners
+from lexiseg.stages.tiled_argmax import ArgmaxRules, argmax_labels
+from lexiseg.stages.word_vectors import WordVectors
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -60,17 +60,12 @@ def golden(name: str) -> tuple[dict[str, Any], WordVectors]:
     return want, WordVectors(torch.from_numpy(want["vectors"]), owners, int(owners.max()) + 1, 0)
 
 
-def maps_of(seen: Windows, words: WordVectors) -> torch.Tensor:
-    vertical, horizontal = seen.to_picture
-    return vertical @ logits(seen, words.vectors) @ horizontal.T
-
-
 def compare(want: dict[str, Any], words: WordVectors, seen: Windows, threshold: float) -> None:
-    maps = maps_of(seen, words)
+    maps = seen.logits(words).pixels()
     same_maps(maps, want["logits"])
-    thresholds = np.full(words.count, threshold, np.float32)
-    found = winners([seen], words, Rules(40, thresholds))
-    labels = np.where(found.class_id < 0, 0, found.class_id)
+    thresholds = np.full(words.num_classes, threshold, np.float32)
+    found = argmax_labels([seen.logits(words)], words, ArgmaxRules(40, thresholds))
+    labels = np.where(found.labels < 0, 0, found.labels)
     same_labels(labels, want["labels"], maps, words, 40, threshold)
 
 
@@ -103,7 +98,7 @@ def test_trident() -> None:
     )
     view = trident.Segmenter(clip(weights()), dino(16), sam, config).prepare(want["rgb"])
     # The official code's labels take every word for itself here.
-    maps = maps_of(view.encoded[0], words)
+    maps = view.encoded[0].logits(words).pixels()
     same_maps(maps, want["logits"])
     same_words(maps.argmax(0), want["labels"], maps)
 
