@@ -250,7 +250,7 @@ def test_broken_import_contracts_are_noticed(tmp_path: Path) -> None:
         "models/b.py": "import lexiseg.methods.c\n",
         "methods/c.py": "import transformers\n",
         "methods/d.py": "import lexiseg.methods.c\n",
-        "_newroom.py": "import gradio\n",
+        "_newroom.py": "import diffusers\n",
     }
     for name, text in broken.items():
         path = tmp_path / "src" / "lexiseg" / name
@@ -264,7 +264,7 @@ def test_broken_import_contracts_are_noticed(tmp_path: Path) -> None:
         "lexiseg.stages._a -> lexiseg.models.b",
         "lexiseg.methods.c -> transformers",
         "lexiseg.methods.d -> lexiseg.methods.c",
-        "lexiseg._newroom -> gradio",
+        "lexiseg._newroom -> diffusers",
         "- lexiseg._newroom",
     ):
         assert complaint in run.stdout

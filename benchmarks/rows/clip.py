@@ -28,8 +28,7 @@ from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown, percent
 from lexiseg.checkpoints import CLIP_PIXELS
 from lexiseg.device import pick
-from lexiseg.methods.dense.config import Config
-from lexiseg.methods.dense.segmenter import Segmenter
+from lexiseg.methods.dense import Config, Segmenter
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip

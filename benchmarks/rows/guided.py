@@ -62,7 +62,7 @@ def _accuracy(guided: Any, data: Any) -> dict[str, Any]:
         truth = sample.labels(rgb.shape[:2])
         view = guided.prepare(rgb)
         found = {
-            "dense": guided.mapper(view.mapped, words, background=ground),
+            "dense": guided.mapper(view.encoded.mapped, words, background=ground),
             "guided": guided(view, words, background=ground),
         }
         for kind, seg in found.items():
@@ -144,7 +144,7 @@ def _against_grid(guided: Any, data: Any, options: Namespace) -> dict[str, Any]:
         seconds["grid"].append(time.perf_counter() - started)
         for way, some in (*((w, one.masks) for w, one in found.items()), ("grid", blind)):
             masks[way].append(len(some))
-        rough = guided.mapper(view.mapped, words)
+        rough = guided.mapper(view.encoded.mapped, words)
         for word, mask in objects(sample, data.classes, rgb.shape[:2]):
             thing = Masks.from_dense(mask[None])
             mine = rough.semantic() == rough.index(word)

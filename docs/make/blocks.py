@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from docs.make import curve, decoder_curve, facts, runs
+from docs.make import curve, decoder_curve, facts, formats, runs, walk
 from docs.make.commands import COMMANDS
 
 import lexiseg
@@ -24,6 +24,8 @@ FACTS: Mapping[str, Maker] = {
     **{f"presets-{one.name}": partial(facts.presets, one.name) for one in lexiseg.list_methods()},
     "operations": facts.operations,
     "background": facts.background,
+    "formats-kept": formats.table,
+    "formats-kinds": formats.kinds,
     "errors": facts.error_classes,
     "public": facts.public,
     "model-files": facts.model_files,
@@ -39,6 +41,7 @@ RUNS: Mapping[str, Maker] = {
     "segment-prints": runs.segment_prints,
     "unknown-prints": runs.unknown_prints,
     "result-json": runs.result_json,
+    **{f"walk-{way}": partial(walk.text, way) for way in ("dense", "clip-then-sam", "remove")},
 }
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from unittest import mock
 
 from lexiseg.cli import COMMANDS as _ALL
-from lexiseg.cli.parser import Parser
+from lexiseg.cli.terminal import Parser
 
 COMMANDS = tuple(_ALL)
 

@@ -44,7 +44,7 @@ def fields(method: str) -> str:
     """Return a line a field of a method's Config: name, default, meaning."""
     defaults = _info(method).defaults
     rows = []
-    for names, meaning in _meanings(inspect.getdoc(lexiseg.config_class(method)) or ""):
+    for names, meaning in _meanings(loading.field_descriptions(method)):
         values = [_value(defaults.pop(name)) for name in names]
         rows.append([", ".join(f"`{name}`" for name in names), ", ".join(values), meaning])
     if defaults:

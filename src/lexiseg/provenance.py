@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from lexiseg._version import __version__
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["LoadedModel", "PromptSummary", "Provenance"]
+    from lexiseg.protocols import Model
+
+__all__ = ["PromptSummary", "Provenance"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +54,6 @@ class PromptSummary:
         return {key: value for key, value in plain.items() if value is not None}
 
 
-class LoadedModel(Protocol):
-    """What a provenance says of a model: encoders, mask models and detectors all have it."""
-
-    name: str
-
-    @property
-    def device_name(self) -> str:
-        """Where it computes: "cpu", "cuda:0"."""
-
-    @property
-    def dtype_name(self) -> str:
-        """The number format that it computes in."""
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        """File name -> SHA-256 of the weights in use."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """How a result came about, so that it can be had again.
@@ -94,18 +78,13 @@ class Provenance:
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "notes", tuple(self.notes))
-        if isinstance(self.prompts, Mapping):
-            object.__setattr__(self, "prompts", _summary(self.prompts))
-
     @classmethod
     def from_models(
         cls,
         method: str,
         config: DataclassInstance,
-        encoder: LoadedModel,
-        masker: LoadedModel | None = None,
+        encoder: Model,
+        masker: Model | None = None,
     ) -> Provenance:
         """Return what is the same for every image of a segmenter.
 
@@ -122,7 +101,7 @@ class Provenance:
         )
         return made if masker is None else made.with_masker(masker)
 
-    def with_masker(self, masker: LoadedModel) -> Provenance:
+    def with_masker(self, masker: Model) -> Provenance:
         """Return the same with a mask model's name, and its hashes as "masker <file>"."""
         hashes = {f"masker {name}": digest for name, digest in masker.sha256.items()}
         together = {**self.checkpoint_sha256, **hashes}
@@ -138,19 +117,6 @@ class Provenance:
         plain["prompts"] = {} if self.prompts is None else self.prompts.to_json()
         plain["seconds"] = {stage: round(float(s), 4) for stage, s in self.seconds.items()}
         return plain
-
-
-def _summary(prompts: Mapping[str, Any]) -> PromptSummary | None:
-    """Return prompts that are still given by the keys of result.json."""
-    if not prompts:
-        return None
-    return PromptSummary(
-        num_prompts=prompts.get("asked", 0),
-        grid_size=prompts.get("grid"),
-        num_masks=prompts.get("masks"),
-        points_xy=prompts.get("points_xy"),
-        boxes_xyxy=prompts.get("boxes_xyxy"),
-    )
 
 
 def _plain(value: object) -> Any:

@@ -50,7 +50,7 @@ def test_points_refine_words_and_flags_reach_the_config(photo: Path) -> None:
     assert main(["segment", *line.split()]) == 0
     config = result("lexiseg-out/stripes")["provenance"]["config"]
     assert config["region_threshold"] == 0.5
-    assert config["min_region_size"] == 50
+    assert config["min_region_area"] == 50
     assert config["iou_threshold"] == 0.7
     assert config["points_per_region"] == 2
     assert config["negative_points"] == 1

@@ -14,9 +14,7 @@ import pytest
 from lexiseg import imaging
 from lexiseg.cli import inputs, options
 from lexiseg.cli.fields import overrides, replaced
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.progress import Progress
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import Parser, Progress, table
 from lexiseg.errors import LexisegError, OptionError, PictureError, PromptError, UnknownName
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lexiseg.cli.liking import prompts
+from lexiseg.cli.prompt_flags import read_prompts
 from lexiseg.errors import PictureError, PromptError
 from lexiseg.prompts import Like, Vocabulary
 
@@ -26,7 +26,7 @@ def likes(found: list[str | Like]) -> list[Like]:
 
 def test_files_boxes_and_names(photo: str) -> None:
     plain = str(Path(photo).rename(Path(photo).with_name("ex.png")))
-    found = likes(prompts([], [plain, f"mug={plain}:1,2,10.5,4", f"mug={plain}"]))
+    found = likes(read_prompts([], [plain, f"mug={plain}:1,2,10.5,4", f"mug={plain}"]))
     assert [one.title for one in found] == ["like ex.png", "mug"]
     assert [e.box_xywh for e in found[1].examples] == [(1.0, 2.0, 10.5, 4.0), None]
     assert Vocabulary.parse([*found, "sky"]).names == ("like ex.png", "mug", "sky")
@@ -34,7 +34,7 @@ def test_files_boxes_and_names(photo: str) -> None:
 
 def test_examples_of_an_asked_word_are_mixed_with_it(photo: str) -> None:
     plain = str(Path(photo).rename(Path(photo).with_name("ex.png")))
-    first, second = prompts(["sofa|couch", "sky"], [f"sofa={plain}"])
+    first, second = read_prompts(["sofa|couch", "sky"], [f"sofa={plain}"])
     assert isinstance(first, Like)
     assert second == "sky"
     (word, _) = Vocabulary.parse([first, second]).words
@@ -43,9 +43,9 @@ def test_examples_of_an_asked_word_are_mixed_with_it(photo: str) -> None:
 
 def test_what_is_not_there_is_refused(photo: str) -> None:
     with pytest.raises(PictureError, match="not a file"):
-        prompts([], ["no such.png"])
+        read_prompts([], ["no such.png"])
     with pytest.raises(PromptError):
-        prompts([], [""])
+        read_prompts([], [""])
 
 
 def test_words_of_a_vocabulary_with_examples() -> None:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lexiseg.edit.fills import FILLS, depth, fill, membrane
+from lexiseg.edit.fills import FILLS, choose_fill, depth_of, membrane
 from lexiseg.edit.fills.exemplar import Exemplar
 from lexiseg.edit.fills.exemplar import fill as exemplar
-from lexiseg.edit.fills.patches import Field, Level
+from lexiseg.edit.fills.patches import Level, PatchField
 from lexiseg.metrics import psnr, texture_distance
 
 SIZE = (48, 65)
@@ -73,49 +73,53 @@ def test_a_membrane_without_anything_known() -> None:
 def test_voting_with_the_truth_gives_the_truth() -> None:
     """Centres that copy from a shift of one period repeat a periodic picture exactly."""
     rgb, inside = checks().astype(np.float32), hole(6)
-    field = Field(Level(rgb, inside, ~inside), 5, np.random.default_rng(0))
-    field.found = field.centres + np.array((0, 16))
+    field = PatchField(Level(rgb, inside, ~inside), 5, np.random.default_rng(0))
+    field.sources = field.centres + np.array((0, 16))
     field.measure(rgb)
-    assert field.cost.max() < 1e-3
+    assert field.costs.max() < 1e-3
     for sharp in (False, True):
-        voted, heard = field.vote(sharp=sharp)
-        assert (heard[inside]).all()
+        voted, covered = field.vote(sharp=sharp)
+        assert (covered[inside]).all()
         assert np.abs(voted[inside] - rgb[inside]).max() < 1e-3
 
 
 def test_matching_only_gets_better_and_copies_from_known_patches() -> None:
     rng = np.random.default_rng(1)
     rgb, inside = checks().astype(np.float32), hole(7)
-    field = Field(Level(rgb, inside, ~inside), 7, rng)
+    field = PatchField(Level(rgb, inside, ~inside), 7, rng)
     field.measure(rgb)
-    costs = [field.cost.copy()]
+    costs = [field.costs.copy()]
     for _ in range(4):
-        field.match(rgb, rng, 4)
-        costs.append(field.cost.copy())
+        field.search(rgb, rng, 4)
+        costs.append(field.costs.copy())
     assert all((after <= before + 1e-3).all() for before, after in pairwise(costs))
     assert costs[-1].mean() < 0.2 * costs[0].mean()
     near = cv2.dilate(inside.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    assert not near[tuple(field.found.T)].any()
+    assert not near[tuple(field.sources.T)].any()
 
 
 def test_costs_are_squared_differences_of_the_patches() -> None:
     rng = np.random.default_rng(2)
     rgb = rng.uniform(0, 255, (*SIZE, 3)).astype(np.float32)
     inside = hole(4)
-    field = Field(Level(rgb, inside, ~inside), 3, rng)
+    field = PatchField(Level(rgb, inside, ~inside), 3, rng)
     field.measure(rgb)
     plain = 0.0
-    (cy, cx), (fy, fx) = field.centres[5], field.found[5]
+    (cy, cx), (fy, fx) = field.centres[5], field.sources[5]
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             if (dy + dx) % 2 == 0:
                 plain += ((rgb[cy + dy, cx + dx] - rgb[fy + dy, fx + dx]) ** 2).sum()
-    assert field.cost[5] > plain  # the strength of gradients comes on top
+    assert field.costs[5] > plain  # the strength of gradients comes on top
     field._features[..., 3:] = 0
     field._own = field._gather(field.centres)
-    assert field._costs(np.array([5]), field.found[5:6])[0] == pytest.approx(plain, rel=1e-5)
+    assert field._differences(np.array([5]), field.sources[5:6])[0] == pytest.approx(
+        plain, rel=1e-5
+    )
     field._own = None  # as in large holes, which keep no copy
-    assert field._costs(np.array([5]), field.found[5:6])[0] == pytest.approx(plain, rel=1e-5)
+    assert field._differences(np.array([5]), field.sources[5:6])[0] == pytest.approx(
+        plain, rel=1e-5
+    )
 
 
 # Fills
@@ -163,10 +167,9 @@ def test_the_exemplar_without_a_known_patch_is_smooth() -> None:
 def test_auto_chooses_by_depth() -> None:
     scratch = np.zeros(SIZE, bool)
     scratch[20:22, 5:60] = True
-    assert depth(scratch) < 3 < depth(hole(6))
-    assert fill(checks(), scratch)[1] == "telea"
-    assert fill(checks(), hole(6))[1] == "exemplar"
-    assert fill(checks(), hole(6), "smooth")[1] == "smooth"
+    assert depth_of(scratch) < 3 < depth_of(hole(6))
+    assert choose_fill(scratch) == "telea"
+    assert choose_fill(hole(6)) == "exemplar"
 
 
 def test_biharmonic_is_scikit_images() -> None:
@@ -183,9 +186,9 @@ def test_the_middle_of_a_very_deep_hole_has_a_say_too() -> None:
     rgb = np.full((700, 690, 3), 90, np.float32)
     inside = np.zeros((700, 690), bool)
     inside[20:-20, 20:-20] = True
-    assert depth(inside) > 320
-    field = Field(Level(rgb, inside, ~inside), 7, np.random.default_rng(0))
-    field.cost[:] = 4.0
-    voted, heard = field.vote(sharp=True)
-    assert heard[inside].all()
+    assert depth_of(inside) > 320
+    field = PatchField(Level(rgb, inside, ~inside), 7, np.random.default_rng(0))
+    field.costs[:] = 4.0
+    voted, covered = field.vote(sharp=True)
+    assert covered[inside].all()
     assert np.abs(voted[inside] - 90).max() < 1e-2

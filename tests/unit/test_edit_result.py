@@ -80,6 +80,42 @@ def test_steps_add_up_over_files(tmp_path: Path) -> None:
     assert steps_of(broken) == steps_of(broken.replace(b"[broken", b"7")) == []
 
 
+def test_what_others_wrote_into_the_packet_stays(tmp_path: Path) -> None:
+    rights = "<dc:rights xmlns:dc='http://purl.org/dc/elements/1.1/'>© Ada &amp; Bob</dc:rights>"
+    element = f"<i:DigitalSourceType>{PLACE}</i:DigitalSourceType>"
+    start = f'<rdf:Description i:Event="fair" i:DigitalSourceType="{PLACE}">'
+    before = xmp(f"{start}{rights}{element}</rdf:Description>")
+    given = Picture(noise(), xmp=before)
+    for suffix in ("png", "jpg", "webp", "tif"):
+        first = edit.blur(given, disc()).save(tmp_path / f"a.{suffix}")
+        after = imaging.read(edit.pixelate(first, disc()).save(tmp_path / f"b.{suffix}")).xmp
+        assert after is not None
+        root = ET.fromstring(after.decode().partition("?>")[2].rpartition("<?")[0])
+        assert root.find(".//{http://purl.org/dc/elements/1.1/}rights").text == "© Ada & Bob"
+        assert b'Event="fair"' in after
+        assert after.count(b"DigitalSourceType=") == 1
+        assert b"DigitalSourceType>" not in after
+        assert digital_source(after) == GENERATED
+        assert [step["operation"] for step in steps_of(after)] == ["blur", "pixelate"]
+
+
+@pytest.mark.parametrize("before", [b"<x/>", b"no XML", xmp(f"<i:Note>{'x' * 70_000}</i:Note>")])
+def test_a_packet_that_has_no_place_for_the_steps_is_replaced(before: bytes) -> None:
+    assert packet([], COMPOSITE, before=before) == packet([], COMPOSITE)
+
+
+def test_colours_hidden_in_the_file_stay_outside_of_the_edit_alone(tmp_path: Path) -> None:
+    rgba = np.dstack([noise(), np.full(SIZE, 255, np.uint8)])
+    rgba[:, :35, 3] = 0  # the disc reaches into it
+    imaging.write(tmp_path / "a.png", rgba)
+    path = edit.blur(tmp_path / "a.png", disc(), blur=0).save(tmp_path / "b.png")
+    with Image.open(path) as image:
+        after = np.array(image)
+    assert (after[..., 3] == rgba[..., 3]).all()
+    assert (after[~disc()] == rgba[~disc()]).all()
+    assert (after[disc() & (rgba[..., 3] == 0), :3] == 0).all()
+
+
 def test_the_old_thumbnail_does_not_tell_what_was_covered(tmp_path: Path) -> None:
     """EXIF may hold a small copy of the whole photo, in a second directory."""
     secret = b"a small copy of the photo"

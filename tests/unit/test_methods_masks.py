@@ -39,7 +39,7 @@ def garden() -> Pixels:
 def guided(colours: Any, **settings: Any) -> tuple[clip_then_sam.Segmenter, FloodMasker]:
     masker = FloodMasker()
     mapper = dense.Segmenter(colours, dense.Config(encoder="colours", refine="none"))
-    config = replace(clip_then_sam.Config(min_region_size=20), **settings)
+    config = replace(clip_then_sam.Config(min_region_area=20), **settings)
     return clip_then_sam.Segmenter(mapper, masker, config), masker
 
 
@@ -116,7 +116,7 @@ def test_negative_points_lie_on_other_words(colours: Any, garden: Pixels) -> Non
 
 
 def test_no_region_is_told_with_the_best_score(colours: Any, garden: Pixels) -> None:
-    seg, masker = guided(colours, min_region_size=5000)
+    seg, masker = guided(colours, min_region_area=5000)
     out = seg(garden, ["red", "blue"])
     assert masker.asked == len(out) == 0
     (note,) = out.provenance.notes
@@ -163,7 +163,7 @@ def test_clicks_alone_are_named_by_their_order(colours: Any, garden: Pixels) -> 
 
 
 def test_clicks_refine_what_words_found(colours: Any, garden: Pixels) -> None:
-    seg, _ = guided(colours, min_region_size=400)  # the second red square alone gets a point
+    seg, _ = guided(colours, min_region_area=400)  # the second red square alone gets a point
     plain = seg(garden, ["red", "blue"])
     out = seg(garden, ["red", "blue"], points=[(11, 11)])
     assert len(out["red"]) >= len(plain["red"])
@@ -250,7 +250,7 @@ def test_surroundings_count_by_themselves_for_clip_alone(
 def test_settings_out_of_range_are_refused() -> None:
     for wrong in (
         {"region_threshold": 2.0}, {"iou_threshold": 0.0}, {"points_per_region": 0},
-        {"point": "middle"}, {"points_per_side": -1}, {"min_region_size": 0},
+        {"point": "middle"}, {"points_per_side": -1}, {"min_region_area": 0},
         {"word_thresholds": {"a": 3.0}},
     ):  # fmt: skip
         with pytest.raises(OptionError):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lexiseg.masks import Masks
-from lexiseg.stages.mask_voting import covering, regions, votes
+from lexiseg.stages.mask_voting import covering_masks, mean_votes, overlap_regions
 
 
 def boxes_and_discs(seed: int, count: int, size_hw: tuple[int, int]) -> np.ndarray:
@@ -29,8 +29,8 @@ def test_regions_are_the_sets_of_masks_that_cover_a_pixel(size_hw: tuple[int, in
     for start, stop in ((0, size_hw[0] // 3), (size_hw[0] // 3, size_hw[0])):
         if start == stop:
             continue
-        numbers, ys, xs = regions(masks, start, stop)
-        members = covering(masks, ys, xs)
+        numbers, ys, xs = overlap_regions(masks, start, stop)
+        members = covering_masks(masks, ys, xs)
         np.testing.assert_array_equal(members[numbers].transpose(2, 0, 1), dense[:, start:stop])
         sets = np.unique(dense[:, start:stop].reshape(len(dense), -1), axis=1)
         assert len(ys) == sets.shape[1], "a region for each set"
@@ -39,16 +39,16 @@ def test_regions_are_the_sets_of_masks_that_cover_a_pixel(size_hw: tuple[int, in
 
 
 def test_no_masks_are_one_region() -> None:
-    numbers, ys, xs = regions(Masks.empty((5, 7)), 2, 5)
+    numbers, ys, xs = overlap_regions(Masks.empty((5, 7)), 2, 5)
     assert numbers.shape == (3, 7)
     assert numbers.max() == 0
-    assert covering(Masks.empty((5, 7)), ys, xs).shape == (1, 0)
-    none = votes(np.zeros((1, 0), bool), np.zeros(0, np.float32), np.zeros((0, 3), np.float32))
+    assert covering_masks(Masks.empty((5, 7)), ys, xs).shape == (1, 0)
+    none = mean_votes(np.zeros((1, 0), bool), np.zeros(0, np.float32), np.zeros((0, 3), np.float32))
     assert none.tolist() == [[0, 0, 0]]
 
 
 def test_votes_by_hand() -> None:
     members = np.array([[True, True], [False, True], [False, False]])
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
-    got = votes(members, np.array([3, 1], np.float32), probabilities)
+    got = mean_votes(members, np.array([3, 1], np.float32), probabilities)
     np.testing.assert_allclose(got, [[2.9 / 4, 1.1 / 4], [0.2, 0.8], [0, 0]], rtol=1e-6)

@@ -34,7 +34,7 @@ def test_parts_are_those_of_a_flood_fill(size_hw: tuple[int, int], least: int) -
     rng = np.random.default_rng(sum(size_hw))
     labels = rng.choice(5, size_hw, p=[0.5, 0.2, 0.1, 0.1, 0.1]).astype(np.int16) - 1
     scores = rng.random(size_hw).astype(np.float16)
-    masks, words, means = connected_parts(labels, scores, 6, least=least)
+    masks, words, means = connected_parts(labels, scores, 6, min_area=least)
     made = [
         (int(word), frozenset(map(tuple, np.argwhere(mask).tolist())))
         for word, mask in zip(words, masks, strict=True)
@@ -54,7 +54,7 @@ def test_order_is_by_word_then_from_large_to_small() -> None:
         ],
         np.int16,
     )
-    masks, words, means = connected_parts(labels, np.ones((3, 6), np.float16), 4, least=1)
+    masks, words, means = connected_parts(labels, np.ones((3, 6), np.float16), 4, min_area=1)
     assert words.tolist() == [0, 0, 1, 1, 2]
     assert masks.areas.tolist() == [2, 1, 3, 1, 2]
     assert masks.boxes_xyxy[0].tolist() == [2, 0, 4, 1]
@@ -66,7 +66,7 @@ def test_parts_that_touch_at_a_corner_are_one_and_holes_stay() -> None:
     labels = np.zeros((5, 7), np.int16)
     labels[2, 3] = 1
     labels[0, 6] = labels[1, 5] = 1
-    masks, words, _ = connected_parts(labels, np.ones((5, 7), np.float16), 2, least=1)
+    masks, words, _ = connected_parts(labels, np.ones((5, 7), np.float16), 2, min_area=1)
     assert words.tolist() == [0, 1, 1]
     assert masks.areas.tolist() == [32, 2, 1]
     assert not masks.mask(0)[2, 3]
@@ -74,14 +74,14 @@ def test_parts_that_touch_at_a_corner_are_one_and_holes_stay() -> None:
 
 def test_nothing_found() -> None:
     labels = np.full((4, 9), -1, np.int16)
-    masks, words, means = connected_parts(labels, np.ones((4, 9), np.float16), 3, least=1)
+    masks, words, means = connected_parts(labels, np.ones((4, 9), np.float16), 3, min_area=1)
     assert (len(masks), masks.size_hw, len(words), len(means)) == (0, (4, 9), 0, 0)
-    assert len(connected_parts(labels + 1, np.ones((4, 9), np.float16), 3, least=37)[0]) == 0
+    assert len(connected_parts(labels + 1, np.ones((4, 9), np.float16), 3, min_area=37)[0]) == 0
 
 
 def test_wide_labels_are_taken_too() -> None:
     labels = np.full((3, 5), 40_000, np.int32)
-    masks, words, _ = connected_parts(labels, np.ones((3, 5), np.float16), 40_001, least=1)
+    masks, words, _ = connected_parts(labels, np.ones((3, 5), np.float16), 40_001, min_area=1)
     assert (words.tolist(), masks.areas.tolist()) == ([40_000], [15])
 
 

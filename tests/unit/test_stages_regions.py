@@ -73,7 +73,7 @@ def test_regions_are_those_that_a_walk_finds(batch: int) -> None:
     for seed in range(batch * 50, batch * 50 + 50):
         labels, scores, words = random_map(seed)
         threshold, least = (0.0, 0.2, 0.4)[seed % 3], 1 + seed % 5
-        found = find_regions(labels, scores, words, threshold=threshold, least=least)
+        found = find_regions(labels, scores, words, threshold=threshold, min_area=least)
         expected = walked(labels, scores, words, threshold, least)
         assert len(found) == len(expected)
         got = {
@@ -95,7 +95,7 @@ def test_points_are_where_the_slow_way_puts_them(peak: bool) -> None:
     several = 0
     for seed in range(25):
         labels, scores, words = random_map(seed)
-        found = find_regions(labels, scores, words, threshold=0.1, least=2)
+        found = find_regions(labels, scores, words, threshold=0.1, min_area=2)
         plan = plan_points(found, scores, points=3, negatives=2, peak=peak)
         several += len(plan) > len(found)
         expected = slow_plan(found, scores, peak)
@@ -111,7 +111,7 @@ def test_a_grid_asks_wherever_it_meets_a_region(side: int) -> None:
     met = 0
     for seed in range(25):
         labels, scores, words = random_map(seed)
-        found = find_regions(labels, scores, words, threshold=0.1, least=2)
+        found = find_regions(labels, scores, words, threshold=0.1, min_area=2)
         few = plan_points(found, scores, points=2)
         many = plan_points(found, scores, points=2, side=side)
         height, width = labels.shape
@@ -175,7 +175,7 @@ def test_the_point_of_a_curved_region_lies_inside_it() -> None:
     y, x = np.mgrid[:60, :80]
     ring = np.hypot(y - 30, x - 40)
     labels = np.where((ring > 18) & (ring < 26) & (x > 20), 0, -1).astype(np.int16)
-    found = find_regions(labels, np.ones(labels.shape, np.float32), 1, threshold=0.5, least=1)
+    found = find_regions(labels, np.ones(labels.shape, np.float32), 1, threshold=0.5, min_area=1)
     (centre,) = [np.argwhere(found.number == 0).mean(0).round().astype(int)]
     assert labels[tuple(centre)] == -1  # where a centroid would ask
     plan = plan_points(found, np.ones(labels.shape, np.float32), points=4)
@@ -192,7 +192,7 @@ def test_a_compact_region_gets_one_point_and_two_that_touch_get_two() -> None:
     ones = np.ones(one.shape, np.float32)
     for shape, expected in ((one, [[30, 25]]), (two, [[30, 25], [68, 25]])):
         labels = np.where(shape, 0, -1).astype(np.int16)
-        found = find_regions(labels, ones, 1, threshold=0, least=1)
+        found = find_regions(labels, ones, 1, threshold=0, min_area=1)
         plan = plan_points(found, ones, points=3)
         assert len(plan) == len(expected)
         np.testing.assert_allclose(plan.points_xy, expected, atol=1)
@@ -200,7 +200,7 @@ def test_a_compact_region_gets_one_point_and_two_that_touch_get_two() -> None:
 
 def test_nothing_gives_no_point() -> None:
     labels = np.full((7, 9), -1, np.int16)
-    found = find_regions(labels, np.ones((7, 9), np.float32), 3, threshold=0, least=1)
+    found = find_regions(labels, np.ones((7, 9), np.float32), 3, threshold=0, min_area=1)
     plan = plan_points(found, np.ones((7, 9), np.float32), points=2, negatives=2)
     assert len(found) == len(plan) == 0
     assert plan.negatives_xy.shape == (0, 0, 2)
@@ -212,7 +212,7 @@ def test_time_grows_with_pixels_and_not_with_regions() -> None:
         labels = np.kron(squares, np.ones((block, block), int)).astype(np.int16)
         scores = np.ones(labels.shape, np.float32)
         started = time.perf_counter()
-        found = find_regions(labels, scores, 2, threshold=0, least=1)
+        found = find_regions(labels, scores, 2, threshold=0, min_area=1)
         plan_points(found, scores, points=2)
         return time.perf_counter() - started
 

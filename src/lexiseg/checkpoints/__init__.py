@@ -27,26 +27,8 @@ from lexiseg.checkpoints.store import (
 )
 
 __all__ = [
-    "CLIP_PIXELS",
-    "IMAGENET_PIXELS",
-    "KINDS",
-    "Checkpoint",
-    "Preprocessing",
-    "Record",
-    "WeightFile",
-    "cache_folder",
-    "describe_files",
-    "get",
-    "is_here",
-    "names",
-    "pull",
-    "read_manifest",
-    "records",
-    "register",
-    "remove",
-    "remove_words",
-    "resolve",
-    "verify_again",
-    "with_pin",
-    "write_manifest",
-]
+    "CLIP_PIXELS", "IMAGENET_PIXELS", "KINDS", "Checkpoint", "Preprocessing", "Record",
+    "WeightFile", "cache_folder", "describe_files", "get", "is_here", "names", "pull",
+    "read_manifest", "records", "register", "remove", "remove_words", "resolve", "verify_again",
+    "with_pin", "write_manifest",
+]  # fmt: skip

@@ -49,15 +49,15 @@ def fetch(record: Record, file: WeightFile, folder: Path) -> tuple[WeightFile, s
     with _writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     if _copy_from_hub_cache(record, file, part):
-        told, commit = file, ""
+        announced, commit = file, ""
     else:
-        told, commit = _download(record, file, part)
+        announced, commit = _download(record, file, part)
     try:
-        verify(part, told, remedy=f"nothing was kept; {_CHECK}, and try again", fresh=True)
+        verify(part, announced, remedy=f"nothing was kept; {_CHECK}, and try again", fresh=True)
     except CheckpointError:
         part.unlink()
         raise
-    digest = told.sha256 or sha256_of(part, fresh=True)
+    digest = announced.sha256 or sha256_of(part, fresh=True)
     os.replace(part, target)
     keep_digest(target, digest)
     return replace(file, sha256=digest, bytes=target.stat().st_size), commit
@@ -70,15 +70,15 @@ def _copy_from_hub_cache(record: Record, file: WeightFile, part: Path) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     path, revision = file.path or file.name, record.revision or None
-    found = try_to_load_from_cache(record.repo, path, revision=revision)
-    if not isinstance(found, str) or sha256_of(Path(found)) != file.sha256:
+    cached = try_to_load_from_cache(record.repo, path, revision=revision)
+    if not isinstance(cached, str) or sha256_of(Path(cached)) != file.sha256:
         return False
     part.unlink(missing_ok=True)
     try:
-        os.link(Path(found).resolve(), part)  # gigabytes are not needed twice on a disk
+        os.link(Path(cached).resolve(), part)  # gigabytes are not needed twice on a disk
     except OSError:
         with _writing(part):
-            shutil.copyfile(found, part)
+            shutil.copyfile(cached, part)
     return True
 
 
@@ -171,10 +171,10 @@ def _go_on(
             have = 0  # a server without ranges starts from the beginning
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise CheckpointError(_unlike(url, "another range than was asked for", file))
-        told, commit = _told(response, file, have)
-        if file.bytes and told.bytes not in (0, file.bytes):
-            raise CheckpointError(_unlike(url, f"{told.bytes:,} bytes", file))
-        bar.total = total = file.bytes or told.bytes
+        announced, commit = _announced(response, file, have)
+        if file.bytes and announced.bytes not in (0, file.bytes):
+            raise CheckpointError(_unlike(url, f"{announced.bytes:,} bytes", file))
+        bar.total = total = file.bytes or announced.bytes
         most = total or _UNANNOUNCED
         with _writing(part):
             # Unbuffered: what a full disk refuses is refused here, not when the file is closed.
@@ -194,10 +194,10 @@ def _go_on(
         raise CheckpointError(_unlike(url, f"more than {most:,} bytes", file))
     if have < total:
         raise ConnectionError("it was cut")
-    return replace(told, bytes=total), commit
+    return replace(announced, bytes=total), commit
 
 
-def _told(response: httpx2.Response, file: WeightFile, have: int) -> tuple[WeightFile, str]:
+def _announced(response: httpx2.Response, file: WeightFile, have: int) -> tuple[WeightFile, str]:
     """Return a file with what a server tells of it, and the commit that it is of.
 
     The hub names digest, size and commit in headers of its own, on its first answer, before it
@@ -209,12 +209,12 @@ def _told(response: httpx2.Response, file: WeightFile, have: int) -> tuple[Weigh
     length = response.headers.get("Content-Length", "")
     digest = headers.get("x-linked-etag", "").removeprefix("W/").strip('"')
     commit = headers.get("x-repo-commit", "")
-    told = replace(
+    announced = replace(
         file,
         sha256=file.sha256 or (digest if re.fullmatch("[0-9a-f]{64}", digest) else ""),
         bytes=have + int(length) if length.isdecimal() else 0,
     )
-    return told, commit if re.fullmatch("[0-9a-f]{40}", commit) else ""
+    return announced, commit if re.fullmatch("[0-9a-f]{40}", commit) else ""
 
 
 def _check_redirect(start: str, url: str) -> None:

@@ -55,9 +55,9 @@ def with_pin(record: Record) -> Record:
     if record.pinned or not (folder / MANIFEST).is_file():
         return record
     kept = read_manifest(folder)
-    found = {file.name: file for file in kept.files}
+    pins = {file.name: file for file in kept.files}
     files = []
     for file in record.files:
-        pin = found.get(file.name, file)
+        pin = pins.get(file.name, file)
         files.append(replace(file, sha256=file.sha256 or pin.sha256, bytes=file.bytes or pin.bytes))
     return replace(record, files=tuple(files), revision=record.revision or kept.revision)

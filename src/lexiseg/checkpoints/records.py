@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from lexiseg.errors import CheckpointError
@@ -52,9 +52,11 @@ def is_secure(url: str) -> bool:
     )
 
 
-def _check(good: bool, what: str, got: object, expected: str) -> None:
-    if not good:
-        raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
+def _check(*checks: tuple[object, str, object, str]) -> None:
+    """Each: what must hold, of what, what it is, and what it must be."""
+    for good, what, got, expected in checks:
+        if not good:
+            raise CheckpointError(f"the checkpoint's {what} is {got!r}; it must be {expected}")
 
 
 def _one_of(choices: frozenset[str]) -> str:
@@ -81,19 +83,16 @@ class WeightFile:
     url: str = ""
 
     def __post_init__(self) -> None:
-        # A name or path from outside must not lead out of its folder.
-        _check(is_plain(self.name), "file", self.name, "a plain file name or a relative path")
+        name, sha256, path, url = self.name, self.sha256, self.path, self.url
         _check(
-            re.fullmatch(r"([0-9a-f]{64})?", self.sha256) is not None,
-            f"sha256 of {self.name}",
-            self.sha256,
-            "64 hexadecimal digits, or empty where it is not known",
-        )
-        _check(self.bytes >= 0, f"size of {self.name}", self.bytes, "a number of bytes, or 0")
-        good = not self.path or is_plain(self.path)
-        _check(good, f"path of {self.name}", self.path, "a relative path")
-        good = not self.url or is_secure(self.url)
-        _check(good, f"address of {self.name}", self.url, "an https address")
+            # A name or path from outside must not lead out of its folder.
+            (is_plain(name), "file", name, "a plain file name or a relative path"),
+            (re.fullmatch("([0-9a-f]{64})?", sha256), f"sha256 of {name}", sha256,
+             "64 hexadecimal digits, or empty where it is not known"),
+            (self.bytes >= 0, f"size of {name}", self.bytes, "a number of bytes, or 0"),
+            (not path or is_plain(path), f"path of {name}", path, "a relative path"),
+            (not url or is_secure(url), f"address of {name}", url, "an https address"),
+        )  # fmt: skip
 
     @property
     def pinned(self) -> bool:
@@ -115,21 +114,16 @@ class Preprocessing:
     resample: str = "bilinear"
 
     def __post_init__(self) -> None:
-        _check(self.size is None or self.size > 0, "size", self.size, "pixels above 0, or null")
-        # Means of 0 to 255 are the usual mistake here.
+        mean, std = self.mean, self.std
         _check(
-            len(self.mean) == 3 and all(0 <= value <= 1 for value in self.mean),
-            "mean",
-            self.mean,
-            "three numbers in [0, 1]",
-        )
-        _check(
-            len(self.std) == 3 and all(0 < value <= 1 for value in self.std),
-            "std",
-            self.std,
-            "three numbers in (0, 1]",
-        )
-        _check(self.resample in _RESAMPLES, "resample", self.resample, _one_of(_RESAMPLES))
+            (self.size is None or self.size > 0, "size", self.size, "pixels above 0, or null"),
+            # Means of 0 to 255 are the usual mistake here.
+            (len(mean) == 3 and all(0 <= value <= 1 for value in mean), "mean", mean,
+             "three numbers in [0, 1]"),
+            (len(std) == 3 and all(0 < value <= 1 for value in std), "std", std,
+             "three numbers in (0, 1]"),
+            (self.resample in _RESAMPLES, "resample", self.resample, _one_of(_RESAMPLES)),
+        )  # fmt: skip
 
 
 # What every CLIP was trained on, unless its configuration says otherwise.
@@ -176,43 +170,29 @@ class Record:
     layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(
-            _NAME.fullmatch(self.name) is not None,
-            "name",
-            self.name,
-            "small letters, digits, dots and dashes",
-        )
-        for field in ("family", "licence", "licence_url"):
-            _check(bool(getattr(self, field)), field, getattr(self, field), "filled in")
         names = [file.name for file in self.files]
-        _check(bool(names) and len(set(names)) == len(names), "files", names, "different names")
-        _check(
-            self.activation in _ACTIVATIONS, "activation", self.activation, _one_of(_ACTIVATIONS)
-        )
-        _check(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
         words = self.kind in ("encoder", "proxy")
+        layers = all(isinstance(layer, int) and layer >= 0 for layer in self.layers)
         _check(
-            self.embed_dim >= int(words),
-            "embed_dim",
-            self.embed_dim,
-            "a number above 0" if words else "a number, or 0",
-        )
-        good = all(isinstance(layer, int) and layer >= 0 for layer in self.layers)
-        _check(good, "layers", self.layers, "numbers from 0")
-        _check(self.stride > 0, "stride", self.stride, "a number of pixels above 0")
-        if self.repo:
-            _check(
-                re.fullmatch(r"([0-9a-f]{40})?", self.revision) is not None,
-                "revision",
-                self.revision,
-                "a full commit of 40 hexadecimal digits, or empty where none is known",
-            )
+            (_NAME.fullmatch(self.name), "name", self.name, "small letters, digits, dots, dashes"),
+            (self.family, "family", self.family, "filled in"),
+            (self.licence, "licence", self.licence, "filled in"),
+            (self.licence_url, "licence_url", self.licence_url, "filled in"),
+            (names and len(set(names)) == len(names), "files", names, "different names"),
+            (self.activation in _ACTIVATIONS, "activation", self.activation, _one_of(_ACTIVATIONS)),
+            (self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}"),
+            (self.embed_dim >= int(words), "embed_dim", self.embed_dim,
+             "a number above 0" if words else "a number, or 0"),
+            (layers, "layers", self.layers, "numbers from 0"),
+            (self.stride > 0, "stride", self.stride, "a number of pixels above 0"),
+            (not self.repo or re.fullmatch("([0-9a-f]{40})?", self.revision), "revision",
+             self.revision, "a full commit of 40 hexadecimal digits, or empty where none is known"),
+        )  # fmt: skip
 
     @property
     def pinned(self) -> bool:
-        """Whether revision, size and digest of all files are known, so that no other can come."""
-        at_commit = bool(self.revision) or not self.repo or all(file.url for file in self.files)
-        return at_commit and all(file.pinned for file in self.files)
+        """Whether size and digest of all files are known, so that no others can come."""
+        return all(file.pinned for file in self.files)
 
     @property
     def bytes(self) -> int:
@@ -228,7 +208,7 @@ class Record:
         """Return the record that JSON values describe; raises CheckpointError where it cannot."""
         given = dict(_mapping("record", values))
         files = given.get("files")
-        _check(isinstance(files, list | tuple), "files", files, "a list")
+        _check((isinstance(files, list | tuple), "files", files, "a list"))
         given["files"] = tuple(_build(WeightFile, "file", file) for file in given["files"])
         shape = dict(_mapping("preprocessing", given.get("preprocessing")))
         for field in ("mean", "std"):
@@ -266,7 +246,7 @@ def _build(kind: type[S], what: str, values: object) -> S:
     given = _mapping(what, values)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(given) - known)
-    _check(not unknown, what, unknown, f"of the fields {', '.join(sorted(known))}")
+    _check((not unknown, what, unknown, f"of the fields {', '.join(sorted(known))}"))
     try:
         return kind(**given)
     except (TypeError, AttributeError) as error:
@@ -276,6 +256,5 @@ def _build(kind: type[S], what: str, values: object) -> S:
 
 
 def _mapping(what: str, values: object) -> Mapping[str, Any]:
-    if isinstance(values, Mapping):
-        return values
-    raise CheckpointError(f"the checkpoint's {what} is {values!r}; it must be a JSON object")
+    _check((isinstance(values, Mapping), what, values, "a JSON object"))
+    return cast(Mapping[str, Any], values)

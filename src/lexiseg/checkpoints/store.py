@@ -55,6 +55,7 @@ def resolve(name: str | Path, *, pull: bool = False, offline: bool | None = None
             f"the weights of {name!r} are not on this machine ({', '.join(absent[:3])}{more}, "
             f"{size}{record.licence}); to download them: {_command(record)}"
         )
+    _check_trust(record)
     verify_all(record, folder, remedy=f"delete it, then: {_command(record)}")
     return Checkpoint.at(record, folder)
 
@@ -75,11 +76,11 @@ def verify_again(name: str | Path) -> Checkpoint:
 
     Raises WeightsMissing and CheckpointError as `resolve` does.
     """
-    found = resolve(name)
-    for file in found.record.files:
-        remedy = f"delete it, then: {_command(found.record)}"
-        verify(found[file.name], file, remedy=remedy, fresh=True)
-    return found
+    checkpoint = resolve(name)
+    for file in checkpoint.record.files:
+        remedy = f"delete it, then: {_command(checkpoint.record)}"
+        verify(checkpoint[file.name], file, remedy=remedy, fresh=True)
+    return checkpoint
 
 
 def remove(name: str) -> Path | None:
@@ -115,14 +116,19 @@ def _command(record: Record) -> str:
     return f"lexiseg models pull {record.name}{'' if with_pin(record).pinned else ' --trust'}"
 
 
-def _pull(record: Record, offline: bool | None, *, trust: bool) -> Checkpoint:
-    folder = folder_of(record)
-    if not trust and not with_pin(record).pinned:
+def _check_trust(record: Record) -> None:
+    if not record.pinned:
         raise WeightsMissing(
             f"{record.name!r} is not pinned: nobody has published the digests of its files, so "
-            f"nothing tells them from others; to take them as the server has them now, and these "
-            f"from then on: {_command(record)}"
+            f"nothing tells them from others; to take them as they are now, and these from then "
+            f"on: {_command(record)}"
         )
+
+
+def _pull(record: Record, offline: bool | None, *, trust: bool) -> Checkpoint:
+    folder = folder_of(record)
+    if not trust:
+        _check_trust(with_pin(record))
     with locked(folder):
         record = with_pin(record)
         try:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import Parser, table
 from lexiseg.errors import OptionError
 
 if TYPE_CHECKING:

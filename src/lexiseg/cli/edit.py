@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import edit_steps, options
 from lexiseg.cli.edit_steps import EditStep
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.progress import Progress
+from lexiseg.cli.terminal import Parser, Progress
 from lexiseg.errors import NothingFound, OptionError
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _OUT = Path("lexiseg-out")
-_KINDS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 _USAGE = """lexiseg edit PICTURE OPERATION WORD... [options]
        lexiseg edit PICTURE OPERATION WORD... + OPERATION WORD... [options]"""
 _NOTES = """examples:
@@ -75,7 +73,7 @@ def run(argv: list[str]) -> int:
     files = _save(result, job.target)
     missing = [word for step in steps for word in step.names if word not in seg.found]
     if args.json:
-        document = {"picture": str(source), "files": [str(path) for path in files]}
+        document: dict[str, Any] = {"picture": str(source), "files": [str(path) for path in files]}
         document |= {"missing": missing, **result.to_json()}
         document["provenance"] = seg.provenance.to_json()
         sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
@@ -125,17 +123,23 @@ def _parser() -> Parser:
 def _job(source: Path, steps: Sequence[EditStep], args: argparse.Namespace) -> _Job:
     """Read the picture; choose the file: `--out` where it names a picture, else one in its folder.
 
-    Raises PictureError, and OptionError where it would be the photo itself.
+    What the reader remarked, and what the file cannot hold, is said before any work. Raises
+    PictureError, OutputError, and OptionError where it would be the photo itself.
     """
     from lexiseg import imaging
 
     limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
     picture = imaging.read(source, **limit)
     path = _OUT if args.out is None else args.out
-    if path.suffix.lower() not in _KINDS or path.is_dir():
+    if path.suffix.lower() not in imaging.WRITABLE_SUFFIXES or path.is_dir():
         path = path / f"{source.stem}-{'-'.join(step.operation for step in steps)}.png"
     if path.resolve() == source.resolve():
         raise OptionError(f"--out {str(path)!r} is the photo itself; choose another name")
+    transparent = any(step.makes_transparent for step in steps)
+    remarks = imaging.check_target(picture, path, transparent=transparent)
+    if not args.quiet:
+        for remark in (*picture.notes, *remarks):
+            sys.stderr.write(f"lexiseg: {source}: {remark}\n")
     return _Job(source, picture, path)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs
 from lexiseg.cli.fields import overrides
-from lexiseg.cli.parser import Parser
+from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, PictureError, PromptError
 from lexiseg.masks import Masks
 
@@ -63,6 +63,11 @@ class EditStep:
     config: DataclassInstance
     texts: tuple[str, ...]
     names: tuple[str, ...]
+
+    @property
+    def makes_transparent(self) -> bool:
+        """Whether the edited picture has transparent pixels, which not every kind of file holds."""
+        return self.operation == "cutout" or getattr(self.config, "ground", None) == "transparent"
 
     def with_network(self, progress: Callable[[int, int], None], **where: Any) -> EditStep:
         """Return the step with its network loaded, where it needs one.

@@ -9,8 +9,7 @@ from typing import Any
 
 from lexiseg.cli import options
 from lexiseg.cli.inputs import words
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.progress import Progress
+from lexiseg.cli.terminal import Parser, Progress
 from lexiseg.errors import OptionError
 
 __all__ = ["run"]

@@ -9,8 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, metadata, version
 from typing import Any
 
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import Parser, table
 from lexiseg.errors import LexisegError
 
 __all__ = ["run"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import Parser, table
 from lexiseg.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -60,10 +58,10 @@ def _plain(value: object) -> Any:
 
 def _settings(method: MethodInfo) -> str:
     """The fields of a method's Config, with their defaults, and what they mean."""
-    from lexiseg.loading import config_class
+    from lexiseg.loading import field_descriptions
 
     rows = [[name, _shown(value)] for name, value in method.defaults.items()]
-    meaning = inspect.getdoc(config_class(method.name)) or ""
+    meaning = field_descriptions(method.name)
     presets = ", ".join(method.presets) or "none"
     head = f"{method.name}: {method.summary}\npresets (--preset): {presets}\n"
     for preset, sets in method.data_sets.items():

@@ -8,8 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import Parser, table
 from lexiseg.errors import OptionError, UnknownName
 
 if TYPE_CHECKING:
@@ -66,14 +65,14 @@ def run(argv: list[str]) -> int:
             _remove(name)
             continue
         if args.action == "pull":
-            found = pull(name, trust=args.trust, offline=args.offline or None)
+            checkpoint = pull(name, trust=args.trust, offline=args.offline or None)
         else:
-            found = verify_again(name) if args.action == "verify" else resolve(name)
+            checkpoint = verify_again(name) if args.action == "verify" else resolve(name)
         if args.action == "verify":
-            for file in found.record.files:
-                sys.stdout.write(f"{found[file.name]}  {file.sha256}\n")
+            for file in checkpoint.record.files:
+                sys.stdout.write(f"{checkpoint[file.name]}  {file.sha256}\n")
             continue
-        folders = sorted({str(path.parent) for path in found.paths.values()})
+        folders = sorted({str(path.parent) for path in checkpoint.paths.values()})
         sys.stdout.write("".join(f"{folder}\n" for folder in folders))
     return 0
 
@@ -82,9 +81,8 @@ def _remove(name: str | None) -> None:
     from lexiseg.checkpoints import remove, remove_words
 
     folder = remove_words() if name is None else remove(name)
-    what = name or "words"
-    gone = f"{folder} is gone" if folder else f"nothing of {what} is on this machine"
-    sys.stdout.write(f"{gone}\n")
+    nothing = f"nothing of {name} is on this machine" if name else "no words are kept"
+    sys.stdout.write(f"{folder} is gone\n" if folder else f"{nothing}\n")
 
 
 def _list(kind: str | None, *, as_json: bool) -> int:

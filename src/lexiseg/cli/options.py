@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli.fields import overrides
 from lexiseg.cli.inputs import words
-from lexiseg.cli.parser import Parser
+from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
 
-__all__ = ["WITH_MASKS", "add_model_flags", "background", "load_segmenter", "thresholds"]
+if TYPE_CHECKING:
+    from lexiseg.protocols import Segmenter
+
+__all__ = [
+    "WITH_MASKS", "add_model_flags", "background", "build_config", "load_segmenter",
+    "refuse_twice", "thresholds",
+]  # fmt: skip
 
 WITH_MASKS = "clip-then-sam"  # the method where masks are wanted and none is named
 
@@ -42,14 +48,14 @@ def add_model_flags(parser: Parser, *, method: bool = True) -> None:
     group.add_argument("--offline", action="store_true", help="never connect to anything")
 
 
-def load_segmenter(args: argparse.Namespace, **fields: Any) -> Any:
-    """Return the segmenter that the flags describe.
+def build_config(args: argparse.Namespace, **fields: Any) -> Any:
+    """Return the method's Config that the flags describe.
 
-    fields: fields of the method's Config that other flags give; `--set` may not give them too.
+    fields: fields of it that other flags give; `--set` may not give them too.
     """
     from lexiseg import loading
 
-    names = ("encoder", "masker", "refine", "preset", "device", "dtype", "pull", "offline")
+    names = ("encoder", "masker", "refine", "preset")
     given = {name: getattr(args, name) for name in names if getattr(args, name)}
     if args.masker_checkpoint is not None:
         if args.masker is not None:
@@ -60,12 +66,29 @@ def load_segmenter(args: argparse.Namespace, **fields: Any) -> Any:
         args.method = WITH_MASKS
     method = {} if args.method is None else {"name": args.method}
     if args.settings:
-        settings = overrides(args.settings, loading.config_class(**method))
-        twice = sorted(set(settings) & set(fields))
-        if twice:
-            raise OptionError(f"--set gives {twice[0]!r}, which another flag gives too; give one")
-        fields = {**fields, **settings}
-    return loading.load(**method, **given, **fields)
+        refuse_twice(args, fields)
+        fields = {**fields, **overrides(args.settings, loading.config_class(**method))}
+    return loading.make_config(**method, **given, **fields)
+
+
+def load_segmenter(args: argparse.Namespace, config: Any = None, **fields: Any) -> Segmenter:
+    """Return the segmenter that the flags describe, or that of a Config made from them.
+
+    fields: as for `build_config`.
+    """
+    from lexiseg import loading
+
+    config = build_config(args, **fields) if config is None else config
+    names = ("device", "dtype", "pull", "offline")
+    given = {name: getattr(args, name) for name in names if getattr(args, name)}
+    return loading.load(config, **given)
+
+
+def refuse_twice(args: argparse.Namespace, fields: Mapping[str, Any]) -> None:
+    """Raise OptionError where `--set` gives one of the fields that other flags give."""
+    given = {text.partition("=")[0].strip().replace("-", "_") for text in args.settings or ()}
+    for name in sorted(given & set(fields)):
+        raise OptionError(f"--set gives {name!r}, which another flag gives too; give one")
 
 
 def thresholds(values: Sequence[str], asked: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lexiseg.cli.table import table
+from lexiseg.cli.terminal import table
 from lexiseg.results import Segmentation
 from lexiseg.visualize.legend import percent
 

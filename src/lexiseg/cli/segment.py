@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli import inputs, liking, options, pointing
-from lexiseg.cli.parser import Parser
-from lexiseg.cli.progress import Progress
+from lexiseg.cli import inputs, options, prompt_flags
+from lexiseg.cli.terminal import Parser, Progress
 from lexiseg.errors import LexisegError, NothingFound, UnknownName
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
-    from lexiseg.prompts import Clicks, Like
+    from lexiseg.prompts import Clicks, Vocabulary
     from lexiseg.results import Segmentation
 
 __all__ = ["run"]
@@ -46,10 +45,9 @@ class _Task:
     """What to do: the pictures and their places, the words, those to write, the other flags."""
 
     jobs: list[inputs.Job]
-    words: list[str | Like]
+    vocabulary: Vocabulary | None
     shown: tuple[str, ...]
-    fields: dict[str, Any]
-    background: dict[str, Any]
+    config: Any
     clicks: Clicks
     args: argparse.Namespace
 
@@ -70,8 +68,8 @@ def run(argv: list[str]) -> int:
     single = task.read(task.jobs[0]) if len(task.jobs) == 1 else None
     if single is not None:
         task.clicks.check(single.size_hw)
-    segmenter = options.load_segmenter(task.args, **task.fields)
-    pointing.check_method(segmenter, task.clicks)
+    segmenter = options.load_segmenter(task.args, task.config)
+    prompt_flags.check_method(segmenter, task.clicks)
 
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -133,8 +131,8 @@ def _parser() -> Parser:
         action="append",
         help="all words compete, only these are written; may be repeated",
     )
-    liking.add_flags(parser)
-    pointing.add_flags(parser)
+    prompt_flags.add_like_flag(parser)
+    prompt_flags.add_click_flags(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("--out", metavar="DIR", type=Path, default=Path("lexiseg-out"), help="(%(default)s)")
@@ -152,22 +150,26 @@ def _task(args: argparse.Namespace) -> _Task:
     """Check everything that the command line says; raises InputError."""
     from lexiseg.prompts import Vocabulary
 
-    clicks = pointing.clicks(args)
+    clicks = prompt_flags.read_clicks(args)
     wordless = bool(clicks.names or args.like)
     names, texts = inputs.split(args.items, args.words, wordless=wordless)
-    words = liking.prompts(texts, args.like)
-    asked = Vocabulary.parse(words).names if words else clicks.names
+    words = prompt_flags.read_prompts(texts, args.like)
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
+    config = options.build_config(args)
+    vocabulary = None
+    if words:
+        background = options.background(args.background)
+        vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+    asked = clicks.names if vocabulary is None else vocabulary.names
     for word in args.only or ():
         if word not in asked:
             raise UnknownName.among("word of this call", word, asked)
     return _Task(
         jobs=inputs.plan(inputs.pictures(names), args.out),
-        words=words,
+        vocabulary=vocabulary,
         shown=tuple(w for w in asked if args.only is None or w in args.only),
-        fields=pointing.fields(args, asked),
-        background=options.background(args.background),
+        config=prompt_flags.with_fields(config, args, asked),
         clicks=clicks,
         args=args,
     )
@@ -181,17 +183,19 @@ def _segment(
     from lexiseg.cli import outputs
 
     debug_overlay = None
-    source: Any = picture
-    if task.words:
-        source = segmenter.prepare(picture)
-    given = {**task.background, **pointing.arguments(task.clicks)}
-    seg = segmenter(source, task.words, **given) if task.words else segmenter(picture, **given)
+    given = prompt_flags.call_arguments(task.clicks)
+    view = None
+    if task.vocabulary is None:
+        seg = segmenter(picture, **given)
+    else:
+        view = segmenter.prepare(picture)
+        seg = segmenter(view, task.vocabulary, **given)
     prompts = seg.provenance.prompts
     if task.args.verbose:
         debug_overlay = visualize.debug_overlay(
             seg,
             picture,
-            boxes_xyxy=source.windows_xyxy if task.words else None,
+            boxes_xyxy=None if view is None else view.windows_xyxy,
             points_xy=prompts.points_xy if prompts else None,
         )
     result = outputs.write_results(
@@ -202,6 +206,6 @@ def _segment(
         heatmaps=task.args.heatmap,
         cutouts=task.args.cutout,
         debug_overlay=debug_overlay,
-        everything=getattr(source, "everything", None),
+        everything=None if view is None else segmenter.all_masks(view),
     )
     return seg, result

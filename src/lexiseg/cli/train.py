@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lexiseg.cli.fields import replaced
 from lexiseg.cli.outputs import check_folder
-from lexiseg.cli.parser import Parser
+from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
 
 __all__ = ["run"]

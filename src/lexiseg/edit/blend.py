@@ -35,6 +35,7 @@ def blended(
     Eight-bit colours serve a 16-bit picture too; pixels of weight 0 stay bit by bit at either
     depth. alpha: (h, w), blended in the same way; without it transparency stays as it was.
     """
+    picture = _without_hidden(picture, where)
     full = colours_of(picture).copy()
     _mix_into(full[where.window], colours, where.weight)
     opacity = _alpha_of(picture)
@@ -48,11 +49,29 @@ def blended(
 
 
 def with_pixels(picture: Picture, colours: NDArray[Any], alpha: NDArray[Any] | None) -> Picture:
-    """Return the picture with other pixels, (H, W, 3) and (H, W), and all else that it carries."""
+    """Return the picture with other pixels, (H, W, 3) and (H, W), and all else that it carries.
+
+    Colours become black where nothing of them shows, as in any Picture.
+    """
     if colours.dtype == np.uint8:
+        if alpha is not None:
+            colours = np.where(alpha[..., None] == 0, 0, colours).astype(np.uint8)
         return replace(picture, rgb=colours, alpha=alpha, deep=None)
     made = imaging.read(colours if alpha is None else np.dstack([colours, alpha]))
     return replace(picture, rgb=made.rgb, alpha=made.alpha, deep=made.deep)
+
+
+def _without_hidden(picture: Picture, where: Region) -> Picture:
+    """The picture without the colours that its file hides under transparency in a region."""
+    hidden = picture.hidden
+    if hidden is None or hidden.size_hw != picture.size_hw:
+        return picture
+    outside = np.ones(picture.size_hw, np.bool_)
+    outside[where.window] = where.weight == 0
+    kept = outside.reshape(-1)[hidden.at]
+    return replace(
+        picture, hidden=replace(hidden, at=hidden.at[kept], colours=hidden.colours[kept])
+    )
 
 
 def _mix_into(old: NDArray[Any], new: NDArray[Any], weight: NDArray[np.float32]) -> None:

@@ -102,36 +102,14 @@ class EditResult:
         }
 
     def save(self, path: str | os.PathLike[str], number: int = 0) -> Path:
-        """Write picture `number`; the name ends in png, jpg, webp or tif. Returns the path.
+        """Write picture `number` as the kind of file that the name ends in. Returns the path.
 
-        EXIF and colour profile are kept; an XMP packet tells of the steps, those of earlier edits
-        of the file too, and whether parts were generated. Grey pictures stay grey, 16 bits stay in
-        PNG. JPEG has no transparency: a transparent picture is refused there. Raises OutputError.
+        Whatever the picture carries is kept, as far as that kind holds it: see `imaging.write` and
+        `imaging.check_target`. Its XMP packet tells of the steps too, those of earlier edits of the
+        file among them, and whether parts were generated. Raises OutputError.
         """
         picture = self.pictures[number]
-        pixels = _stored(picture, deep=Path(path).suffix.lower() == ".png")
-        grey = pixels.ndim == 2
         steps = [*steps_of(picture.xmp), *(step.to_json() for step in self.steps)]
-        imaging.write(
-            path,
-            pixels,
-            icc=None if grey else picture.icc,
-            exif=picture.exif,
-            xmp=packet(steps[-_MAX_STEPS:], self.source),
-        )
+        xmp = packet(steps[-_MAX_STEPS:], self.source, before=picture.xmp)
+        imaging.write(path, picture, xmp=xmp)
         return Path(path)
-
-
-def _stored(picture: Picture, *, deep: bool) -> NDArray[Any]:
-    """The pixels as a file holds them: (H, W) of a grey picture, (H, W, 3) or (H, W, 4)."""
-    if picture.deep is not None and deep:
-        pixels: NDArray[Any] = picture.deep
-    elif picture.alpha is not None:
-        pixels = np.dstack([picture.rgb, picture.alpha])
-    else:
-        pixels = picture.rgb
-    if picture.mode in ("1", "L", "I", "I;16", "I;16B") and pixels.shape[2] == 3:
-        first = pixels[:, :, :1]
-        if (pixels == first).all():
-            pixels = first
-    return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

@@ -29,25 +29,25 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _OWN = "urn:lexiseg:edit:1"
+_SPACES = {"xmp": _XMP, "Iptc4xmpExt": _IPTC, "lexiseg": _OWN}
+_QUOTE = {'"': "&quot;"}
+_PADDING = b"\0 \t\r\n"  # programs leave room in packets, so that they can be changed in place
+_MAX_BYTES = 65_000  # what JPEG has room for
 
 
-def packet(steps: Sequence[Mapping[str, Any]], source: str) -> bytes:
-    """Return an XMP packet: who made the file, from what kind of source, in which steps."""
-    attributes = {
-        "xmp:CreatorTool": f"lexiseg {__version__}",
+def packet(
+    steps: Sequence[Mapping[str, Any]], source: str, *, before: bytes | None = None
+) -> bytes:
+    """Return an XMP packet: from what kind of source a file was made, in which steps.
+
+    before: the packet that the file had. All else that it says is kept, as far as JPEG has room.
+    """
+    own = {
         "Iptc4xmpExt:DigitalSourceType": source,
         "lexiseg:steps": json.dumps(list(steps)),  # in ASCII: not every character is one of XML
     }
-    written = " ".join(
-        f"{name}={quoteattr(value, {chr(34): '&quot;'})}" for name, value in attributes.items()
-    )
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">'
-        f'<rdf:Description rdf:about="" xmlns:xmp="{_XMP}" xmlns:Iptc4xmpExt="{_IPTC}" '
-        f'xmlns:lexiseg="{_OWN}" {written}/>'
-        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    ).encode()
+    merged = None if _parsed(before) is None else _merged(before or b"", own)
+    return _packed(own) if merged is None or len(merged) > _MAX_BYTES else merged
 
 
 def digital_source(xmp: bytes | None) -> str | None:
@@ -83,6 +83,44 @@ def strongest(*sources: str | None) -> str:
     return best
 
 
+def _packed(own: Mapping[str, str]) -> bytes:
+    """A packet that says nothing else."""
+    spaces = "".join(f" xmlns:{prefix}={quoteattr(uri)}" for prefix, uri in _SPACES.items())
+    values = "".join(f" {name}={quoteattr(value, _QUOTE)}" for name, value in own.items())
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"><rdf:Description '
+        f'rdf:about=""{spaces} xmp:CreatorTool="lexiseg {__version__}"{values}/></rdf:RDF>'
+        '</x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+def _merged(before: bytes, own: Mapping[str, str]) -> bytes | None:
+    """A packet with some properties set anew; None where it has no place for them."""
+    from xml.dom import minidom  # unlike ElementTree, it keeps prefixes
+
+    document = minidom.parseString(before.strip(_PADDING))
+    places = document.getElementsByTagNameNS(_RDF, "RDF")
+    if not places:
+        return None
+    for element in document.getElementsByTagName("*"):
+        for name in own:
+            prefix, _, local = name.partition(":")
+            if element.hasAttributeNS(_SPACES[prefix], local):
+                element.removeAttributeNS(_SPACES[prefix], local)
+            parent = element.parentNode
+            named = (element.namespaceURI, element.localName) == (_SPACES[prefix], local)
+            if named and parent is not None:
+                parent.removeChild(element)
+    added = document.createElementNS(_RDF, "rdf:Description")
+    for prefix, uri in {"rdf": _RDF, **_SPACES}.items():
+        added.setAttribute(f"xmlns:{prefix}", uri)
+    for name, value in {"rdf:about": "", **own}.items():
+        added.setAttribute(name, value)
+    places[0].appendChild(added)
+    return "".join(node.toxml() for node in document.childNodes).encode("utf-8", "replace")
+
+
 def _property(xmp: bytes | None, name: str) -> str | None:
     """The value of a simple property, in any of the three ways in which RDF writes one."""
     root = _parsed(xmp)
@@ -103,7 +141,6 @@ def _parsed(xmp: bytes | None) -> Element | None:
             raise ET.ParseError("a document type")
 
     try:
-        # Programs pad packets, so that they can be changed in place.
-        return ET.fromstring((xmp or b"").strip(b"\0 \t\r\n"), ET.XMLParser(target=Builder()))
+        return ET.fromstring((xmp or b"").strip(_PADDING), ET.XMLParser(target=Builder()))
     except (ET.ParseError, ValueError, LookupError):
         return None

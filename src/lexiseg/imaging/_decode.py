@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from lexiseg.errors import PictureError
-from lexiseg.imaging import _formats, _heif, _jpeg, _pnm
-from lexiseg.imaging._ifd import integers, read_directory, read_header
+from lexiseg.imaging import _formats, _heif, _jpeg, _pnm, _webp
+from lexiseg.imaging._ifd import integers, read_directory, read_header, rewritten
 from lexiseg.imaging._metadata import Metadata
 from lexiseg.imaging._png import PngFile, read_chunks
 from lexiseg.imaging._sixteen import png_samples, tiff_samples
@@ -79,7 +79,9 @@ def decode_file(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
             check_size(size, name, max_pixels)
             samples = _pnm.read_samples(file)
             return Decoded(samples, "RGB" if samples.shape[2] == 3 else "L", kind)
-        return _from_pillow(file, kind, start, name, max_pixels)
+        if kind == "TIFF":
+            return _from_tiff(file, name, max_pixels)
+        return _from_pillow(file, kind, name, max_pixels)
     except DAMAGE as error:
         raise PictureError(f"{name} is damaged or cut off ({_reason(error)}); {_FIX}") from error
 
@@ -94,7 +96,7 @@ def open_header(file: BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFi
     if _formats.FORMATS[kind].plugin is None:
         raise PictureError(f"{name} is {kind}; save it as PNG")
     if kind == "WEBP":  # libwebp makes room for the pixels when the header is read
-        check_size(_webp_size(start) or (1, 1), name, max_pixels)
+        check_size(_webp.size_of(start) or (1, 1), name, max_pixels)
     try:
         image = _formats.opened(kind, file)
     except DAMAGE as error:
@@ -170,39 +172,31 @@ def _kind_of(start: bytes, name: str) -> str:
     return kind
 
 
-def _from_pillow(file: BinaryIO, kind: str, start: bytes, name: str, max_pixels: int) -> Decoded:
+def _from_pillow(file: BinaryIO, kind: str, name: str, max_pixels: int) -> Decoded:
     metadata = Metadata()
-    if kind == "TIFF":
-        metadata.add_tiff(file)
-        samples = _deep_tiff(file, name, max_pixels, metadata)
-        if samples is not None:
-            mode = {1: "I;16", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
-            return Decoded(samples, mode, kind, metadata)
+    if kind == "WEBP" and (whole := _webp.with_right_length(file)) is not None:
+        file = whole
+        metadata.notes.append("it is shorter than it says")
     file.seek(0)
     image = open_header(file, name, max_pixels)
     mode = image.mode
-    if kind != "TIFF":
-        metadata.add_icc(image.info.get("icc_profile"))
-        metadata.add_exif(image.info.get("exif"))
-        metadata.add_xmp(image.info.get("xmp"))
+    metadata.add_icc(image.info.get("icc_profile"))
+    metadata.add_exif(image.info.get("exif"))
+    metadata.add_xmp(image.info.get("xmp"))
     if kind == "JPEG":
         metadata.add_jpeg(image)
         image = _whole_jpeg(image, file, metadata)
-    elif kind == "TIFF":
-        metadata.orientation = _noted_turn(metadata)
-        with _formats.quiet():
-            image.load()
     elif kind == "AVIF" and (bits := _avif_bits(file)) > 8:
         metadata.notes.append(f"its {bits} bits a channel were read as 8")
     elif kind == "WEBP":
-        metadata.lossless = start[12:16] == b"VP8L" or b"VP8L" in start[30:]
+        metadata.lossless = _webp.is_lossless(file)
     elif kind == "GIF":
         comment = image.info.get("comment")
         metadata.comment = comment if isinstance(comment, bytes) and comment else None
     elif kind == "BMP" and "dpi" in image.info and all(image.info["dpi"]):
         metadata.dpi = image.info["dpi"]
     # Asked before the pixels are decoded: a GIF goes on to its next frame for the answer.
-    if kind != "TIFF" and getattr(image, "is_animated", False):
+    if getattr(image, "is_animated", False):
         metadata.note_frames()
     image.load()
     return Decoded(_samples(image, name, metadata), mode, kind, metadata)
@@ -241,13 +235,13 @@ def _whole_jpeg(
 ) -> ImageFile.ImageFile:
     """Return a JPEG with its pixels loaded, by completed bytes where its end is missing."""
     file.seek(0)
-    data = file.read()
-    _jpeg.check_scans(data)
+    _jpeg.check_work(image.size, file.read(), bool(image.info.get("progressive")))
     file.seek(0)
     try:
         image.load()
     except DAMAGE:
-        whole = _jpeg.complete(data)
+        file.seek(0)
+        whole = _jpeg.complete(file.read())
         if whole is None:
             raise
         image = _formats.opened("JPEG", io.BytesIO(whole))
@@ -255,25 +249,31 @@ def _whole_jpeg(
     return image
 
 
-def _deep_tiff(
-    file: BinaryIO, name: str, max_pixels: int, metadata: Metadata
-) -> NDArray[np.uint16] | None:
-    """Return the samples of a 16-bit TIFF, or None where it is of another kind of pixel."""
+def _from_tiff(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
+    metadata = Metadata()
+    metadata.add_tiff(file)
     header = read_header(file)
     first, _ = read_directory(file, header, header.first)
     sides = [(*integers(first.get(tag), header.order), 0)[0] for tag in (256, 257)]
     check_size((sides[0], sides[1]), name, max_pixels)
+    count = (*integers(first.get(277), header.order), 1)[0]
+    if count > 6:  # Pillow would log an error, too
+        raise ValueError(f"it has {count} samples a pixel")
     samples, upright = tiff_samples(file, header, first)
-    if samples is not None and upright:
-        metadata.orientation = _noted_turn(metadata)
-    return samples
-
-
-def _noted_turn(metadata: Metadata) -> int:
-    """Note that Pillow has turned a picture upright; return the orientation that is left, 1."""
-    if 2 <= metadata.orientation <= 8:
-        metadata.notes.append(f"turned upright by its EXIF orientation ({metadata.orientation})")
-    return 1
+    if samples is not None:
+        if upright:
+            metadata.note_turned()
+        mode = {1: "I;16", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
+        return Decoded(samples, mode, "TIFF", metadata)
+    if header.big and header.order == ">":  # which Pillow takes for plain TIFF
+        file = rewritten(file, header, first)
+    file.seek(0)
+    image = open_header(file, name, max_pixels)
+    mode = image.mode
+    metadata.note_turned()
+    with _formats.quiet():
+        image.load()
+    return Decoded(_samples(image, name, metadata), mode, "TIFF", metadata)
 
 
 def _to_srgb(image: Image.Image, metadata: Metadata) -> Image.Image:
@@ -298,21 +298,6 @@ def _to_srgb(image: Image.Image, metadata: Metadata) -> Image.Image:
         metadata.notes.append("its ink colours (CMYK) were turned into RGB without a profile")
     metadata.unkept.append("its ink or Lab colours, which are RGB now")
     return image.convert("RGB") if turned is None else turned
-
-
-def _webp_size(start: bytes) -> tuple[int, int] | None:
-    """(width, height) in the first bytes of a WebP file, where they stand."""
-    kind, body = start[12:16], start[20:30]
-    if kind == b"VP8X" and len(body) == 10:
-        sides = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
-        return next(sides), next(sides)
-    if kind == b"VP8L" and body[:1] == b"\x2f":
-        packed = int.from_bytes(body[1:5], "little")
-        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
-        width, height = struct.unpack("<HH", body[6:10])
-        return width & 0x3FFF, height & 0x3FFF
-    return None
 
 
 def _avif_bits(file: BinaryIO) -> int:

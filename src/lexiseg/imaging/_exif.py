@@ -29,6 +29,7 @@ from lexiseg.imaging._ifd import (
 )
 
 __all__ = [
+    "body_of",
     "clean",
     "fitted",
     "from_tiff",
@@ -61,7 +62,7 @@ def clean(block: bytes) -> tuple[bytes | None, int]:
     that the standard knows, makers hide previews in their notes; all that begins like JPEG is
     overwritten. Raises ValueError for a damaged block.
     """
-    body = bytearray(_body(block))
+    body = bytearray(body_of(block))
     header, directories, kept = _survey(body)
     if not directories[0]:
         return None, 1
@@ -93,7 +94,7 @@ def clean(block: bytes) -> tuple[bytes | None, int]:
 
 def fitted(block: bytes, size_hw: tuple[int, int]) -> bytes:
     """Return a clean block whose pixel dimensions, where it tells any, are `size_hw`."""
-    body = bytearray(_body(block))
+    body = bytearray(body_of(block))
     header, directories, _ = _survey(body)
     for directory in directories:
         for tag, value in ((_PIXEL_X, size_hw[1]), (_PIXEL_Y, size_hw[0])):
@@ -106,7 +107,7 @@ def fitted(block: bytes, size_hw: tuple[int, int]) -> bytes:
 
 def without_orientation(block: bytes) -> bytes:
     """Return a clean block without its orientation, for formats that keep it elsewhere."""
-    body = bytearray(_body(block))
+    body = bytearray(body_of(block))
     header, _, _ = _survey(body)
     table, end = header.first + 2, _after_table(body, header, header.first)
     for row in range(table, end, 12):
@@ -119,7 +120,7 @@ def without_orientation(block: bytes) -> bytes:
 
 def resolution(block: bytes) -> tuple[float, float] | None:
     """Return pixels an inch, (x, y), as a block tells them, or None."""
-    header, directories, _ = _survey(_body(block))
+    header, directories, _ = _survey(body_of(block))
     return _resolution(directories[0], header.order)
 
 
@@ -150,7 +151,7 @@ def resolution_entries(dpi: tuple[float, float], order: str) -> Directory:
 
 def tree(block: bytes) -> tuple[Node, str]:
     """Return what a clean block tells, apart from how pixels are stored, and its byte order."""
-    file = io.BytesIO(_body(block))
+    file = io.BytesIO(body_of(block))
     header = read_header(file)
     return _told(file, header), header.order
 
@@ -212,7 +213,8 @@ def _child(file: BinaryIO, header: Header, parent: Directory, tag: int) -> Direc
         return None
 
 
-def _body(block: bytes) -> bytes:
+def body_of(block: bytes) -> bytes:
+    """Return a block without what stands before its TIFF header, once or more."""
     while block.startswith(PREFIX):
         block = block[len(PREFIX) :]
     return block

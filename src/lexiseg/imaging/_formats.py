@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import BinaryIO
 
@@ -179,8 +181,29 @@ def opened(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Swallow Pillow's warnings on odd headers: what matters of them is in a picture's notes."""
-    # Python's filters are of the whole process: two threads must not swap them at once.
+    """Keep Pillow and libtiff from telling stderr of odd files; a picture's notes tell of them.
+
+    Python's filters and libtiff's handler are of the whole process: threads take turns.
+    """
+    handler = _error_handler()
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        before = None if handler is None else handler(None)
+        try:
+            yield
+        finally:
+            if handler is not None:
+                handler(before)
+
+
+@cache
+def _error_handler() -> Callable[[int | None], int | None] | None:
+    """Return the function that sets where libtiff tells of errors, if it is in reach."""
+    try:
+        function = ctypes.CDLL(import_module("PIL._imaging").__file__).TIFFSetErrorHandler
+    except (OSError, AttributeError):
+        return None
+    function.restype = ctypes.c_void_p
+    function.argtypes = [ctypes.c_void_p]
+    found: Callable[[int | None], int | None] = function
+    return found

@@ -7,6 +7,7 @@ to: no loop in a file can be followed for ever.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Mapping
@@ -22,12 +23,13 @@ __all__ = [
     "pack",
     "read_directory",
     "read_header",
+    "rewritten",
 ]
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SIZES |= {16: 8, 17: 8, 18: 8}  # of BigTIFF
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
-_MAX_BYTES = 64 * 2**20  # of values in one directory, however often they point to the same place
+_MAX_BYTES = 16 * 2**20  # of values in one directory
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def read_directory(file: BinaryIO, header: Header, at: int) -> tuple[Directory, 
         if size > struct.calcsize(word):
             (place,) = struct.unpack_from(order + word, table, inner)
         total += size
-        if tag in found or not size or place + size > end or total > _MAX_BYTES:
+        # Tags that share their bytes may tell of more than there is.
+        if tag in found or not size or place + size > end or total > min(end, _MAX_BYTES):
             continue
         file.seek(place)
         found[tag] = Entry(kind, number, file.read(size), place)
@@ -143,3 +146,24 @@ def pack(node: Node, order: str, at: int) -> bytes:
         behind += bytes(len(behind) % 2)
         table += struct.pack(f"{order}HHI", tag, kind, count) + value
     return table + bytes(4) + bytes(behind)
+
+
+def rewritten(file: BinaryIO, header: Header, entries: Directory) -> BinaryIO:
+    """Return a copy of a TIFF file, never a BigTIFF, of which these entries alone tell.
+
+    Raises ValueError for a file of more than the 4 GB that plain TIFF can hold.
+    """
+    order = header.order
+    file.seek(0)
+    data = file.read()
+    if len(data) > 2**32 - 2**20:
+        raise ValueError("a BigTIFF of more than 4 GB of this kind is not read")
+    data += bytes(len(data) % 2)
+    narrow = {
+        tag: Entry(4, entry.count, struct.pack(f"{order}{entry.count}I", *integers(entry, order)))
+        for tag, entry in entries.items()
+        if entry.type == 16
+    }
+    node = Node({tag: entry for tag, entry in (entries | narrow).items() if entry.type <= 13})
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", len(data))
+    return io.BytesIO(start + data[8:] + pack(node, order, len(data)))

@@ -19,7 +19,7 @@ __all__ = ["NO_EXTRAS", "Extras", "Metadata", "clean_xmp"]
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _MAX_BLOCK = 16 * 2**20  # bytes of a profile, an EXIF block or a packet, unpacked
 _INCH = 0.0254  # metres
-_THUMBNAILS = re.compile(rb"<([\w.-]+):Thumbnails\b[^>]*?(?:/>|>.*?</\1:Thumbnails\s*>)", re.DOTALL)
+_THUMBNAILS = re.compile(rb"<([\w.-]{1,40}:Thumbnails)[\s>]")
 _XMP_ORIENTATION = re.compile(rb"(:Orientation(?:\s*=\s*[\"']|>))\s*[2-8]\s*(?=[\"'<])")
 
 
@@ -87,13 +87,13 @@ class Metadata:
             self.grey_icc = profile
         elif space == b"CMYK":
             self.ink_icc = profile
-        else:
+        elif space != b"Lab ":  # Lab has one meaning; its profile adds nothing
             kind = space.decode("ascii", "replace").strip()
             self.notes.append(f"its colour profile is of another kind ({kind}) and left out")
 
     def add_exif(self, block: Any) -> None:
         """Take an EXIF block: orientation and resolution are read, thumbnails go."""
-        if not isinstance(block, bytes) or not block.strip(b"\0"):
+        if not isinstance(block, bytes) or not _exif.body_of(block).strip(b"\0"):
             return
         try:
             if len(block) > _MAX_BLOCK:
@@ -171,6 +171,12 @@ class Metadata:
         if integers(first.get(37724), header.order) or 37724 in first:
             self.unkept.append("its Photoshop layers")
 
+    def note_turned(self) -> None:
+        """Note that the pixels are upright already, turned by Pillow."""
+        if 2 <= self.orientation <= 8:
+            self.notes.append(f"turned upright by its EXIF orientation ({self.orientation})")
+        self.orientation = 1
+
     def note_frames(self) -> None:
         """Note that there is more than one frame or page."""
         self.notes.append("holds several frames or pages: the first is used")
@@ -179,8 +185,14 @@ class Metadata:
 
 def clean_xmp(packet: bytes) -> bytes:
     """Return an XMP packet without thumbnails, which are of the unedited picture, and upright."""
-    packet = _THUMBNAILS.sub(b"", packet)
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+    parts, at = [], 0
+    while (hit := _THUMBNAILS.search(packet, at)) is not None:
+        end = packet.find(b"</" + hit[1], hit.end())
+        if end < 0:
+            break
+        parts.append(packet[at : hit.start()])
+        at = packet.find(b">", end) + 1 or len(packet)
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", b"".join([*parts, packet[at:]]))
 
 
 def _unpacked(data: bytes) -> bytes | None:

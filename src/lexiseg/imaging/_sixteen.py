@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 
 from lexiseg.imaging._formats import opened, quiet
-from lexiseg.imaging._ifd import Directory, Entry, Header, Node, integers, pack
+from lexiseg.imaging._ifd import Directory, Entry, Header, integers, rewritten
 from lexiseg.imaging._png import PngFile, relabelled
 
 __all__ = ["png_samples", "tiff_samples"]
@@ -140,18 +140,12 @@ def _renamed(
     numbers: Mapping[int, tuple[int, ...]],
 ) -> NDArray[Any]:
     """Return the pixels of a TIFF by another directory, written behind a copy of the file."""
-    if header.big:
-        raise ValueError("a BigTIFF of this kind of 16-bit pixel is not read")
     order = header.order
     entries = own | {tag: first[tag] for tag in _LAYOUT if tag in first}
     for tag, values in numbers.items():
         entries[tag] = Entry(3, len(values), struct.pack(f"{order}{len(values)}H", *values))
-    file.seek(0)
-    data = file.read()
-    data += bytes(len(data) % 2)
-    whole = data[:4] + struct.pack(f"{order}I", len(data)) + data[8:]
-    whole += pack(Node(entries), order, len(data))
-    with opened("TIFF", io.BytesIO(whole)) as image, quiet():
+    whole = rewritten(file, header, entries)
+    with opened("TIFF", whole) as image, quiet():
         image.load()
         return np.asarray(image)
 

@@ -68,6 +68,11 @@ def check_target(
     if picture.deep is not None and not kind.sixteen_bits:
         remarks.append(f"{name} holds 8 bits a channel: the picture's 16 are rounded to them")
     extras = picture.extras
+    hidden = picture.hidden
+    if hidden is not None and hidden.colours.any() and not _keeps_hidden(kind, extras):
+        remarks.append(f"{name} does not keep the colours hidden under transparent pixels")
+    if extras.grey_icc and kind.name == "WEBP":
+        remarks.append("WebP has no grey, so that its profile of grey is not written")
     keywords = _keywords(extras)
     if keywords and not kind.texts:
         remarks.append(f"{name} has no place for texts as PNG has: {', '.join(keywords)}")
@@ -211,7 +216,7 @@ def _unpacked(picture: Picture, kind: Format, given: _Blocks) -> tuple[NDArray[A
     colours = _with_hidden(picture, colours)
     if picture.mode in _GREY_MODES and (colours == colours[:, :, :1]).all():
         colours = colours[:, :, :1]
-    grey = colours.shape[2] == 1
+    grey = colours.shape[2] == 1 and kind.name != "WEBP"
     samples: NDArray[Any] = colours if alpha is None else np.dstack([colours, alpha])
     if alpha is not None and not kind.alpha and not picture.transparent:
         samples = colours
@@ -225,7 +230,7 @@ def _unpacked(picture: Picture, kind: Format, given: _Blocks) -> tuple[NDArray[A
     if xmp is not None and not _fits(kind, xmp, _MAX_JPEG_XMP):
         xmp = None
     blocks = _Blocks(
-        icc=given.icc or (picture.extras.grey_icc if grey else picture.icc),
+        icc=given.icc or (grey and picture.extras.grey_icc) or picture.icc,
         exif=given.exif or exif,
         xmp=given.xmp or xmp,
         dpi=picture.dpi,
@@ -285,6 +290,10 @@ def _check_sides(size_hw: tuple[int, ...], kind: Format, path: Path) -> None:
             f"{str(path)!r}: {height} x {width} pixels cannot be written as {kind.name}, which has "
             f"at most {kind.max_side:,} a side; end the name in .png"
         )
+
+
+def _keeps_hidden(kind: Format, extras: Extras) -> bool:
+    return kind.name in ("PNG", "TIFF") or (kind.name == "WEBP" and extras.lossless)
 
 
 def _fits(kind: Format, block: bytes, limit: int) -> bool:

@@ -8,29 +8,31 @@ is taken window by window here, however many go through at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
+from lexiseg.methods._config import ProxyConfig
 from lexiseg.methods._dense_segmenter import DenseSegmenter
-from lexiseg.methods._proxy_config import ALIGNED, ProxySettings, padded
-from lexiseg.protocols import AttentionEncoder, Encoder, Proxy
+from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, Proxy
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from lexiseg.stages.clip_windows import Windows, WindowSettings
+    from lexiseg.stages.clip_windows import Windows
 
-__all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "ProxyLook", "Segmenter", "load"]
+__all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
 SUMMARY = "CLIP read out along DINO's affinities (ProxyCLIP)"
 
+_ALIGNED = 56  # pixels: whole cells of 8 and of 14
+
 
 @dataclass(frozen=True)
-class Config(ProxySettings):
-    __doc__ = ProxySettings.__doc__
+class Config(ProxyConfig):
+    """Settings of the method; windows are padded to whole cells of both models."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -55,79 +57,44 @@ DATA_SETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
 }
 
 
-@dataclass(frozen=True)
-class ProxyLook:
-    """How a picture is looked at: CLIP's values, gathered along the proxy's affinities."""
-
-    encoder: AttentionEncoder
-    proxy: Proxy
-    beta: float
-    gamma: float
-
-    def __call__(self, rgb: NDArray[np.uint8], how: WindowSettings, *, batch: int = 4) -> Windows:
-        """Encode a picture (H, W, 3) through windows, padded to whole cells of both models."""
-        from lexiseg.stages.clip_windows import encode_windows
-
-        padding = replace(how, ragged="pad")
-        return encode_windows(
-            self.encoder, rgb, padding, see=self._cells(how), batch=batch, multiple=ALIGNED
-        )
-
-    def _cells(self, how: WindowSettings) -> Any:
-        from lexiseg.stages.proxy import proxied
-
-        def see(pixels: Tensor) -> Tensor:
-            whole = padded(pixels, ALIGNED, self.encoder.mean_colour)
-            block = self.encoder.trunk(whole, positions=how.positions)
-            cells = self.proxy.cells(whole).to(block.v.device)
-            tokens = proxied(block, cells, self.beta, self.gamma)
-            return block.finish(tokens, (cells.shape[1], cells.shape[2]))
-
-        return see
-
-
 class Segmenter(DenseSegmenter):
-    """Call it with a picture and words; see `DenseSegmenter.__call__`."""
+    """Call it with an image and words; see ``BaseSegmenter.__call__``."""
 
     name = "proxy-clip"
 
     def __init__(self, encoder: Encoder, proxy: Proxy, config: Config) -> None:
         if not isinstance(encoder, AttentionEncoder):
             raise OptionError(f"proxy-clip needs a CLIP, and {encoder.name!r} is none; give one")
-        super().__init__(encoder, config)
+        super().__init__(encoder, config, others=(proxy,))
         self.proxy = proxy
-        self._look = ProxyLook(encoder, proxy, config.beta, config.gamma)
+        self._clip = encoder
 
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        """File name -> SHA-256 of all weights in use."""
-        return {**self.encoder.sha256, **self.proxy.sha256}
+    def encode_scale(self, rgb: NDArray[np.uint8], scale: float) -> Windows:
+        """Encode an image (H, W, 3): CLIP's values, gathered along the proxy's affinities."""
+        from lexiseg.stages.clip_windows import encode_windows
 
-    def see(self, rgb: NDArray[np.uint8], scale: float) -> Windows:
-        """Encode a picture (H, W, 3) whose short side is scaled to ``scale`` times the usual."""
-        from lexiseg.stages.clip_windows import WindowSettings
-
-        c = self.config
-        return self._look(
-            rgb,
-            WindowSettings(
-                max(32, round(c.short_side * scale)), c.window, c.stride, c.positions, flip=c.flip
-            ),
+        settings = self.window_settings(scale, ragged="pad")
+        return encode_windows(
+            self._clip, rgb, settings, see=self._cells, batch=4, multiple=_ALIGNED
         )
 
+    def _cells(self, windows: Tensor) -> Tensor:
+        """Windows (B, H, W, 3) -> their cells in the words' space, (B, h, w, D)."""
+        from lexiseg.stages.proxy import pad_windows, proxied
 
-def load(
-    config: Config,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Segmenter:
+        padded = pad_windows(windows, _ALIGNED, self._clip.mean_colour)
+        block = self._clip.trunk(padded, positions=self.config.positions)
+        cells = self.proxy.cells(padded).to(block.v.device)
+        tokens = proxied(block, cells, self.config.beta, self.config.gamma)
+        return block.finish(tokens, (cells.shape[1], cells.shape[2]))
+
+
+def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the CLIP and the proxy that the Config names, and return the segmenter."""
     from lexiseg.models import load_encoder, load_proxy
 
-    given: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
     return Segmenter(
-        load_encoder(config.encoder, **given), load_proxy(config.proxy, **given), config
+        load_encoder(config.encoder, **vars(options)),
+        load_proxy(config.proxy, **vars(options)),
+        config,
     )

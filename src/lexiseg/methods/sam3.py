@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lexiseg.errors import OptionError, PromptError
+from lexiseg.masks import Masks
+from lexiseg.methods._base import StageTimer, Words, finish, parse_vocabulary
 from lexiseg.methods._detections import (
-    NOTHING,
+    DetectionConfig,
     DetectionSegmenter,
-    DetectionView,
+    EncodedForDetection,
     Instances,
-    result,
 )
-from lexiseg.methods._vocabulary import parse_vocabulary
-from lexiseg.prompts import Clicks, Vocabulary
-from lexiseg.protocols import ExampleDetector
+from lexiseg.prompts import Clicks
+from lexiseg.protocols import ExampleDetector, LoadOptions, View
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lexiseg.imaging import Source
+    from lexiseg.prompts import Vocabulary
     from lexiseg.protocols import Detections
     from lexiseg.results import Segmentation
 
@@ -33,41 +33,10 @@ SUMMARY = "SAM 3 finds and draws all things of a concept: words, or boxes around
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the method; every default lives here.
-
-    detector: a checkpoint of SAM 3, its folder or its name.
-    box_threshold: things that score less, in [0, 1], are left out; None: as the authors have it.
-    top_k: the best things of each word that stay; None: all.
-    background: words that are looked for, and take what they are found in, without being asked
-        for; "background" alone is what nothing was found in.
-    threshold: things that score less, in [0, 1], get no word.
-    word_thresholds: the same for single words.
-    iou_threshold: masks with at least this IoU are one, whatever their words.
-    min_share: instances smaller than this part of the picture are left out (not of the label map).
-    """
+class Config(DetectionConfig):
+    """detector: a checkpoint of SAM 3, its folder or its name."""
 
     detector: str = "sam3"
-    box_threshold: float | None = None
-    top_k: int | None = None
-    background: tuple[str, ...] = (NOTHING,)
-    threshold: float = 0.0
-    word_thresholds: Mapping[str, float] = field(default_factory=dict)
-    iou_threshold: float = 0.8
-    min_share: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("box_threshold", "threshold", "iou_threshold", "min_share"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise OptionError(f"{name} is {value}; give 0 to 1")
-        for word, value in self.word_thresholds.items():
-            if not 0 <= value <= 1:
-                raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
-        if self.iou_threshold == 0:
-            raise OptionError("iou_threshold is 0, and everything would be one thing; give more")
-        if self.top_k is not None and self.top_k < 1:
-            raise OptionError(f"top_k is {self.top_k}; give at least 1")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -78,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Segmenter(DetectionSegmenter):
-    """Call it with a picture and words, or boxes around examples; see `__call__`."""
+    """Call it with an image and words, or boxes around examples; see ``__call__``."""
 
     name = "sam3"
 
@@ -88,35 +57,21 @@ class Segmenter(DetectionSegmenter):
                 f"sam3 needs a SAM 3, which draws masks itself, and {detector.name!r} is none; "
                 "give one"
             )
-        super().__init__(config)
-        self.detector = detector
-
-    def prepare(
-        self, image: Source | DetectionView, *, max_pixels: int | None = None
-    ) -> DetectionView:
-        """Read and encode a picture: a path, a PIL image or an (H, W, 3) uint8 array."""
-        from lexiseg import imaging
-
-        if isinstance(image, DetectionView):
-            return self._made_here(image, (self.detector.name,))
-        started = time.perf_counter()
-        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-        picture = image if isinstance(image, imaging.Picture) else imaging.read(image, **limit)
-        read = time.perf_counter()
-        seen = self.detector.encode(picture.rgb)
-        seconds = {"read": read - started, "encode": time.perf_counter() - read}
-        return DetectionView(picture, seen, None, (self.detector.name,), seconds)
+        super().__init__(detector, None, config)
+        self._detector = detector
+        self._provenance = replace(self._provenance, masker=detector.name)
 
     def __call__(
         self,
-        image: Source | DetectionView,
-        words: str | Sequence[str] | Vocabulary | None = None,
+        image: Source | View[EncodedForDetection],
+        words: Words | None = None,
         *,
         background: str | Sequence[str] | None = "default",
+        keep_image: bool = False,
         boxes: Iterable[Sequence[float]] = (),
         not_boxes: Iterable[Sequence[float]] = (),
     ) -> Segmentation:
-        """Return what the picture shows of the words; arguments as for the method ``dense``.
+        """Return what the image shows of the words; see ``BaseSegmenter.__call__``.
 
         The background is what nothing was found in; background words of one's own are looked for
         too. Scores are the model's: they do not compete, and do not sum to 1.
@@ -125,128 +80,106 @@ class Segmenter(DetectionSegmenter):
         not_boxes: around what is not meant.
         Raises PromptError, PictureError.
         """
-        clicks, wrong = Clicks.parse(boxes=boxes), Clicks.parse(boxes=not_boxes)
-        if words is None:
-            if not clicks.boxes_xyxy:
-                raise PromptError("there is nothing to look for; give words or boxes")
-            words = list(clicks.names)
-            alone = True
-        else:
-            alone = False
-        vocabulary = parse_vocabulary(words, background, self.config)
-        if (clicks.boxes_xyxy or wrong.boxes_xyxy) and not alone and len(vocabulary.words) > 1:
+        positive, negative = Clicks.parse(boxes=boxes), Clicks.parse(boxes=not_boxes)
+        if words is None and not positive.boxes_xyxy:
+            raise PromptError("there is nothing to look for; give words or boxes")
+        vocabulary = parse_vocabulary(
+            list(positive.names) if words is None else words, background, self.config
+        )
+        examples = positive.boxes_xyxy or negative.boxes_xyxy
+        if words is not None and examples and len(vocabulary.words) > 1:
             raise PromptError(
                 f"boxes are examples of one word, and there are {len(vocabulary.words)} words; "
                 "give one, or none"
             )
         view = self.prepare(image)
-        for given in (clicks, wrong):
-            given.check(view.picture.size_hw)
-        started = time.perf_counter()
-        found = self._findings(view, vocabulary, clicks, wrong, alone=alone)
-        seconds = {"things": time.perf_counter() - started}
-        if vocabulary.background is None and not len(found):
-            found = self._everywhere(self.detector, view, vocabulary)
-        return result(view, vocabulary, found, self.config, self._facts(vocabulary), seconds)
+        for clicks in (positive, negative):
+            clicks.check(view.picture.size_hw)
+        result = self._segment(view, vocabulary, positive, negative, named=words is not None)
+        return finish(result, view, keep_image=keep_image)
 
-    def _findings(
+    def segment(self, view: View[EncodedForDetection], vocabulary: Vocabulary) -> Segmentation:
+        """Return what an encoded image shows of a vocabulary."""
+        return self._segment(view, vocabulary, Clicks(), Clicks(), named=True)
+
+    def _segment(
         self,
-        view: DetectionView,
+        view: View[EncodedForDetection],
         vocabulary: Vocabulary,
-        clicks: Clicks,
-        wrong: Clicks,
+        positive: Clicks,
+        negative: Clicks,
         *,
-        alone: bool,
-    ) -> Instances:
+        named: bool,
+    ) -> Segmentation:
+        """named: the words are words, and not the names of boxes."""
+        timer = StageTimer(view.seconds)
+        size_hw = view.picture.size_hw
+        with timer("things"):
+            parts = self._detect(view, vocabulary, positive, negative, named=named)
+            found = Instances.concat([self._draw(*part, size_hw) for part in parts], size_hw)
+        return self.result(view, vocabulary, found, len(self.phrases(vocabulary)[0]), timer)
+
+    def _detect(
+        self,
+        view: View[EncodedForDetection],
+        vocabulary: Vocabulary,
+        positive: Clicks,
+        negative: Clicks,
+        *,
+        named: bool,
+    ) -> list[tuple[Detections, NDArray[np.int64]]]:
+        """What was found, each part with the classes that its words stand for."""
         import torch
 
-        least = self.config.box_threshold
-        threshold = self.detector.threshold if least is None else least
-        phrases, class_ids = self._asked(vocabulary)
-        right = clicks.boxes_xyxy
+        state, threshold = view.encoded.detector, self.box_threshold
+        phrases, class_ids = self.phrases(vocabulary)
+        examples = positive.boxes_xyxy
+        if named:
+            by_word = [
+                k for k, i in enumerate(class_ids) if i > 0 or not (examples or negative.boxes_xyxy)
+            ]
+        else:  # names of boxes are no words
+            by_word = [k for k, i in enumerate(class_ids) if i >= len(examples)]
         parts: list[tuple[Detections, NDArray[np.int64]]] = []
-        plain = [k for k, class_id in enumerate(class_ids) if class_id > 0 or not (right or wrong)]
-        if alone:  # names of boxes are no words
-            plain = [k for k, class_id in enumerate(class_ids) if class_id >= len(right)]
-        for k in set(range(len(phrases))) - set(plain):
-            mine = [right[int(class_ids[k])]] if alone else list(right)
-            places = torch.tensor([*mine, *wrong.boxes_xyxy], dtype=torch.float32)
-            wanted = torch.arange(len(places)) < len(mine)
-            word = None if alone else phrases[k]
-            found = self.detector.detect_like(view.seen, word, places, wanted, threshold=threshold)
+        for k in sorted(set(range(len(phrases))) - set(by_word)):
+            own = list(examples) if named else [examples[int(class_ids[k])]]
+            boxes = torch.tensor([*own, *negative.boxes_xyxy], dtype=torch.float32)
+            wanted = torch.arange(len(boxes)) < len(own)
+            word = phrases[k] if named else None
+            found = self._detector.detect_like(state, word, boxes, wanted, threshold=threshold)
             parts.append((found, class_ids[[k]]))
-        if plain:
-            words = [phrases[k] for k in plain]
-            found = self.detector.detect(view.seen, words, threshold=threshold)
-            parts.append((found, class_ids[plain]))
-        made = [self._drawn(found, of, view.picture.size_hw) for found, of in parts]
-        return self._together(made, view.picture.size_hw)
+        if by_word:
+            words = [phrases[k] for k in by_word]
+            found = self._detector.detect(state, words, threshold=threshold)
+            parts.append((found, class_ids[by_word]))
+        return parts
 
-    def _drawn(
-        self, found: Detections, class_ids: NDArray[np.int64], size_hw: tuple[int, int]
+    def _draw(
+        self, found: Detections, classes: NDArray[np.int64], size_hw: tuple[int, int]
     ) -> Instances:
-        """The detector's masks at the picture's size; empty ones go, and all but the best."""
-        import numpy as np
+        """The detector's masks at the image's size; empty ones go, and all but the best."""
         import torch
 
-        from lexiseg.masks import Masks
         from lexiseg.stages.detections import box_nms
         from lexiseg.stages.mask_upsampling import upsample_masks
 
-        class_id = class_ids[found.words.cpu().numpy()]
-        score = found.scores.float().clamp(0, 1).cpu().numpy()
-        kept = np.arange(len(class_id))
-        if self.config.top_k is not None:  # no boxes are doubles here: their masks are compared
-            kept = box_nms(found.boxes_xyxy, class_id, score, 2.0, self.config.top_k)
+        class_ids = classes[found.words.cpu().numpy()]
+        scores = found.scores.float().clamp(0, 1).cpu().numpy()
+        kept = np.arange(len(class_ids))
+        if self.config.top_k is not None:  # no boxes are duplicates here: masks are compared
+            kept = box_nms(found.boxes_xyxy, class_ids, scores, 2.0, self.config.top_k)
         boxes = found.boxes_xyxy.float().cpu().numpy()
         masks = Masks.empty(size_hw)
         if found.masks is not None and len(kept):
-            masks = upsample_masks(found.masks[torch.from_numpy(kept).to(found.boxes_xyxy.device)])
-        made = Instances(masks, class_id[kept], score[kept], boxes[kept])
+            rows = torch.from_numpy(kept).to(found.boxes_xyxy.device)
+            masks = upsample_masks(found.masks[rows])
+        made = Instances(masks, class_ids[kept], scores[kept], boxes[kept])
         return made[np.flatnonzero(masks.areas > 0)]
 
-    def _together(self, parts: list[Instances], size_hw: tuple[int, int]) -> Instances:
-        import numpy as np
 
-        from lexiseg.masks import Masks
-
-        if not parts:
-            none = np.zeros(0, np.float32)
-            return Instances(Masks.empty(size_hw), np.zeros(0, np.int64), none, none.reshape(0, 4))
-        return Instances(
-            Masks.concat([part.masks for part in parts]),
-            np.concatenate([part.class_id for part in parts]),
-            np.concatenate([part.score for part in parts]),
-            np.concatenate([part.boxes_xyxy for part in parts]),
-        )
-
-    def _facts(self, vocabulary: Vocabulary) -> dict[str, Any]:
-        """What the provenance says of every result."""
-        from lexiseg._version import __version__
-
-        return {
-            "method": self.name,
-            "encoder": self.detector.name,
-            "masker": self.detector.name,
-            "version": __version__,
-            "device": self.detector.device_name,
-            "dtype": self.detector.dtype_name,
-            "checkpoint_sha256": dict(self.detector.sha256),
-            "prompts": {"asked": len(self._asked(vocabulary)[0])},
-        }
-
-
-def load(
-    config: Config,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Segmenter:
+def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the SAM 3 that the Config names, and return the segmenter."""
     from lexiseg.models import load_detector
 
-    how: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
-    detector: Any = load_detector(config.detector, **how)
+    detector: Any = load_detector(config.detector, **vars(options))
     return Segmenter(detector, config)

@@ -11,48 +11,52 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError
+from lexiseg.methods._config import ProxyConfig
 from lexiseg.methods._dense_segmenter import DenseSegmenter
-from lexiseg.methods._proxy_config import ALIGNED, ProxySettings, padded
-from lexiseg.protocols import AttentionEncoder, AttentionSource, Encoder, Proxy
+from lexiseg.protocols import AttentionEncoder, AttentionSource, Encoder, LoadOptions, Proxy
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
+    from lexiseg.protocols import LastBlock
     from lexiseg.stages.clip_windows import Windows, WindowSettings
 
-__all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "TridentLook", "load"]
+__all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
 SUMMARY = "CLIP's windows spliced along DINO's affinities, shared along SAM's attention (Trident)"
 
 
 _CELL = 16  # pixels of CLIP's and DINO's cells
-_WINDOW = 112  # whole cells of those, and of ``ALIGNED``
+_WINDOW = 112  # whole cells of those, and of ``_ALIGNED``
+_ALIGNED = 56  # pixels: whole cells of 8 and of 14
 
 
 @dataclass(frozen=True)
-class Config(ProxySettings):
-    __doc__ = f"""{ProxySettings.__doc__}
-    sam: whose last attention shares over the whole picture.
+class Config(ProxyConfig):
+    """sam: whose last attention shares over the whole image.
     cos_factor: a place gathers where SAM's values are more alike than this times their mean.
     keep_negative: leave such a limit below 0 as it is, else it is 0.6.
-    halves: SAM looks at the left and the right half by themselves, for wide pictures.
+    halves: SAM encodes the left and the right half by themselves, for wide images.
     """
 
     proxy: str = "dino-vit-b16"
-    stride: int = 224
+    stride: int | None = 224
     sam: str = "sam-vit-b"
     cos_factor: float = 1.2
     keep_negative: bool = True
     halves: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.window % _WINDOW or self.stride % _CELL:
+    def check(self) -> None:
+        """Raise OptionError where windows are not whole cells."""
+        if (self.window or 0) % _WINDOW or (self.stride or 0) % _CELL:
             raise OptionError(
                 f"window {self.window} and stride {self.stride}: splicing needs whole cells; give "
                 f"a window in multiples of {_WINDOW} pixels, and a stride in multiples of {_CELL}"
             )
+        if self.flip:
+            raise OptionError("trident encodes no mirrored image; leave flip out")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -79,73 +83,80 @@ DATA_SETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class TridentLook:
-    """How a picture is looked at: spliced windows, shared along SAM's last attention."""
+class Segmenter(DenseSegmenter):
+    """Call it with an image and words; see ``BaseSegmenter.__call__``."""
 
-    encoder: AttentionEncoder
-    proxy: Proxy
-    correlator: AttentionSource
-    beta: float
-    gamma: float
-    factor: float
-    keep_negative: bool = True
-    halves: bool = False
+    name = "trident"
 
-    def __call__(self, rgb: NDArray[np.uint8], how: WindowSettings) -> Windows:
-        """Encode a picture (H, W, 3); the result has one window, on SAM's grid."""
+    def __init__(
+        self, encoder: Encoder, proxy: Proxy, attention_source: AttentionSource, config: Config
+    ) -> None:
+        if not isinstance(encoder, AttentionEncoder):
+            raise OptionError(f"trident needs a CLIP, and {encoder.name!r} is none; give one")
+        super().__init__(encoder, config, others=(proxy, attention_source))
+        self.proxy, self.attention_source = proxy, attention_source
+        self._clip = encoder
+
+    def encode_scale(self, rgb: NDArray[np.uint8], scale: float) -> Windows:
+        """Encode an image (H, W, 3): spliced windows, shared along SAM's last attention.
+
+        The result has one window, on SAM's grid.
+        """
         import torch
 
         from lexiseg.stages.clip_windows import Windows
         from lexiseg.stages.trident import gather
 
-        values, block = self._spliced(rgb, how)
-        patch = self.encoder.size.multiple
-        upright = _enlarged(rgb, patch)
-        middle = upright.shape[1] // 2
-        sides = [upright[:, :middle], upright[:, middle:]] if self.halves else [upright]
-        parts = values.tensor_split(len(sides), dim=2)
+        config = self.config
+        values, block = self._spliced(rgb, self.window_settings(scale))
+        whole_cells = _enlarged(rgb, self._clip.size.multiple)
+        middle = whole_cells.shape[1] // 2
+        sides = [whole_cells]
+        if config.halves:
+            sides = [whole_cells[:, :middle], whole_cells[:, middle:]]
         planes = []
-        for side, part in zip(sides, parts, strict=True):
-            whole = self.correlator.whole_attention(side)
-            gathered = gather(part, whole, self.factor, keep_negative=self.keep_negative)
-            planes.append(gathered.view(*whole.grid_hw, -1))
+        for side, part in zip(sides, values.tensor_split(len(sides), dim=2), strict=True):
+            attention = self.attention_source.whole_attention(side)
+            gathered = gather(
+                part, attention, config.cos_factor, keep_negative=config.keep_negative
+            )
+            planes.append(gathered.view(*attention.grid_hw, -1))
         joined = torch.cat(planes, 1)
         h, w = joined.shape[:2]
         cells = block.finish(joined.flatten(0, 1)[None].to(block.v.dtype), (h, w))
         size_hw = (rgb.shape[0], rgb.shape[1])
         return Windows(cells[None], ((0, h),), ((0, w),), (h, w), size_hw, (0, 0), (h, w))
 
-    def _spliced(self, rgb: NDArray[np.uint8], how: WindowSettings) -> Any:
+    def _spliced(
+        self, rgb: NDArray[np.uint8], settings: WindowSettings
+    ) -> tuple[Tensor, LastBlock]:
+        """The windows' values on one grid, (W, H, W'), and the block that they come from."""
         import cv2
         import numpy as np
         import torch
         import torch.nn.functional as F
 
         from lexiseg.stages.clip_windows import paper_size, spans
+        from lexiseg.stages.proxy import pad_windows
         from lexiseg.stages.trident import spliced
 
-        size = paper_size((rgb.shape[0], rgb.shape[1]), how.short_side)
+        size = paper_size((rgb.shape[0], rgb.shape[1]), settings.short_side)
         scaled = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)
         pixels = torch.from_numpy(np.asarray(scaled, np.float32)).permute(2, 0, 1)[None]
-        patch = self.encoder.size.multiple
-        aligned = _aligned(size, patch, how.crop)
+        patch = self._clip.size.multiple
+        aligned = _aligned(size, patch, settings.crop)
         if aligned != size:
             pixels = F.interpolate(pixels, aligned, mode="bilinear", align_corners=False)
-        rows, columns = (spans(side, how.crop, how.stride) for side in aligned)
-        views = torch.cat([
-            pixels[:, :, y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns
-        ])  # fmt: skip
-        windows = padded(views.permute(0, 2, 3, 1), ALIGNED, self.encoder.mean_colour)
-        block = self.encoder.trunk(windows, positions=how.positions)
+        rows, columns = (spans(side, settings.crop, settings.stride) for side in aligned)
+        boxes = [(y0, x0, y1, x1) for y0, y1 in rows for x0, x1 in columns]
+        views = torch.cat([pixels[:, :, y0:y1, x0:x1] for y0, x0, y1, x1 in boxes])
+        windows = pad_windows(views.permute(0, 2, 3, 1), _ALIGNED, self._clip.mean_colour)
+        block = self._clip.trunk(windows, positions=settings.positions)
         cells = self.proxy.cells(windows).to(block.v.device)
-        places = [
-            (y0 // patch, x0 // patch, y1 // patch, x1 // patch)
-            for y0, y1 in rows
-            for x0, x1 in columns
-        ]
+        places = [(y0 // patch, x0 // patch, y1 // patch, x1 // patch) for y0, x0, y1, x1 in boxes]
         whole = (aligned[0] // patch, aligned[1] // patch)
-        return spliced(block, cells, places, whole, self.beta, self.gamma), block
+        config = self.config
+        return spliced(block, cells, places, whole, config.beta, config.gamma), block
 
 
 def _enlarged(rgb: NDArray[np.uint8], patch: int) -> NDArray[np.uint8]:
@@ -173,54 +184,13 @@ def _aligned(size_hw: tuple[int, int], patch: int, window: int) -> tuple[int, in
     return height, width
 
 
-class Segmenter(DenseSegmenter):
-    """Call it with a picture and words; see `DenseSegmenter.__call__`."""
-
-    name = "trident"
-
-    def __init__(
-        self, encoder: Encoder, proxy: Proxy, correlator: AttentionSource, config: Config
-    ) -> None:
-        if not isinstance(encoder, AttentionEncoder):
-            raise OptionError(f"trident needs a CLIP, and {encoder.name!r} is none; give one")
-        super().__init__(encoder, config)
-        self.proxy, self.correlator = proxy, correlator
-        self._look = TridentLook(
-            encoder, proxy, correlator, config.beta, config.gamma, config.cos_factor,
-            config.keep_negative, config.halves,
-        )  # fmt: skip
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        """File name -> SHA-256 of all weights in use."""
-        return {**self.encoder.sha256, **self.proxy.sha256, **self.correlator.sha256}
-
-    def see(self, rgb: NDArray[np.uint8], scale: float) -> Windows:
-        """Encode a picture (H, W, 3) whose short side is scaled to ``scale`` times the usual."""
-        from lexiseg.stages.clip_windows import WindowSettings
-
-        c = self.config
-        return self._look(
-            rgb,
-            WindowSettings(max(32, round(c.short_side * scale)), c.window, c.stride, c.positions),
-        )
-
-
-def load(
-    config: Config,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Segmenter:
+def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the CLIP, the proxy and the SAM that the Config names, and return the segmenter."""
     from lexiseg.models import load_attention_source, load_encoder, load_proxy
 
-    given: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
     return Segmenter(
-        load_encoder(config.encoder, **given),
-        load_proxy(config.proxy, **given),
-        load_attention_source(config.sam, **given),
+        load_encoder(config.encoder, **vars(options)),
+        load_proxy(config.proxy, **vars(options)),
+        load_attention_source(config.sam, **vars(options)),
         config,
     )

@@ -31,9 +31,9 @@ def load_pretrained(
     try:
         import transformers
 
-        found = getattr(transformers, class_name)
+        model_class = getattr(transformers, class_name)
         with _quiet(transformers):
-            model, info = found.from_pretrained(
+            model, info = model_class.from_pretrained(
                 folder, local_files_only=True, output_loading_info=True, dtype=compute.dtype,
                 use_safetensors=True,
             )  # fmt: skip

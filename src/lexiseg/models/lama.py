@@ -86,8 +86,8 @@ class Lama:
         hole = np.pad(mask, ((0, down), (0, right)), mode="symmetric")
         pixels = torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float() / 255
         where = torch.from_numpy(hole).to(self._device)[None, None].float()
-        found = self.network(pixels, where)[0, :, :height, :width].permute(1, 2, 0)
-        out = (found.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        filled = self.network(pixels, where)[0, :, :height, :width].permute(1, 2, 0)
+        out = (filled.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         if progress is not None:
             progress(1, 1)
         return np.repeat(out[None], len(seeds), axis=0)

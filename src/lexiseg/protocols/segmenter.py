@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from lexiseg.protocols.model import Model
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -13,11 +15,11 @@ if TYPE_CHECKING:
 
     from lexiseg.imaging import Picture, Source
     from lexiseg.prompts import Vocabulary
+    from lexiseg.protocols.encoder import BackboneMaps
     from lexiseg.results import Segmentation, UnknownWord
 
-__all__ = ["Background", "DenseMapper", "DenseScores", "Segmenter", "View", "Words"]
+__all__ = ["Background", "DenseMapper", "DenseScores", "Segmenter", "View"]
 
-Words = "str | Like | Sequence[str | Like] | Vocabulary"
 Background = str | Sequence[str] | None
 
 Encoded = TypeVar("Encoded")
@@ -84,8 +86,14 @@ class DenseMapper(Protocol):
 
     name: str
 
+    scorer: Model  # what scores places: an encoder, a decoder of prompts
+    others: tuple[Model, ...]  # further models that it uses
+
     def prepare(self, image: Source | View[Any], *, max_pixels: int | None = None) -> View[Any]:
         """Read and encode an image."""
 
-    def __call__(self, image: Any, words: Vocabulary) -> Segmentation:
-        """Return label map and score map of a vocabulary on what `prepare` returned."""
+    def backbone_maps(self, view: View[Any]) -> tuple[BackboneMaps, ...]:
+        """Return what backbones made of an image, for mask models that stand on the same one."""
+
+    def score_map(self, view: View[Any], vocabulary: Vocabulary) -> DenseScores:
+        """Return the probability of each class at each place of what ``prepare`` returned."""

@@ -78,8 +78,10 @@ def paint_order(
     return rank
 
 
-def fill_nearest(top: NDArray[np.int16] | NDArray[np.int32]) -> None:
-    """Fill what is below 0 in a map (H, W) with the value of the nearest pixel, in place.
+def fill_nearest(
+    top: NDArray[np.int16] | NDArray[np.int32],
+) -> NDArray[np.int16] | NDArray[np.int32]:
+    """Return a map (H, W) in which what is below 0 has the value of the nearest pixel.
 
     A map without any value stays as it is. Distances are OpenCV's 5x5 approximation of Euclid's.
     """
@@ -87,10 +89,10 @@ def fill_nearest(top: NDArray[np.int16] | NDArray[np.int32]) -> None:
 
     empty = top < 0
     if not empty.any() or empty.all():
-        return
+        return top
     _, label = cv2.distanceTransformWithLabels(
         empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     values = np.empty(int(label.max()) + 1, top.dtype)
     values[label[~empty]] = top[~empty]
-    top[empty] = values[label[empty]]
+    return np.where(empty, values[label], top)

@@ -1,7 +1,7 @@
-"""Masks as logits compared with a map of words, on the mask model's own grid, before any lifting.
+"""Masks as logits compared with a map of words, on the mask model's own grid, before upsampling.
 
 Sums over masks are matrix products: M masks against K words cost M * K * h * w multiplications and
-no loop.
+no loop. What is decided of a batch comes back from its device in one piece.
 """
 
 from __future__ import annotations
@@ -11,35 +11,42 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.protocols import Frame, RawMasks
+from lexiseg.protocols import DenseScores, Frame, RawMasks
+from lexiseg.stages.prompt_decoding import CANDIDATES, CandidateBatch, ScoredMasks
 from lexiseg.stages.regions import Regions
 
 __all__ = [
-    "GridScores",
-    "best_candidates",
-    "f_score",
-    "grid_iou",
-    "grid_scores",
-    "grid_values",
-]
+    "GridScores", "best_candidates", "classify_clicked", "contain_points", "good_candidates",
+    "grid_iou", "score_grid",
+]  # fmt: skip
+
+_RECALL_WEIGHT = 0.5  # beta of the F measure: a region may be several things
+_HELD = 0.5  # the part of a nested mask that its word must hold
 
 
 @dataclass(frozen=True, eq=False)
 class GridScores:
-    """What the map says about the cells of a mask grid.
+    """The map of words on the cells of a mask grid.
 
-    probabilities: (K, h, w) float32, of each word; 0 beyond the picture. labels: (h, w)
-    int64, the word that wins, -1 for none. region: (h, w) int64, -1 for none. inside: (h, w) bool,
-    the cells that lie on the picture.
+    probabilities: (K, h, w) float32, of each word, excluded ones behind the others; 0 beyond the
+    image. labels: (h, w) int64, the word that wins, -1 for none. regions: (h, w) int64, -1 for
+    none. inside: (h, w) bool, the cells that lie on the image. frame: how the grid lies on it.
     """
 
     probabilities: Tensor
     labels: Tensor
-    region: Tensor
+    regions: Tensor
     inside: Tensor
+    frame: Frame
+
+    @property
+    def background(self) -> Tensor:
+        """The probability of no word at all, (h, w)."""
+        return (1 - self.probabilities.sum(0)).clamp_min(0) * self.inside
 
     def mean_probabilities(self, masks: Tensor) -> Tensor:
         """Return the mean probability of each word in masks (M, h, w) bool, (M, K)."""
@@ -48,105 +55,180 @@ class GridScores:
         return sums / (flat @ self.inside.flatten().float()).clamp_min(1)[:, None]
 
 
-def grid_scores(
-    grid: NDArray[np.float16],
+def score_grid(
+    scores: DenseScores,
+    num_words: int,
     labels: NDArray[np.integer],
     regions: Regions,
     frame: Frame,
     grid_hw: tuple[int, int],
-    device: torch.device,
 ) -> GridScores:
-    """Bring a score map (K, y, x), a label map and regions, (H, W) of any size, to a mask grid."""
+    """Bring a map of words to the cells of a mask grid.
 
-    def taken(values: NDArray[np.generic], fill: float) -> Tensor:
+    scores: of which the first ``num_words`` classes are words. labels, regions: (H, W) of any size,
+    of the same image; the pixel nearest to a cell's centre counts.
+    """
+    device = scores.probabilities.device
+    centres = [
+        (torch.arange(cells) + 0.5) / cells * padded / given
+        for cells, padded, given in zip(grid_hw, frame.padded_hw, frame.input_hw, strict=True)
+    ]
+    inside = (centres[0] < 1)[:, None] & (centres[1] < 1)
+    maps = scores.probabilities[:num_words]
+    # Places as parts of the map's own grid, whose last cells may reach over the image.
+    y, x = (
+        centre.clamp(max=1) * (given / scores.cell / cells * 2) - 1
+        for centre, given, cells in zip(centres, scores.input_hw, maps.shape[1:], strict=True)
+    )
+    places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None].to(device)
+    inside = inside.to(device)
+    on_grid = F.grid_sample(
+        maps[None], places, mode="bilinear", padding_mode="border", align_corners=False
+    )[0]
+
+    def nearest(values: NDArray[np.integer]) -> Tensor:
         rows, columns = (
-            _nearest(cells, length, *sizes)
-            for cells, length, sizes in zip(
-                grid_hw,
-                values.shape[-2:],
-                zip(frame.padded_hw, frame.input_hw, strict=True),
-                strict=True,
-            )
+            np.minimum((centre.numpy() * length).astype(np.int64), length - 1)
+            for centre, length in zip(centres, values.shape, strict=True)
         )
-        chosen = values[..., rows.clip(0)[:, None], columns.clip(0)]
-        chosen = np.where((rows >= 0)[:, None] & (columns >= 0), chosen, fill)
-        return torch.from_numpy(np.ascontiguousarray(chosen)).to(device)
+        taken = torch.from_numpy(values[rows[:, None], columns].astype(np.int64))
+        return torch.where(inside, taken.to(device), -1)
 
-    there = taken(np.ones(labels.shape, np.float32), 0.0) > 0
-    return GridScores(
-        taken(grid.astype(np.float32), 0.0).float(),
-        taken(labels.astype(np.int64), -1).long(),
-        taken(regions.number.astype(np.int64), -1).long(),
-        there,
+    return GridScores(on_grid * inside, nearest(labels), nearest(regions.number), inside, frame)
+
+
+def best_candidates(
+    batch: CandidateBatch, scores: GridScores, *, min_agreement: float, min_quality: float
+) -> ScoredMasks:
+    """Return the best candidate of each prompt, where it is good enough.
+
+    The best has the highest product of quality and agreement. Agreement is the F measure of the
+    mask against the map: precision is the part of the mask in which its word wins, recall the part
+    of its region that it covers. It is good enough where it agrees, and where its word has the
+    largest mean probability inside it, no word at all included.
+    """
+    raw, prompts = batch.raw, batch.prompts
+    masks = (raw.logits > 0) & scores.inside
+    flat = masks.flatten(1).float()
+    area = flat.sum(1)
+    hits = _hits(flat, scores.labels, np.repeat(prompts.class_ids, CANDIDATES))
+    regions = np.repeat(prompts.regions, CANDIDATES)
+    covered = _hits(flat, scores.regions, regions)
+    whole = (scores.regions.flatten() == _on(regions, area)[:, None]).sum(1)
+    # A region smaller than a cell, or none at all, has nothing that could be missed.
+    missable = (whole > 0) & (_on(regions, area) >= 0)
+    recall = torch.where(missable, covered / whole.clamp_min(1), 1.0)
+    agreement = _f_score(hits / area.clamp_min(1), recall, _RECALL_WEIGHT)
+    quality = raw.quality.float().clamp(0, 1)
+    value = torch.where(area > 0, quality * (agreement + 1e-6), -1.0).view(-1, CANDIDATES)
+    rows = torch.arange(len(prompts), device=area.device) * CANDIDATES + value.argmax(1)
+    means = scores.mean_probabilities(masks[rows])
+    own = means.gather(1, _on(prompts.class_ids, area)[:, None])[:, 0]
+    wins = (own >= means.amax(1)) & (own >= 1 - means.sum(1)) & (area[rows] > 0)
+    good = wins & (agreement[rows] >= min_agreement) & (quality[rows] >= min_quality)
+    return _scored(raw, prompts.class_ids, prompts.regions, good, rows, own, quality[rows])
+
+
+def good_candidates(
+    batch: CandidateBatch, scores: GridScores, *, min_quality: float, min_stability: float
+) -> ScoredMasks:
+    """Return all candidates that the mask model rates well and of which their word holds half.
+
+    Stability is the part of what is above -1 logits that is above 1 too.
+    """
+    raw, prompts = batch.raw, batch.prompts
+    masks = (raw.logits > 0) & scores.inside
+    flat = masks.flatten(1).float()
+    area = flat.sum(1)
+    larger, smaller = ((raw.logits > at).flatten(1).sum(1) for at in (-1, 1))
+    class_ids = np.repeat(prompts.class_ids, CANDIDATES)
+    held = _hits(flat, scores.labels, class_ids)
+    quality = raw.quality.float().clamp(0, 1)
+    good = (quality >= min_quality) & (smaller >= min_stability * larger)
+    good &= (area > 0) & (held >= _HELD * area)
+    means = scores.mean_probabilities(masks)
+    own = means.gather(1, _on(class_ids, area)[:, None])[:, 0]
+    rows = torch.arange(len(raw), device=area.device)
+    return _scored(raw, class_ids, np.full(len(class_ids), -1), good, rows, own, quality)
+
+
+def classify_clicked(raw: RawMasks, scores: GridScores, num_words: int) -> ScoredMasks:
+    """Give each mask that a user pointed at the likeliest of the first ``num_words`` words."""
+    means = scores.mean_probabilities((raw.logits > 0) & scores.inside)[:, :num_words]
+    best, class_ids = means.max(1)
+    quality = raw.quality.float().clamp(0, 1)
+    values = torch.stack([best.clamp(0, 1), quality, class_ids.float()]).cpu().numpy()
+    return ScoredMasks(
+        raw,
+        values[2].astype(np.int64),
+        np.full(len(raw), -1, np.int64),
+        values[0],
+        values[1],
+        np.ones(len(raw), np.bool_),
     )
 
 
-def _nearest(cells: int, length: int, padded: int, given: int) -> NDArray[np.int64]:
-    """For the centre of each cell, the pixel of a map of ``length`` pixels, -1 beyond it."""
-    part = (np.arange(cells) + 0.5) / cells * padded / given
-    return np.where(part < 1, np.minimum((part * length).astype(np.int64), length - 1), -1)
+def grid_iou(logits: Tensor) -> NDArray[np.float32]:
+    """Return the IoU of masks (N, h, w) with each other on their grid, (N, N)."""
+    flat = (logits > 0).flatten(1).float()
+    common = flat @ flat.T
+    area = flat.sum(1)
+    union = area[:, None] + area[None] - common
+    out: NDArray[np.float32] = (common / union.clamp_min(1)).cpu().numpy()
+    return out
 
 
-def f_score(precision: Tensor, recall: Tensor, beta: float) -> Tensor:
+def contain_points(raw: RawMasks, points_xy: Sequence[Sequence[float]]) -> NDArray[np.bool_]:
+    """Return which masks hold which pixels of the image, (N, P) bool, as far as the grid shows."""
+    frame = raw.frame
+    places = (np.array(points_xy, np.float64).reshape(-1, 2) + 0.5) / frame.size_hw[::-1]
+    grid_hw = raw.logits.shape[1:]
+    rows, columns = (
+        np.minimum(
+            (places[:, 1 - axis] * frame.input_hw[axis] / frame.padded_hw[axis] * cells), cells - 1
+        ).astype(np.int64)
+        for axis, cells in enumerate(grid_hw)
+    )
+    out: NDArray[np.bool_] = (raw.logits[:, rows, columns] > 0).cpu().numpy()
+    return out
+
+
+def _hits(flat: Tensor, cells: Tensor, wanted: NDArray[np.integer]) -> Tensor:
+    """How many cells of each mask (M, h * w) hold the value that is wanted of it, (M,)."""
+    values, which = np.unique(wanted, return_inverse=True)
+    held = (cells.flatten()[None] == _on(values, flat)[:, None]).float()
+    return (flat @ held.T).gather(1, _on(which.reshape(-1), flat)[:, None])[:, 0]
+
+
+def _f_score(precision: Tensor, recall: Tensor, beta: float) -> Tensor:
     """The F measure in which recall counts ``beta`` times as much as precision."""
     weight = beta * beta
     return (1 + weight) * precision * recall / (weight * precision + recall).clamp_min(1e-9)
 
 
-def best_candidates(
-    raw: RawMasks, seen: GridScores, word: Tensor, region: Tensor, *, beta: float = 0.5
-) -> tuple[Tensor, Tensor]:
-    """Return the best candidate of each of P prompts, (P',), and its agreement, (P',) in [0, 1].
-
-    word, region: (P,), what each prompt asks for; region -1 where it has none. Agreement is the F
-    measure of the mask against the map: precision is the part of the mask in which its word wins,
-    recall the part of its region that it covers. Recall counts ``beta`` times as much, since a
-    region may be several things. The best has the highest product of quality and agreement; a
-    prompt whose candidates are all empty has none.
-    """
-    masks = (raw.logits > 0) & seen.inside
-    flat = masks.flatten(1).float()
-    area = flat.sum(1)
-    words, of_word = torch.unique(word[raw.prompt], return_inverse=True)
-    wins = (seen.labels.flatten()[None] == words[:, None]).float()
-    hits = (flat @ wins.T).gather(1, of_word[:, None])[:, 0]
-    places, of_place = torch.unique(region[raw.prompt], return_inverse=True)
-    spots = (seen.region.flatten()[None] == places[:, None]).float()
-    spots[places < 0] = 0
-    covered = (flat @ spots.T).gather(1, of_place[:, None])[:, 0]
-    whole = spots.sum(1)[of_place]
-    # A region smaller than a cell, or none at all, has nothing that could be missed.
-    recall = torch.where(whole > 0, covered / whole.clamp_min(1), 1.0)
-    agreement = f_score(hits / area.clamp_min(1), recall, beta)
-    value = torch.where(area > 0, raw.quality.float().clamp(0, 1) * (agreement + 1e-6), -1.0)
-    best = torch.full((len(word),), -1.0, device=value.device)
-    best.scatter_reduce_(0, raw.prompt, value, "amax")
-    hit = (value == best[raw.prompt]) & (area > 0)
-    order = torch.arange(len(value), device=value.device)
-    first = torch.full_like(best, len(value), dtype=torch.int64)
-    first.scatter_reduce_(0, raw.prompt[hit], order[hit], "amin")
-    chosen = first[first < len(value)]
-    return chosen, agreement[chosen]
+def _scored(
+    raw: RawMasks,
+    class_ids: NDArray[np.integer],
+    regions: NDArray[np.integer],
+    good: Tensor,
+    rows: Tensor,
+    own: Tensor,
+    quality: Tensor,
+) -> ScoredMasks:
+    """The masks of ``rows`` (P,) that are good, (P,); all that is known of each is (P,)."""
+    # float64 holds row numbers exactly
+    values = torch.stack([good.double(), rows.double(), own.double(), quality.double()])
+    table = values.cpu().numpy()
+    kept = np.flatnonzero(table[0] > 0)
+    return ScoredMasks(
+        raw[_on(table[1, kept].astype(np.int64), raw.logits)],
+        class_ids[kept].astype(np.int64),
+        regions[kept].astype(np.int64),
+        table[2, kept].clip(0, 1).astype(np.float32),
+        table[3, kept].astype(np.float32),
+        np.zeros(len(kept), np.bool_),
+    )
 
 
-def grid_iou(logits: Tensor) -> NDArray[np.float32]:
-    """Intersection over union of masks (N, h, w) with each other on their grid, (N, N)."""
-    flat = (logits > 0).flatten(1).float()
-    common = flat @ flat.T
-    area = flat.sum(1)
-    either = area[:, None] + area[None] - common
-    out: NDArray[np.float32] = (common / either.clamp_min(1)).cpu().numpy()
-    return out
-
-
-def grid_values(raw: RawMasks, points_xy: Sequence[Sequence[float]]) -> NDArray[np.bool_]:
-    """Which masks hold which pixels of the picture, (N, P) bool, as far as the grid shows."""
-    h, w = raw.logits.shape[1:]
-    frame = raw.frame
-    out = np.zeros((len(raw), len(points_xy)), np.bool_)
-    for place, (x, y) in enumerate(points_xy):
-        row = (y + 0.5) / frame.size_hw[0] * frame.input_hw[0] / frame.padded_hw[0] * h
-        column = (x + 0.5) / frame.size_hw[1] * frame.input_hw[1] / frame.padded_hw[1] * w
-        hit = raw.logits[:, min(int(row), h - 1), min(int(column), w - 1)] > 0
-        out[:, place] = hit.cpu().numpy()
-    return out
+def _on(values: NDArray[np.integer], like: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.int64)).to(like.device)

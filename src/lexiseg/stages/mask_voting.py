@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
 
-__all__ = ["covering", "regions", "votes"]
+__all__ = ["covering_masks", "mean_votes", "overlap_regions"]
 
 
-def regions(
+def overlap_regions(
     masks: Masks, start: int, stop: int
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
     """Return the regions of the rows from ``start`` to ``stop``.
@@ -41,7 +41,7 @@ def regions(
     return numbers, firsts[where] // width + start, firsts[where] % width
 
 
-def covering(masks: Masks, ys: NDArray[np.int64], xs: NDArray[np.int64]) -> NDArray[np.bool_]:
+def covering_masks(masks: Masks, ys: NDArray[np.int64], xs: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which masks cover which of P pixels, given by row and column: (P, N)."""
     out = np.zeros((len(ys), len(masks)), np.bool_)
     for i, (x0, y0, x1, y1) in enumerate(masks.boxes_xyxy.tolist()):
@@ -51,7 +51,7 @@ def covering(masks: Masks, ys: NDArray[np.int64], xs: NDArray[np.int64]) -> NDAr
     return out
 
 
-def votes(
+def mean_votes(
     members: NDArray[np.bool_], weights: NDArray[np.float32], probabilities: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the mean probability of each class_id, (R, O); zeros where no mask is.

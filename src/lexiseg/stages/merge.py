@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lexiseg.masks import Masks, label_boxes
 
-__all__ = ["connected_parts", "cut", "mask_nms", "mean_scores", "paint", "resolve"]
+__all__ = ["connected_parts", "cut", "mask_nms", "mean_scores", "paint"]
 
 
 def connected_parts(
@@ -15,9 +15,9 @@ def connected_parts(
     scores: NDArray[np.float16],
     words: int,
     *,
-    least: int,
+    min_area: int,
 ) -> tuple[Masks, NDArray[np.int64], NDArray[np.float32]]:
-    """Return the 8-connected parts of each word with at least ``least`` pixels.
+    """Return the 8-connected parts of each word with at least ``min_area`` pixels.
 
     labels: (H, W), index of a word, below 0 for nothing. scores: (H, W) in [0, 1].
     Returns N masks, the word of each (N,), and the mean score inside each (N,); by word, then
@@ -36,7 +36,7 @@ def connected_parts(
         window = (labels[y0:y1, x0:x1] == word).view(np.uint8)
         _, parts, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8)
         areas = stats[1:, cv2.CC_STAT_AREA]
-        kept = [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] >= least]
+        kept = [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] >= min_area]
         if not kept:
             continue
         corners, crops = [], []
@@ -95,15 +95,17 @@ def paint(
     masks: Masks,
     values: NDArray[np.integer],
     rank: NDArray[np.floating],
-) -> None:
-    """Write the value of each mask, (N,), into its pixels of a label map, in place.
+) -> NDArray[np.int16] | NDArray[np.int32]:
+    """Return a label map with the value of each mask, (N,), written into its pixels.
 
     Where masks overlap, the highest ``rank`` (N,) has the pixel (ties: the earlier mask).
     """
+    labels = labels.copy()
     boxes = masks.boxes_xyxy.tolist()
     for i in np.argsort(-rank, kind="stable")[::-1].tolist():
         x0, y0, x1, y1 = boxes[i]
         labels[y0:y1, x0:x1][masks.crop(i)] = values[i]
+    return labels
 
 
 def cut(masks: Masks, labels: NDArray[np.integer], values: NDArray[np.integer]) -> Masks:
@@ -115,18 +117,3 @@ def cut(masks: Masks, labels: NDArray[np.integer], values: NDArray[np.integer]) 
         )
     )
     return Masks.from_crops(masks.size_hw, masks.boxes_xyxy[:, :2], crops)
-
-
-def resolve(
-    labels: NDArray[np.int16] | NDArray[np.int32],
-    masks: Masks,
-    words: NDArray[np.int64],
-    rank: NDArray[np.floating],
-) -> Masks:
-    """Paint masks into a label map, in place, and return what each has left.
-
-    Where masks of several words overlap, the highest ``rank`` has the pixel; masks of one word may
-    go on overlapping. Work is linear in the masks' boxes.
-    """
-    paint(labels, masks, words, rank)
-    return cut(masks, labels, words)

@@ -1,8 +1,8 @@
-"""Asking a mask model: prompts from places, in chunks, of which one candidate each survives."""
+"""Prompting a mask model: points and boxes become candidate masks, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,61 +10,90 @@ import torch
 from numpy.typing import NDArray
 
 from lexiseg.protocols import Masker, MaskPrompts, MaskState, RawMasks
-from lexiseg.stages.mask_agreement import GridScores, best_candidates
 
 __all__ = [
-    "PromptBatch",
-    "ScoredMasks",
-    "assign_words",
-    "concat_masks",
-    "decode_clicks",
-    "decode_prompts",
+    "CandidateBatch", "PromptBatch", "ScoredMasks", "decode_clicks", "decode_prompts",
     "point_prompts",
-]
+]  # fmt: skip
 
-_AT_ONCE = 64  # prompts, whose candidates are held together
+CANDIDATES = 3  # a prompt: part, whole, larger
+# Prompts whose candidates are held together: as much as suits a cache; a GPU takes all at once.
+_ON_CPU, _ON_GPU = 64, 1024
 
 
 @dataclass(frozen=True, eq=False)
 class PromptBatch:
-    """P prompts, and what each is for: (P,) int64, an index into words, and one into regions."""
+    """P prompts, and what each is for.
+
+    class_ids: (P,) int64, the word. regions: (P,) int64, the region that it lies in, -1 for none.
+    """
 
     prompts: MaskPrompts
-    word: NDArray[np.int64]
-    region: NDArray[np.int64]
+    class_ids: NDArray[np.int64]
+    regions: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.word)
+        return len(self.class_ids)
+
+    def __getitem__(self, key: slice) -> PromptBatch:
+        return PromptBatch(self.prompts[key], self.class_ids[key], self.regions[key])
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateBatch:
+    """All candidates of P prompts, (P * 3), by prompt then by candidate, and the prompts."""
+
+    raw: RawMasks
+    prompts: PromptBatch
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredMasks:
-    """N masks that survived, and what each is.
+    """N masks on the mask model's grid, and what each is.
 
-    word, region: as in `PromptBatch`; -1 for no region. forced: (N,) bool, asked for by a user.
-    probability: (N,) float32, the mean probability of its word inside.
+    class_ids: (N,) int64, its word. regions: (N,) int64, the region that it was prompted for, -1
+    for none. scores: (N,) float32 in [0, 1], the mean probability of its word inside. quality: (N,)
+    float32 in [0, 1], the mask model's own opinion. clicked: (N,) bool, whether a user pointed at
+    it.
     """
 
     raw: RawMasks
-    word: NDArray[np.int64]
-    region: NDArray[np.int64]
-    forced: NDArray[np.bool_]
-    probability: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+    regions: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    clicked: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        return len(self.word)
+        return len(self.class_ids)
 
-    @property
-    def quality(self) -> NDArray[np.float32]:
-        """The mask model's own opinion, (N,) in [0, 1]."""
-        out: NDArray[np.float32] = self.raw.quality.float().clamp(0, 1).cpu().numpy()
-        return out
+    def __getitem__(self, key: NDArray[np.integer]) -> ScoredMasks:
+        rows = torch.from_numpy(np.asarray(key)).to(self.raw.logits.device)
+        arrays = (self.class_ids, self.regions, self.scores, self.quality, self.clicked)
+        return ScoredMasks(self.raw[rows], *(array[key] for array in arrays))
 
-    def __getitem__(self, key: NDArray[np.generic]) -> ScoredMasks:
-        return ScoredMasks(
-            self.raw[torch.from_numpy(np.asarray(key)).to(self.raw.logits.device)],
-            *(getattr(self, name)[key] for name in ("word", "region", "forced", "probability")),
+    @classmethod
+    def concat(cls, parts: Sequence[ScoredMasks]) -> ScoredMasks:
+        """Return the masks of one or more parts of the same image, in order."""
+        raws = [part.raw for part in parts]
+        return cls(
+            concat_raw(raws),
+            np.concatenate([part.class_ids for part in parts]),
+            np.concatenate([part.regions for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.quality for part in parts]),
+            np.concatenate([part.clicked for part in parts]),
         )
+
+
+def concat_raw(raws: Sequence[RawMasks]) -> RawMasks:
+    """Return raw masks of several calls on one image, one after the other."""
+    return RawMasks(
+        torch.cat([raw.logits for raw in raws]),
+        torch.cat([raw.quality for raw in raws]),
+        torch.cat([raw.prompt for raw in raws]),
+        raws[0].frame,
+    )
 
 
 def point_prompts(
@@ -80,65 +109,13 @@ def point_prompts(
 
 
 def decode_prompts(
-    masker: Masker,
-    state: MaskState,
-    request: PromptBatch,
-    look: Callable[[RawMasks], GridScores],
-    hear: Callable[[GridScores, RawMasks, NDArray[np.int64]], None] = lambda seen, raw, word: None,
-    *,
-    min_agreement: float,
-    min_quality: float,
-) -> ScoredMasks | None:
-    """Return the best candidate of each prompt where it is good enough; None for no prompt.
-
-    It is where it agrees with the map, and where its word has the largest mean probability inside
-    it, nothing included. look: gives what the map says on the grid of the masks. hear: is told all
-    candidates.
-    """
-    parts: list[ScoredMasks] = []
-    see: GridScores | None = None
-    for start in range(0, len(request), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        raw = masker.decode(state, request.prompts[part], candidates=3)
-        see = see or look(raw)
-        hear(see, raw, request.word[part][raw.prompt.cpu().numpy()])
-        word, region = (
-            torch.from_numpy(values[part]).to(raw.logits.device)
-            for values in (request.word, request.region)
-        )
-        best, agreement = best_candidates(raw, see, word, region)
-        raw = raw[best]
-        probabilities = see.mean_probabilities((raw.logits > 0) & see.inside)
-        own = probabilities.gather(1, word[raw.prompt][:, None])[:, 0]
-        wins = (own >= probabilities.amax(1)) & (own >= 1 - probabilities.sum(1))
-        good = wins & (agreement >= min_agreement) & (raw.quality >= min_quality)
-        kept = torch.nonzero(good)[:, 0]
-        raw = raw[kept]
-        at = raw.prompt.cpu().numpy()
-        parts.append(
-            ScoredMasks(
-                raw,
-                request.word[part][at],
-                request.region[part][at],
-                np.zeros(len(at), np.bool_),
-                own[kept].clamp(0, 1).cpu().numpy(),
-            )
-        )
-    return concat_masks(parts) if parts else None
-
-
-def assign_words(raw: RawMasks, see: GridScores, words: int) -> ScoredMasks:
-    """Give each mask that a user asked for the likeliest of the first ``words`` words."""
-    probabilities = see.mean_probabilities((raw.logits > 0) & see.inside)[:, :words]
-    best, word = probabilities.max(1)
-    count = len(raw)
-    return ScoredMasks(
-        raw,
-        word.cpu().numpy(),
-        np.full(count, -1, np.int64),
-        np.ones(count, np.bool_),
-        best.clamp(0, 1).cpu().numpy(),
-    )
+    masker: Masker, state: MaskState, prompts: PromptBatch
+) -> Iterator[CandidateBatch]:
+    """Yield three candidates for each prompt, as many prompts at a time as suit the device."""
+    size = _ON_CPU if masker.device_name == "cpu" else _ON_GPU
+    for start in range(0, len(prompts), size):
+        part = prompts[start : start + size]
+        yield CandidateBatch(masker.decode(state, part.prompts, candidates=CANDIDATES), part)
 
 
 def decode_clicks(
@@ -158,13 +135,11 @@ def decode_clicks(
         right = np.array(points_xy, np.float32).reshape(-1, 2) + 0.5
         others = np.repeat(wrong, len(right), 0)
         prompts = point_prompts(right, others, np.ones(others.shape[:2], np.bool_))
-        raw = masker.decode(state, prompts, candidates=3)
-        value = torch.where((raw.logits > 0).flatten(1).any(1), raw.quality.float(), -1.0)
-        best = [
-            int(at[value[at].argmax()])
-            for at in (torch.nonzero(raw.prompt == i)[:, 0] for i in range(len(right)))
-        ]
-        parts.append(raw[torch.tensor(best, device=raw.logits.device)])
+        raw = masker.decode(state, prompts, candidates=CANDIDATES)
+        filled = (raw.logits > 0).flatten(1).any(1)
+        value = torch.where(filled, raw.quality.float(), -1.0).view(len(right), CANDIDATES)
+        first = torch.arange(len(right), device=value.device) * CANDIDATES
+        parts.append(raw[first + value.argmax(1)])
     if len(boxes_xyxy):
         boxes = torch.tensor(np.array(boxes_xyxy, np.float32).reshape(-1, 4))
         labels = torch.zeros(len(boxes), wrong.shape[1], dtype=torch.int64)
@@ -174,26 +149,4 @@ def decode_clicks(
             prompts = MaskPrompts(places, labels, boxes)
         raw = masker.decode(state, prompts, candidates=1)
         parts.append(replace(raw, prompt=raw.prompt + len(points_xy)))
-    return RawMasks(
-        torch.cat([raw.logits for raw in parts]),
-        torch.cat([raw.quality for raw in parts]),
-        torch.cat([raw.prompt for raw in parts]),
-        parts[0].frame,
-    )
-
-
-def concat_masks(parts: Sequence[ScoredMasks]) -> ScoredMasks:
-    """Return the answers of several calls, one after the other."""
-    raws = [part.raw for part in parts]
-    return ScoredMasks(
-        RawMasks(
-            torch.cat([raw.logits for raw in raws]),
-            torch.cat([raw.quality for raw in raws]),
-            torch.cat([raw.prompt for raw in raws]),
-            raws[0].frame,
-        ),
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("word", "region", "forced", "probability")
-        ),
-    )
+    return concat_raw(parts)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lexiseg.protocols import LastBlock
 
-__all__ = ["proxied", "proxy_attention"]
+__all__ = ["pad_windows", "proxied", "proxy_attention"]
 
 
 def proxy_attention(cells: Tensor, beta: float, gamma: float, *, joint: bool = False) -> Tensor:
@@ -47,3 +47,17 @@ def proxied(
     plane = F.interpolate(plane, size=size, mode="bilinear", align_corners=False)
     values = plane.view(b, heads, d, -1).mT
     return block.project((weights[:, None] @ values).to(block.v.dtype))
+
+
+def pad_windows(pixels: Tensor, multiple: int, mean: tuple[float, float, float]) -> Tensor:
+    """Windows (B, H, W, 3) with the mean colour around them, up to multiples: zeros for CLIP.
+
+    mean: red, green, blue in [0, 1]. Returns float32, values from 0 to 255.
+    """
+    below, right = (-side % multiple for side in pixels.shape[1:3])
+    top, left = below // 2, right // 2
+    height, width = pixels.shape[1:3]
+    colour = torch.tensor(mean, device=pixels.device) * 255
+    out = colour.expand(len(pixels), height + below, width + right, 3).clone()
+    out[:, top : top + height, left : left + width] = pixels.float()
+    return out

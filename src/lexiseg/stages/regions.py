@@ -59,12 +59,12 @@ def find_regions(
     words: int,
     *,
     threshold: float,
-    least: int,
+    min_area: int,
 ) -> Regions:
     """Return the 8-connected regions of pixels that hold a word with at least ``threshold``.
 
     labels, scores: (H, W), the index of a word, below 0 for none, and its score in [0, 1]. Regions
-    of fewer than ``least`` pixels are left out.
+    of fewer than ``min_area`` pixels are left out.
     """
     import cv2
 
@@ -81,7 +81,7 @@ def find_regions(
         inside = (labels[part] == word) & (scores[part] >= threshold)
         _, parts, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
         area = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
-        kept = area >= least
+        kept = area >= min_area
         kept[0] = False  # what is outside
         names = np.where(kept, np.cumsum(kept) - 1 + count, -1).astype(np.int32)
         if not kept.any():
@@ -131,7 +131,7 @@ def plan_points(
         value = np.where(depth >= 0.5 * room[which], scores[rows, columns].astype(np.float32), -1)
     chosen = [_first(value, which, count)]
     open_to: NDArray[np.bool_] = np.ones(count, np.bool_)
-    class_ids = [np.arange(count)]
+    first_of = [np.arange(count)]
     gap = np.full(len(which), np.inf, np.float32)
     for _ in range(1, points):
         last = chosen[-1]
@@ -141,11 +141,11 @@ def plan_points(
         place = _first(value, which, count)
         open_to = open_to & (value[place] >= _ROOM * room)
         chosen.append(np.where(open_to, place, last))
-        class_ids.append(np.flatnonzero(open_to))
+        first_of.append(np.flatnonzero(open_to))
     firsts = chosen[0]
     met = _on_grid(rows, columns, regions.number.shape, side)
-    places = np.concatenate([*(c[o] for c, o in zip(chosen, class_ids, strict=True)), met])
-    region = np.concatenate([*class_ids, which[met]])
+    places = np.concatenate([*(c[o] for c, o in zip(chosen, first_of, strict=True)), met])
+    region = np.concatenate([*first_of, which[met]])
     order = np.argsort(region, kind="stable")
     places, region = places[order], region[order]
     points_xy = np.stack([columns[places], rows[places]], 1)

@@ -179,6 +179,41 @@ def test_other_bytes_than_the_hub_announced_are_refused(
     assert main(segment) == 4
 
 
+def test_words_leave_no_trace_that_can_be_read_and_are_removed(
+    hub: Hub, cache: Path, segment: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["models", "pull", NAME, "--trust"])
+    assert main(segment) == 0
+    files = [path for path in cache.parents[1].rglob("*") if path.is_file()]
+    assert [path for path in files if path.parent.name == "words"]
+    for path in files:
+        if path.parent != cache:  # the weights
+            assert not re.search(rb"\bsky\b|\broad\b", path.read_bytes()), path
+    capsys.readouterr()
+    assert main(["models", "remove", "--words"]) == 0
+    assert capsys.readouterr().out == f"{cache.parents[1] / 'words'} is gone\n"
+    assert main(["models", "remove", "--words"]) == 0
+    assert capsys.readouterr().out == "no words are kept\n"
+    assert (cache / WEIGHTS).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["remove"], "needs the name of a model"),
+        (["list", "--trust"], "--trust is for `lexiseg models pull`, not for list"),
+        (["pull", NAME, "--words"], "--words is for `lexiseg models remove`, not for pull"),
+        (["path", NAME, "--json"], "--json is for `lexiseg models list`, not for path"),
+    ],
+)
+def test_options_belong_to_their_action(
+    hub: Hub, cache: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert hub.requests == []
+
+
 def test_a_gated_answer_is_explained(
     hub: Hub, clean: Path, published: dict[str, bytes], capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

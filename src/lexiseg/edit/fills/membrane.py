@@ -9,6 +9,8 @@ __all__ = ["membrane"]
 
 _COARSEST = 4  # below this many pixels a side nothing is gained by halving
 _SWEEPS = 24
+_MAX_PIXELS = 100_000  # of a hole that is swept as a whole
+_RIM = 12  # pixels into a larger hole to which what the coarse grid cannot hold reaches
 
 
 def membrane(values: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -24,7 +26,8 @@ def membrane(values: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np
     if not hole.any():
         return values.copy()
     out = np.where(hole[..., None], _guess(values, hole), values).astype(np.float32)
-    return _relax(out, hole, _SWEEPS)
+    _relax(out, hole if np.count_nonzero(hole) <= _MAX_PIXELS else _near_rim(hole))
+    return out
 
 
 def _guess(values: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -44,16 +47,22 @@ def _guess(values: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.f
     return np.asarray(full, np.float32).reshape(values.shape)
 
 
-def _relax(
-    values: NDArray[np.float32], hole: NDArray[np.bool_], sweeps: int
-) -> NDArray[np.float32]:
-    """Red-black sweeps of over-relaxation over the hole."""
-    ys, xs = np.nonzero(hole)
-    height, width = hole.shape
+def _near_rim(hole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The part of a hole whose pixels are near known ones: deeper ones have no fine ripples."""
+    import cv2
+
+    depth = cv2.distanceTransform(hole.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
+    return np.asarray(hole & (depth <= _RIM))
+
+
+def _relax(values: NDArray[np.float32], free: NDArray[np.bool_]) -> None:
+    """Red-black sweeps of over-relaxation over the free pixels of `values`, in place."""
+    ys, xs = np.nonzero(free)
+    height, width = free.shape
     flat = values.reshape(height * width, -1)
-    parts = []
-    for colour in (0, 1):
-        of = (ys + xs) % 2 == colour
+    halves = []
+    for parity in (0, 1):
+        of = (ys + xs) % 2 == parity
         y, x = ys[of], xs[of]
         near = []
         for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
@@ -61,9 +70,8 @@ def _relax(
             inside = (ny >= 0) & (ny < height) & (nx >= 0) & (nx < width)
             # A neighbour beyond the edge is the pixel itself: no slope across the edge.
             near.append(np.where(inside, ny * width + nx, y * width + x))
-        parts.append((y * width + x, near))
-    for _ in range(sweeps):
-        for centre, near in parts:
+        halves.append((y * width + x, near))
+    for _ in range(_SWEEPS):
+        for centre, near in halves:
             mean = sum(flat[n] for n in near) / 4
             flat[centre] += 1.5 * (mean - flat[centre])
-    return values

@@ -66,7 +66,7 @@ def _cut(picture: Picture, mask: NDArray[np.bool_], config: Config) -> Picture:
     colours[alpha == 0] = 0
     box = _kept(alpha, around, picture.size_hw, config)
     cut = with_pixels(picture, _moved(colours, around, box), _moved(alpha, around, box))
-    return replace(cut, mode="RGBA")
+    return replace(cut, mode="RGBA", hidden=None)
 
 
 def _kept(

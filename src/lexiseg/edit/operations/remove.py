@@ -60,5 +60,6 @@ def edit(scene: Scene, config: Config) -> Outcome:
     where = Region.from_mask(scene.mask, dilation=dilation, blur=blur)
     if prompt is not None:
         return generate(picture, where, prompt, config)
-    colours, alpha, name = fill_region(picture, where, config.fill)
-    return Outcome((blended(picture, where, colours, alpha),), notes=(f"filled by {name}",))
+    filled = fill_region(picture, where, config.fill)
+    clean = blended(picture, where, filled.rgb, filled.alpha)
+    return Outcome((clean,), notes=(f"filled by {filled.fill}",))

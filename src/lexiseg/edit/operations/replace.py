@@ -103,8 +103,8 @@ def _stood(scene: Scene, other: Picture, config: Config) -> Picture:
     size_hw = scene.picture.size_hw
     dilation, blur = border_widths(config.dilation, config.blur, size_hw, generous=True)
     hole = Region.from_mask(scene.mask, dilation=dilation, blur=blur)
-    colours, alpha, _ = fill_region(scene.picture, hole)
-    clean = blended(scene.picture, hole, colours, alpha)
+    filled = fill_region(scene.picture, hole)
+    clean = blended(scene.picture, hole, filled.rgb, filled.alpha)
     for mask in scene.masks if config.instances else (scene.mask,):
         clean = _put(clean, scene.picture.rgb, mask, other, config.match)
     return clean

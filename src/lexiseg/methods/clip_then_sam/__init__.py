@@ -1,15 +1,14 @@
-"""Look with a dense map of words, then ask a mask model only there.
+"""Score every place for words, then prompt a mask model only where a word wins.
 
 A map says roughly where words are; its connected regions give points, the mask model draws what is
-at each point, and overlaps are settled by score. Points and boxes of a user's own are answered too.
+at each point, and map and masks are weighed together. Points and boxes of a user's own work too.
 """
 
 from __future__ import annotations
 
 from lexiseg.methods.clip_then_sam.config import PRESETS, Config
 from lexiseg.methods.clip_then_sam.segmenter import Segmenter, load
-from lexiseg.methods.clip_then_sam.view import View
 
-__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "View", "load"]
+__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
-SUMMARY = "look with a dense map, then ask a mask model only there; points and boxes"
+SUMMARY = "map the words, then prompt a mask model only where they win; points and boxes"

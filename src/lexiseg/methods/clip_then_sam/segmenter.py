@@ -1,81 +1,120 @@
-"""The conductor of clip-then-sam: what runs after what."""
+"""The segmenter of clip-then-sam: what runs after what."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import OptionError, PromptError, UnknownName
-from lexiseg.methods._vocabulary import parse_vocabulary
+from lexiseg.methods._base import (
+    BaseSegmenter,
+    StageTimer,
+    Words,
+    class_thresholds,
+    finish,
+    parse_vocabulary,
+    read_image,
+)
+from lexiseg.methods._dense_segmenter import result_map
 from lexiseg.methods.clip_then_sam.config import Config
-from lexiseg.methods.clip_then_sam.view import View
-from lexiseg.prompts import Clicks, Vocabulary
+from lexiseg.prompts import Clicks
+from lexiseg.protocols import DenseMapper, LoadOptions, Masker, MaskState, View
+from lexiseg.provenance import PromptSummary
 
 if TYPE_CHECKING:
-    from lexiseg.imaging import Source
-    from lexiseg.protocols import DenseMapper, Masker
-    from lexiseg.results import Segmentation
+    import numpy as np
+    from numpy.typing import NDArray
 
-__all__ = ["Segmenter", "load"]
+    from lexiseg.imaging import Picture, Source
+    from lexiseg.methods.clip_then_sam.steps import Found
+    from lexiseg.prompts import Vocabulary
+    from lexiseg.results import ScoreMap, Segmentation
+    from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.mask_selection import WordMap
+    from lexiseg.stages.prompt_decoding import PromptBatch
+    from lexiseg.stages.regions import Regions
 
-_GRID = 64 * 64  # points of the blind grid that the number of prompts is compared with
+__all__ = ["Encoded", "Segmenter", "load"]
+
+_GRID = 64 * 64  # points of a blind grid, to compare the number of prompts with
+
+# What the mapper would make of its scores; here outlines and thresholds come at the end.
+_OWN_FIELDS = (
+    "area_threshold", "min_share", "pamr_steps", "refine", "refine_epsilon", "refine_masker",
+    "refine_radius", "threshold", "word_thresholds",
+)  # fmt: skip
 
 
-class Segmenter:
-    """Call it with a picture, words, and points or boxes; see `__call__`."""
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What the mapper (None for clicks alone) and the mask model made of an image."""
+
+    mapped: View[Any] | None
+    masks: MaskState
+
+
+class Segmenter(BaseSegmenter[Encoded]):
+    """Call it with an image, words, and points or boxes; see ``__call__``."""
 
     name = "clip-then-sam"
 
     def __init__(self, mapper: DenseMapper, masker: Masker, config: Config) -> None:
+        super().__init__(config, mapper.scorer, masker, mapper.others)
         self.mapper = mapper
         self.masker = masker
-        self.config = config
+        self._provenance = replace(
+            self._provenance, prompts=PromptSummary(num_prompts=0, grid_size=_GRID)
+        )
+
+    def encode(self, picture: Picture) -> tuple[Encoded, NDArray[np.int64]]:
+        """Encode an image for the mapper and for the mask model."""
+        mapped = self.mapper.prepare(picture)
+        maps = self.mapper.backbone_maps(mapped)
+        return Encoded(mapped, self.masker.encode(picture.rgb, maps)), mapped.windows_xyxy
 
     def prepare(
-        self, image: Source | View, *, max_pixels: int | None = None, words: bool = True
-    ) -> View:
-        """Read and encode a picture; without ``words`` for clicks alone, with no map of words."""
-        from lexiseg import imaging
-
-        makers = (self.mapper.name, self.masker.name)
+        self,
+        image: Source | View[Encoded],
+        *,
+        max_pixels: int | None = None,
+        words: bool = True,
+    ) -> View[Encoded]:
+        """Read and encode an image; without ``words`` for clicks alone, with no map of words."""
         if isinstance(image, View):
-            if image.makers != makers:
-                raise OptionError(
-                    f"the view was made by {image.makers}, and this segmenter has {makers}; "
-                    "prepare the picture with the same segmenter"
-                )
-            if image.mapped is not None or not words:
-                return image
-            return replace(image, mapped=self.mapper.prepare(image.picture))
-        started = time.perf_counter()
-        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-        picture = image if isinstance(image, imaging.Picture) else imaging.read(image, **limit)
-        read = time.perf_counter()
-        state = self.masker.encode(picture.rgb)
-        done = time.perf_counter()
-        mapped = self.mapper.prepare(picture) if words else None
-        seconds = {"read": read - started, "encode for masks": done - read}
-        return View(picture, mapped, state, makers, seconds)
+            view = super().prepare(image)
+            if view.encoded.mapped is not None or not words:
+                return view
+            mapped = self.mapper.prepare(view.picture)
+            encoded = replace(view.encoded, mapped=mapped)
+            return replace(view, encoded=encoded, windows_xyxy=mapped.windows_xyxy)
+        if words:
+            return super().prepare(image, max_pixels=max_pixels)
+        timer = StageTimer()
+        with timer("read"):
+            picture = read_image(image, max_pixels)
+        with timer("encode"):
+            encoded = Encoded(None, self.masker.encode(picture.rgb))
+        return self.view(picture, encoded, None, timer)
 
     def __call__(
         self,
-        image: Source | View,
-        words: str | Sequence[str] | Vocabulary | None = None,
+        image: Source | View[Encoded],
+        words: Words | None = None,
         *,
         background: str | Sequence[str] | None = "default",
+        keep_image: bool = False,
         points: Iterable[Sequence[float]] = (),
         boxes: Iterable[Sequence[float]] = (),
         not_points: Iterable[Sequence[float]] = (),
     ) -> Segmentation:
-        """Return what the picture shows of the words, or what lies at points and in boxes.
+        """Return what the image shows of the words, or what lies at points and in boxes.
 
-        image: a path, a PIL image, an (H, W, 3) uint8 RGB array, or a View made of one.
-        words, background: as for the method ``dense``. Without words every point and box gives a
-            mask of its own, "point 1", "box 1"; with words, each gives an instance of the word that
-            fits best inside it, in place of those of this word that were found there.
-        points, boxes: (x, y) and (x0, y0, x1, y1) in pixels of the picture.
+        image, words, background, keep_image: see ``BaseSegmenter.__call__``. Without words every
+            point and box gives a mask of its own, "point 1", "box 1"; with words, each gives an
+            instance of the word that fits best inside it, in place of those of this word that were
+            found there.
+        points, boxes: (x, y) and (x0, y0, x1, y1) in pixels of the image.
         not_points: (x, y) on what is not meant.
         Raises PromptError, PictureError.
         """
@@ -87,73 +126,179 @@ class Segmenter:
 
             view = self.prepare(image, words=False)
             clicks.check(view.picture.size_hw)
-            return segment_clicks(self.masker, view, clicks, self._facts({}))
-        from lexiseg.methods.clip_then_sam.words import segment_words
+            made = replace(self.provenance(view, {}), encoder="")
+            result = segment_clicks(self.masker, view, view.encoded.masks, clicks, made)
+        else:
+            vocabulary = parse_vocabulary(words, background, self.config)
+            view = self.prepare(image)
+            clicks.check(view.picture.size_hw)
+            result = self.segment(view, vocabulary, clicks)
+        return finish(result, view, keep_image=keep_image)
 
-        vocabulary = parse_vocabulary(words, background, self.config)
-        view = self.prepare(image)
-        clicks.check(view.picture.size_hw)
-        # Excluded words are looked for too, so that they keep what is theirs; they are taken out
-        # at the end.
-        everything = replace(
-            vocabulary, words=(*vocabulary.words, *vocabulary.excluded), excluded=()
+    def segment(
+        self, view: View[Encoded], vocabulary: Vocabulary, clicks: Clicks | None = None
+    ) -> Segmentation:
+        """Return what an encoded image shows of a vocabulary, and of clicks; the seven steps."""
+        from lexiseg.methods.clip_then_sam import steps
+        from lexiseg.stages.prompt_decoding import decode_clicks
+
+        config, masker, state = self.config, self.masker, view.encoded.masks
+        clicks, timer = clicks or Clicks(), StageTimer(view.seconds)
+        with timer("map"):
+            mapped = view.encoded.mapped or self.mapper.prepare(view.picture)
+            scores = self.mapper.score_map(mapped, vocabulary)
+            word_map = steps.map_words(scores, vocabulary)
+        with timer("regions"):
+            regions = steps.find_regions(word_map, config)
+            prompts = steps.plan_prompts(regions, word_map, clicks, config)
+        with timer("masks"):
+            clicked = None
+            if clicks.names:
+                clicked = decode_clicks(
+                    masker, state, clicks.points_xy, clicks.boxes_xyxy, clicks.not_points_xy
+                )
+            batches = steps.decode_candidates(masker, state, prompts)
+            selection = steps.select_masks(batches, clicked, masker, regions, word_map, config)
+        with timer("fuse"):
+            labels, masks = steps.fuse_with_map(
+                selection, regions, word_map, view.picture.rgb, clicks, config
+            )
+        with timer("instances"):
+            found = steps.make_instances(labels, masks, selection, clicks, config)
+            result = self._result(view, vocabulary, word_map, labels, found)
+        made = replace(
+            self.provenance(view, timer.seconds),
+            prompts=_summary(prompts, clicks),
+            notes=(*view.picture.notes, *_notes(regions, word_map, config)),
         )
-        mapped = self.mapper(view.mapped, everything)
-        facts = self._facts(
-            {
-                "encoder": mapped.provenance.encoder,
-                "checkpoint_sha256": dict(mapped.provenance.checkpoint_sha256),
-            }
+        return replace(result, provenance=made)
+
+    def _result(
+        self,
+        view: View[Encoded],
+        vocabulary: Vocabulary,
+        word_map: WordMap,
+        labels: Labels,
+        found: Found,
+    ) -> Segmentation:
+        """Apply the thresholds, drop what is too small or excluded, and order the instances."""
+        import numpy as np
+
+        from lexiseg.results import Segmentation
+        from lexiseg.stages.label_resize import apply_thresholds, map_labels
+
+        count = len(vocabulary.words)
+        score_map = result_map(word_map.scores, count)
+        limits = class_thresholds(vocabulary, self.config)
+        mine = (found.class_ids < count) & (found.scores >= limits[found.class_ids])
+        classes = np.arange(word_map.num_words + 1)
+        labels = map_labels(labels, np.where(classes < count, classes, -1))
+        labels = apply_thresholds(labels, score_map, limits[:count], found.masks[mine])
+        min_area = max(1, round(self.config.min_share * labels.size))
+        kept = np.flatnonzero(mine & (found.masks.areas >= min_area))
+        kept = kept[np.lexsort((-found.scores[kept], found.class_ids[kept]))]
+        class_ids, scores = found.class_ids[kept], found.scores[kept]
+        return Segmentation(
+            words=vocabulary.names,
+            labels=np.array([vocabulary.names[i] for i in class_ids], np.str_),
+            scores=scores,
+            quality=found.quality[kept],
+            masks=found.masks[kept],
+            label_map=labels,
+            word_scores=_word_scores(labels, score_map, class_ids, scores, count),
+            unknown=word_map.scores.unknown,
+            score_map=score_map,
+            provenance=self._provenance,
         )
-        return segment_words(self.masker, view, vocabulary, mapped, clicks, self.config, facts)
-
-    def _facts(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        """What the provenance says of every result."""
-        from lexiseg._version import __version__
-
-        facts = {
-            "method": self.name,
-            "encoder": "",
-            "masker": self.masker.name,
-            "config": asdict(self.config),
-            "version": __version__,
-            "device": self.masker.device_name,
-            "dtype": self.masker.dtype_name,
-            "prompts": {"grid": _GRID},
-            **more,
-        }
-        hashes = {f"masker {k}": v for k, v in self.masker.sha256.items()}
-        return facts | {"checkpoint_sha256": {**more.get("checkpoint_sha256", {}), **hashes}}
 
 
-def load(
-    config: Config,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Segmenter:
-    """Load the mapper and the mask model that the Config names, and return the segmenter."""
-    from dataclasses import fields
+def _summary(prompts: PromptBatch, clicks: Clicks) -> PromptSummary:
+    points = prompts.prompts.points_xy
+    planned = [] if points is None else (points[:, 0].double().numpy() - 0.5).tolist()
+    return PromptSummary(
+        num_prompts=len(prompts) + len(clicks.names),
+        grid_size=_GRID,
+        points_xy=(*planned, *clicks.points_xy),
+    )
 
+
+def _notes(regions: Regions, word_map: WordMap, config: Config) -> tuple[str, ...]:
+    """A note for the case that no region was good enough to prompt in."""
+    import numpy as np
+
+    if len(regions):
+        return ()
+    note = (
+        f"no region of {config.min_region_area} pixels or more scores at least "
+        f"{config.region_threshold:g}, so no mask was asked for"
+    )
+    labels, probabilities = word_map.labels, word_map.probabilities
+    if (labels >= 0).any():
+        place = int(np.where(labels >= 0, probabilities, -1).argmax())
+        vocabulary = word_map.vocabulary
+        names = [word.name for word in (*vocabulary.words, *vocabulary.excluded)]
+        best, score = names[int(labels.flat[place])], probabilities.flat[place]
+        note += f"; the best score is {score:.2f}, of {best!r}: lower --min-confidence"
+    return (note,)
+
+
+def _word_scores(
+    labels: Labels,
+    score_map: ScoreMap,
+    class_ids: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    count: int,
+) -> NDArray[np.float32]:
+    """The best instance's score; for a word without instances, its mean score where it is."""
+    import numpy as np
+
+    from lexiseg.stages.label_resize import resize_labels
+    from lexiseg.stages.merge import mean_scores
+
+    grid = score_map.grid
+    cells = resize_labels(labels, (grid.shape[1], grid.shape[2])).astype(np.int32)
+    own = np.take_along_axis(grid, np.maximum(cells, 0)[None].astype(np.intp), 0)[0]
+    out = mean_scores(cells, own, count)
+    present = np.zeros(count, np.bool_)
+    for top in range(0, len(labels), 1024):
+        values: NDArray[np.integer] = np.unique(labels[top : top + 1024])
+        present[values[values >= 0]] = True
+    missed = present & (out == 0)
+    out[missed] = grid[missed].max((1, 2))
+    best = np.zeros(count, np.float32)
+    np.maximum.at(best, class_ids, scores)
+    out = np.where(best > 0, best, out)
+    return np.where(present, out, 0).astype(np.float32)
+
+
+def load(config: Config, options: LoadOptions) -> Segmenter:
+    """Load the mapper and the mask model that the Config names, and return the segmenter.
+
+    Raises OptionError for a mapper, or fields of its Config, that cannot map words here.
+    """
     from lexiseg.models import load_masker
     from lexiseg.registry import methods
 
     module = methods().get(config.mapper)
-    names = {f.name for f in fields(module.Config)}
-    if "masker" in names:
+    known = {f.name for f in fields(module.Config)}
+    if "masker" in known or not hasattr(module.Segmenter, "score_map"):
         raise OptionError(
-            f"the mapper is {config.mapper!r}, which asks a mask model itself; give one that maps "
-            "words only, such as 'dense'"
+            f"the mapper is {config.mapper!r}, which gives no map of words; give one that does, "
+            "such as 'dense'"
         )
-    given: dict[str, Any] = {"background": config.background, "encoder": config.encoder}
-    if config.encoder == Config().encoder and module.Config().encoder != config.encoder:
-        del given["encoder"]  # a mapper whose own default it is not, keeps its own
-    given = {k: v for k, v in given.items() if k in names} | dict(config.mapper_fields)
+    given: dict[str, Any] = dict(config.mapper_fields)
     for name in given:
-        if name not in names:
-            raise UnknownName.among(f"field of {config.mapper}'s Config", name, names)
-    how: dict[str, Any] = {"device": device, "dtype": dtype, "pull": pull, "offline": offline}
-    mapper = module.load(module.Config(**given), **how)
-    return Segmenter(mapper, load_masker(config.masker, compile=config.compile, **how), config)
+        if name not in known:
+            raise UnknownName.among(f"field of {config.mapper}'s Config", name, known)
+        if name in _OWN_FIELDS:
+            raise OptionError(
+                f"mapper_fields gives {name!r}, but clip-then-sam draws outlines and applies "
+                f"thresholds itself; set its own fields, such as refine_radius"
+            )
+    if config.encoder is not None:
+        given["encoder"] = config.encoder
+    if "background" in known:
+        given.setdefault("background", config.background)
+    mapper = module.load(module.Config(**given), options)
+    masker = load_masker(config.masker, compile=config.compile, **vars(options))
+    return Segmenter(mapper, masker, config)

@@ -6,8 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary, Word
     from lexiseg.protocols import PromptedModel
 
-__all__ = ["Prompts", "class_thresholds", "encode_prompts"]
+__all__ = ["Prompts", "encode_prompts"]
 
 _NO_MAP = "background"  # what is nothing in particular has no map: the cutoff stands for it
 
@@ -84,12 +82,3 @@ def _mixed(model: PromptedModel, word: Word, sentences: tuple[str, ...], config:
     weight = config.mix if word.weight is None else word.weight
     text = _words(model, list(word.synonyms), sentences).mean(0)
     return weight * text + (1 - weight) * visual
-
-
-def class_thresholds(vocabulary: Vocabulary, config: Config, class_ids: int) -> np.ndarray:
-    """The threshold of each class_id, (O,) float32."""
-    limits = np.zeros(class_ids, np.float32)
-    for i, word in enumerate(vocabulary.words):
-        rest = 0.0 if i == vocabulary.background_index else config.threshold
-        limits[i] = config.word_thresholds.get(word.name, rest)
-    return limits

@@ -1,131 +1,152 @@
-"""Blocky maps made sharp by a mask model: boxes and peaks of their regions are what it is asked."""
+"""Blocky maps made sharp by a mask model: boxes and peaks of their regions are its prompts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexiseg.masks import Masks
+from lexiseg.methods._dense_segmenter import result_map, without_background
+
 if TYPE_CHECKING:
-    from lexiseg.masks import Masks
+    from lexiseg.methods._base import BaseSegmenter, StageTimer
     from lexiseg.methods.clipseg.config import Config
     from lexiseg.prompts import Vocabulary
-    from lexiseg.protocols import Masker, MaskPrompts, RawMasks
-    from lexiseg.results import ScoreMap
-    from lexiseg.stages.mask_agreement import GridScores
+    from lexiseg.protocols import DenseScores, Masker, MaskPrompts, View
+    from lexiseg.results import Segmentation
+    from lexiseg.stages.dense import LabelMap
+    from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.prompt_decoding import ScoredMasks
     from lexiseg.stages.regions import Regions
 
-__all__ = ["with_masks"]
+__all__ = ["segment_with_masks"]
 
 _WORK = 512  # pixels of the longer side at which regions are found; the map is coarser
+_POOLING, _TRUST, _RADIUS, _EPSILON = 0.3, 2.0, 3, 1e-4  # as clip-then-sam's
 
 
-def with_masks(
+def segment_with_masks(
+    segmenter: BaseSegmenter[Any],
+    masker: Masker,
+    view: View[Any],
+    vocabulary: Vocabulary,
+    scores: DenseScores,
+    labelled: LabelMap,
+    timer: StageTimer,
+) -> Segmentation:
+    """Return the result whose outlines are a mask model's.
+
+    Each region of a word is prompted with its box and its peak. A mask that agrees with its region
+    is weighed with the map, as clip-then-sam does; a region without one stays, and is an instance
+    too, with quality 0.
+    """
+    from lexiseg.results import Segmentation
+    from lexiseg.stages.label_resize import map_labels
+    from lexiseg.stages.merge import connected_parts, mean_scores
+
+    count, config = len(vocabulary.words), segmenter.config
+    min_area = max(1, round(config.min_share * labelled.class_id.size))
+    with timer("instances"):
+        labels, full, masks = _refine(
+            masker, view.picture.rgb, labelled, scores, vocabulary, config, min_area
+        )
+        classes = np.arange(len(vocabulary.words) + len(vocabulary.excluded) + 1)
+        labels = map_labels(labels, np.where(classes < count, classes, -1))
+        score_map = result_map(scores, count)
+        left = without_background(labels, vocabulary).copy()
+        left[full.union()] = -1
+        flat = np.ones(labels.shape, np.float16)
+        others, class_ids, _ = connected_parts(left, flat, count, min_area=min_area)
+        peaks = score_map.grid.max((1, 2)).astype(np.float32)[class_ids].clip(0, 1)
+        big = np.flatnonzero((full.areas >= min_area) & (_ids(masks) < count))
+        class_ids = np.concatenate([_ids(masks)[big], class_ids])
+        none = np.zeros(0, np.float32)
+        best = none if masks is None else masks.scores[big]
+        quality = none if masks is None else masks.quality[big]
+    return Segmentation(
+        words=vocabulary.names,
+        labels=np.array([vocabulary.names[i] for i in class_ids], dtype=np.str_),
+        scores=np.concatenate([best, peaks]),
+        quality=np.concatenate([quality, np.zeros(len(others), np.float32)]),
+        masks=Masks.concat([full[big], others]),
+        label_map=labels,
+        word_scores=mean_scores(labels, labelled.score, count),
+        unknown=scores.unknown,
+        score_map=score_map,
+        provenance=segmenter.provenance(view, timer.seconds),
+    )
+
+
+def _ids(masks: ScoredMasks | None) -> NDArray[np.int64]:
+    return np.zeros(0, np.int64) if masks is None else masks.class_ids
+
+
+def _refine(
     masker: Masker,
     rgb: NDArray[np.uint8],
-    labels: NDArray[np.int16] | NDArray[np.int32],
-    scores: ScoreMap,
+    labelled: LabelMap,
+    scores: DenseScores,
     vocabulary: Vocabulary,
     config: Config,
-    least: int,
-) -> tuple[Masks, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Return masks, the word, mean probability and quality of each; ``labels`` changes in place.
-
-    Each region of a word asks with its box and its peak. A mask that agrees with its region is
-    fused with the map, as clip-then-sam does; a region without one stays, and is an instance too.
-    """
-    from lexiseg.masks import Masks
-    from lexiseg.stages.label_resize import resize_labels
-    from lexiseg.stages.map_fusion import (
-        FusionWeights,
-        MaskVotes,
-        rejected_regions,
-        update_label_map,
-    )
-    from lexiseg.stages.mask_agreement import grid_scores
+    min_area: int,
+) -> tuple[Labels, Masks, ScoredMasks | None]:
+    """The label map with masks' outlines, (H, W), excluded words as their classes, -1 for none;
+    the masks at the image's size, and what is known of them."""
+    from lexiseg.stages.label_resize import map_labels, resize_labels
+    from lexiseg.stages.map_fusion import fused_probabilities, label_fused, rejected_regions
+    from lexiseg.stages.mask_selection import WordMap, select_masks
     from lexiseg.stages.mask_upsampling import upsample_masks
-    from lexiseg.stages.merge import connected_parts, cut
+    from lexiseg.stages.merge import cut
     from lexiseg.stages.prompt_decoding import PromptBatch, decode_prompts
     from lexiseg.stages.regions import find_regions, plan_points
 
-    words = len(vocabulary.words)
-    scale = min(1.0, _WORK / max(labels.shape))
-    size_hw = (max(1, round(labels.shape[0] * scale)), max(1, round(labels.shape[1] * scale)))
-    small = np.array(resize_labels(labels, size_hw))
-    if vocabulary.background_index is not None:
-        small[small == vocabulary.background_index] = -1
-    probabilities = _chances(small, scores)
+    background = -1 if vocabulary.background_class is None else vocabulary.background_class
+    classes = np.arange(vocabulary.num_classes + 1)
+    unlabelled = (classes == background) | (classes == vocabulary.num_classes)
+    words = map_labels(labelled.class_id, np.where(unlabelled, -1, classes))
+    whole = (words.shape[0], words.shape[1])
+    scale = min(1.0, _WORK / max(whole))
+    size_hw = (max(1, round(whole[0] * scale)), max(1, round(whole[1] * scale)))
+    small = np.asarray(resize_labels(words, size_hw), np.int32)
+    strength = resize_labels(labelled.score, size_hw).astype(np.float32)
+    word_map = WordMap(scores, vocabulary, small, strength)
     regions = find_regions(
-        small, probabilities, words, threshold=0.0, least=max(1, round(least * scale * scale))
+        small, strength, word_map.num_words, threshold=0.0,
+        min_area=max(1, round(min_area * scale**2)),
+    )  # fmt: skip
+    points = plan_points(regions, strength, points=1, negatives=0, peak=True)
+    prompts = PromptBatch(
+        _prompts(regions, points.points_xy, points.region, whole),
+        regions.word[points.region],
+        points.region,
     )
-    masks, word = Masks.empty(scores.size_hw), np.zeros(0, np.int64)
-    probability, quality = np.zeros(0, np.float32), np.zeros(0, np.float32)
+    selection = None
     if len(regions):
-        plan = plan_points(regions, probabilities, points=1, negatives=0, peak=True)
-        prompts = _prompts(regions, plan.points_xy, plan.region, labels.shape)
-        state = masker.encode(rgb)
-
-        def look(raw: RawMasks) -> GridScores:
-            grid_hw = (raw.logits.shape[1], raw.logits.shape[2])
-            return grid_scores(scores.grid, small, regions, raw.frame, grid_hw, raw.logits.device)
-
-        ground = vocabulary.background_index
-        rivals = np.unique(small[small >= 0])
-        rivals = rivals if ground is None else np.union1d(rivals, [ground])
-        opened = vocabulary.background is not None and ground is None
-        votes: MaskVotes | None = None
-
-        def hear(seen: GridScores, raw: RawMasks, asked: NDArray[np.int64]) -> None:
-            nonlocal votes
-            votes = votes or MaskVotes(seen, rivals, rest=opened, background=ground)
-            votes.add(raw)
-
-        answers = decode_prompts(
-            masker, state, PromptBatch(prompts, regions.word[plan.region], plan.region), look, hear,
-            min_agreement=config.min_agreement, min_quality=0.0,
-        )  # fmt: skip
-        if answers is not None and len(answers) and votes is not None:
-            word, probability, quality = answers.word, answers.probability, answers.quality
-            handled = np.isin(np.arange(len(regions)), answers.region)
-            lost = rejected_regions(votes.seen, regions, handled)
-            update_label_map(labels, rgb, votes, answers, lost, FusionWeights())
-            masks = cut(upsample_masks(answers.raw), labels, word)
-    # What no mask answered for.
-    rest = labels.copy()
-    rest[masks.union()] = -1
-    if vocabulary.background_index is not None:
-        rest[rest == vocabulary.background_index] = -1
-    full = np.ones(labels.shape, np.float16)
-    others, class_ids, _ = connected_parts(rest, full, words, least=least)
-    means = np.array([float(scores.grid[i].max()) for i in class_ids], np.float32)
-    big = np.flatnonzero(masks.areas >= least)
-    return (
-        Masks.concat([masks[big], others]),
-        np.concatenate([word[big], class_ids]),
-        np.concatenate([probability[big], means.clip(0, 1)]),
-        np.concatenate([quality[big], np.zeros(len(class_ids), np.float32)]),
-    )
-
-
-def _chances(labels: NDArray[np.integer], scores: ScoreMap) -> NDArray[np.float32]:
-    """The probability of the word that each pixel holds, (h, w)."""
-    import cv2
-
-    out = np.zeros(labels.shape, np.float32)
-    for word in np.unique(labels[labels >= 0]).tolist():
-        full = cv2.resize(scores.grid[word].astype(np.float32), labels.shape[::-1])
-        np.copyto(out, full, where=labels == word)
-    return out
+        batches = decode_prompts(masker, masker.encode(rgb), prompts)
+        selection = select_masks(
+            batches, word_map, regions, min_agreement=config.min_agreement, min_quality=0.0
+        )
+    if selection is None or not len(selection.masks):
+        return words, Masks.empty(whole), None
+    masks, grid = selection.masks, selection.grid
+    answered = np.isin(np.arange(len(regions)), masks.regions)
+    fused = fused_probabilities(
+        selection.competing, selection.votes, masks, rejected_regions(grid, regions, answered),
+        pooling=_POOLING, trust=_TRUST,
+    )  # fmt: skip
+    labels = label_fused(fused, selection.competing, grid.frame, rgb, _RADIUS, _EPSILON)
+    return labels, cut(upsample_masks(masks.raw), labels, masks.class_ids), masks
 
 
 def _prompts(
-    regions: Regions, points_xy: NDArray[np.int64], which: NDArray[np.int64], shape: tuple[int, ...]
+    regions: Regions, points_xy: NDArray[np.int64], which: NDArray[np.int64], shape: tuple[int, int]
 ) -> MaskPrompts:
-    """A point and a box for each region, in pixels of the picture."""
+    """A point and a box for each region, in pixels of the image."""
     import torch
 
-    from lexiseg.masks import label_boxes
+    from lexiseg.masks.packed import label_boxes
     from lexiseg.protocols import MaskPrompts
 
     height, width = regions.number.shape

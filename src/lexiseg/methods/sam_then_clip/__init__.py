@@ -1,11 +1,10 @@
-"""Draw every mask, then name it: by crops, or by dense features pooled inside the mask."""
+"""Draw every mask, then classify it: by its crop, or by dense features pooled inside it."""
 
 from __future__ import annotations
 
 from lexiseg.methods.sam_then_clip.config import PRESETS, Config
 from lexiseg.methods.sam_then_clip.segmenter import Segmenter, load
-from lexiseg.methods.sam_then_clip.view import View
 
-__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "View", "load"]
+__all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
-SUMMARY = "draw every mask, then name each by comparing it with every word"
+SUMMARY = "draw every mask, then compare each with every word"

@@ -2,59 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from lexiseg.errors import OptionError, UnknownName
-from lexiseg.prompts import DEFAULT_BACKGROUND, TEMPLATES
+from lexiseg.errors import OptionError
+from lexiseg.methods._config import (
+    MaskerConfig,
+    TemplatesConfig,
+    VocabularyConfig,
+    check_choice,
+    check_range,
+)
 
 __all__ = ["PRESETS", "Config"]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the method; every default lives here.
-
-    encoder: a checkpoint that is an encoder of words and pictures.
-    masker: a checkpoint that is a mask model, its folder or its file.
-    compile: the mask model goes through torch.compile: minutes at first, for many pictures.
-    scoring: "crops" looks at each mask's own crop, "features" pools dense features in the mask.
-    points_per_side: masks are asked for on a grid of so many points a side.
+class Config(MaskerConfig, TemplatesConfig, VocabularyConfig):
+    """encoder: a checkpoint that is an encoder of words and images.
+    scoring: "crops" encodes each mask's own crop, "features" pools dense features in the mask.
+    points_per_side: the mask model is prompted with a grid of so many points a side.
     min_quality, min_stability: what masks must reach, in [0, 1], by the mask model's own opinion,
         and by how little they grow or shrink with its threshold; None: what it wants itself.
     stability_offset: how far that threshold is moved, in logits.
     box_nms_threshold: IoU of boxes above which the better rated mask alone stays.
-    crop_n_layers: how often crops are asked too: 2, 4, 8 ... a side.
+    crop_n_layers: how often crops are prompted too: 2, 4, 8 ... a side.
     crop_nms_threshold: the same as box_nms_threshold between crops, where smaller crops win.
-    crop_overlap_ratio: what crops have in common, as a part of the picture's short side.
+    crop_overlap_ratio: what crops have in common, as a part of the image's short side.
     crop_points_downscale: each layer of crops has so many times fewer points a side.
-    min_region_area: holes and islands of fewer pixels are filled or removed; 0: none.
-    use_m2m: every mask is refined by asking again with its point and itself; takes longer.
-    background: words that take what nobody asked for (``seg(..., background=...)`` replaces them).
-    templates: "plain", "photo", "imagenet-7", "imagenet-80".
-    threshold: masks whose word scores less, in [0, 1], are left out.
-    word_thresholds: the same for single words.
+    min_mask_region_area: holes and islands of fewer pixels are filled or removed; 0: none.
+    use_m2m: every mask is refined by prompting again with its point and itself; takes longer.
     relative_threshold: masks whose share of their word, by a softmax over masks, is less than this
         part of the best mask's are left out.
     top_k: the best masks of each word that stay; None: all.
-    iou_threshold: masks of a word with at least this IoU are one.
     nested_threshold: a mask of which at least this part lies in a larger one of the same word is no
         instance of its own, or the larger one is none, where it is several; None: both stay.
     crop_side: pixels of a crop's side; None: the encoder's window, 224 at most.
     batch: crops that are encoded together; None: as many as suit the processor.
-    short_side: for features: pixels that the picture's short side is scaled to; None: as the
+    short_side: for features: pixels that the image's short side is scaled to; None: as the
         encoder wants.
-    layers: for features of CLIP: how deep the layers lie whose features are averaged, 1 the last.
+    layer_depths: for features of CLIP: how deep the layers lie whose features are averaged, in
+        (0, 1], 1 the last.
     alpha: for features: the part of the mean cosine around a mask that is taken off; None: 0.3, as
         published, for CLIP, 0 for other encoders.
     border: for features: cells from a mask's border inwards that count less; 0: none.
-    min_share: instances smaller than this part of the picture are left out (not of the label map).
     """
 
     encoder: str = "tiny"
-    masker: str = "tiny"
-    compile: bool = False
+    min_share: float = 0.0
     scoring: str = "features"
     points_per_side: int = 32
     min_quality: float | None = None
@@ -65,58 +60,40 @@ class Config:
     crop_nms_threshold: float = 0.7
     crop_overlap_ratio: float = 512 / 1500
     crop_points_downscale: int = 1
-    min_region_area: int = 0
+    min_mask_region_area: int = 0
     use_m2m: bool = False
-    background: tuple[str, ...] = DEFAULT_BACKGROUND
-    templates: str = "plain"
-    threshold: float = 0.0
-    word_thresholds: Mapping[str, float] = field(default_factory=dict)
     relative_threshold: float = 0.1
     top_k: int | None = None
-    iou_threshold: float = 0.8
     nested_threshold: float | None = 0.7
     crop_side: int | None = None
     batch: int | None = None
     short_side: int | None = None
-    layers: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    layer_depths: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     alpha: float | None = None
     border: float = 2.0
-    min_share: float = 0.0
 
-    def __post_init__(self) -> None:
-        if self.scoring not in ("crops", "features"):
-            raise UnknownName.among("way to score", self.scoring, ("crops", "features"))
-        if self.templates not in TEMPLATES:
-            raise UnknownName.among("set of templates", self.templates, TEMPLATES)
-        names = (
-            "min_quality", "min_stability", "threshold", "relative_threshold", "iou_threshold",
-            "alpha", "min_share", "box_nms_threshold", "crop_nms_threshold", "crop_overlap_ratio",
-            "nested_threshold",
+    def check(self) -> None:
+        """Raise OptionError for a value out of its range, UnknownName for no choice."""
+        check_choice(self, "scoring", ("crops", "features"))
+        check_range(
+            self, 0, 1, "min_quality", "min_stability", "relative_threshold", "alpha",
+            "box_nms_threshold", "crop_nms_threshold", "crop_overlap_ratio", "nested_threshold",
         )  # fmt: skip
-        for name in names:
-            part = getattr(self, name)
-            if part is not None and not 0 <= part <= 1:
-                raise OptionError(f"{name} is {part}; give 0 to 1")
-        for word, value in self.word_thresholds.items():
-            if not 0 <= value <= 1:
-                raise OptionError(f"the threshold of {word!r} is {value}; give 0 to 1")
-        if self.iou_threshold == 0:
-            raise OptionError("iou_threshold is 0, and every mask would be every other; give more")
         for name, low, high in (
             ("points_per_side", 1, 256), ("top_k", 1, 10**6), ("crop_side", 16, 2048),
             ("batch", 1, 4096), ("short_side", 32, 8192), ("border", 0, 64),
             ("stability_offset", 0, 100), ("crop_n_layers", 0, 4), ("crop_points_downscale", 1, 16),
-            ("min_region_area", 0, 10**9),
+            ("min_mask_region_area", 0, 10**9),
         ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise OptionError(f"{name} is {value}; give {low} to {high}")
-        if not self.layers or not all(0 < part <= 1 for part in self.layers):
-            raise OptionError(f"layers are {self.layers}; give depths above 0, 1 for the last")
+            check_range(self, low, high, name)
+        if not self.layer_depths or not all(0 < depth <= 1 for depth in self.layer_depths):
+            raise OptionError(
+                f"layer_depths are {self.layer_depths}; give depths above 0, 1 for the last"
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"points_per_side": 16, "layers": (0.5, 1.0)},
+    "fast": {"points_per_side": 16, "layer_depths": (0.5, 1.0)},
     "balanced": {},
     "quality": {"points_per_side": 48},
     # How the official generators of SAM 1 and of SAM 2 ask for everything.

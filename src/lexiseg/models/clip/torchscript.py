@@ -52,6 +52,9 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:
             (data,) = (n for n in archive.namelist() if n.count("/") == 1 and _is_data(n))
             root = data.removesuffix("data.pkl")
+            entries = [i for i in archive.infolist() if i.filename.startswith(f"{root}data")]
+            if sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise ValueError("it unpacks to more than it holds")  # torch stores what it saves
             tree = _Reader(archive, root, archive.read(data)).load()
     except (
         AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, ValueError,

@@ -1,24 +1,30 @@
-"""Points and boxes on the command line, and the flags of methods that ask a mask model."""
+"""Prompts on the command line: points, boxes, example images, and the flags of mask methods."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from lexiseg.cli import options
 from lexiseg.cli.fields import overrides
-from lexiseg.cli.parser import Parser
-from lexiseg.errors import OptionError, PromptError
-from lexiseg.prompts import Clicks
+from lexiseg.cli.terminal import Parser
+from lexiseg.errors import OptionError, PictureError, PromptError
+from lexiseg.prompts import Clicks, Example, Like
 
-__all__ = ["add_flags", "arguments", "check_method", "clicks", "fields"]
+__all__ = [
+    "add_click_flags", "add_like_flag", "call_arguments", "check_method", "read_clicks",
+    "read_prompts", "with_fields",
+]  # fmt: skip
 
 # Flag -> the field of a Config that it sets.
 _FIELDS = {
-    "min_region_size": "min_region_size",
+    "min_region_size": "min_region_area",
     "iou_threshold": "iou_threshold",
     "points_per_region": "points_per_region",
     "negative_points": "negative_points",
@@ -26,7 +32,7 @@ _FIELDS = {
 }
 
 
-def add_flags(parser: Parser) -> None:
+def add_click_flags(parser: Parser) -> None:
     """Add --point, --not-point, --box, and the flags for regions and masks."""
     group = parser.add_argument_group("points, boxes and masks")
     add = group.add_argument
@@ -48,7 +54,7 @@ def add_flags(parser: Parser) -> None:
     add("--top-k", metavar="N", help="the best N masks of each word")
 
 
-def clicks(args: argparse.Namespace) -> Clicks:
+def read_clicks(args: argparse.Namespace) -> Clicks:
     """Read the points and boxes; a point with a minus before it is one that is not meant."""
     right = [text for text in args.point if not text.strip().startswith("-")]
     wrong = [text.strip()[1:] for text in args.point if text.strip().startswith("-")]
@@ -59,7 +65,7 @@ def clicks(args: argparse.Namespace) -> Clicks:
     )
 
 
-def arguments(given: Clicks) -> dict[str, Any]:
+def call_arguments(given: Clicks) -> dict[str, Any]:
     """Return what is handed to the segmenter; nothing where nothing was pointed at."""
     parts = {
         "points": given.points_xy,
@@ -72,7 +78,7 @@ def arguments(given: Clicks) -> dict[str, Any]:
 def check_method(segmenter: Any, given: Clicks) -> None:
     """Raise OptionError where there are points, or boxes, and the method takes none."""
     taken = signature(segmenter.__call__).parameters
-    for name in arguments(given):
+    for name in call_arguments(given):
         if name not in taken:
             what = "boxes" if name == "boxes" else "points"
             raise OptionError(
@@ -81,15 +87,12 @@ def check_method(segmenter: Any, given: Clicks) -> None:
             )
 
 
-def fields(args: argparse.Namespace, asked: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of the Config that --threshold and the flags of this file give.
+def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> Any:
+    """Return a Config with the fields that --threshold and the flags of this file give.
 
     asked: the words. --min-confidence is the threshold of a method whose regions have none.
+    Raises OptionError where --set gives one of them too.
     """
-    from lexiseg import loading
-
-    method = {} if args.method is None else {"name": args.method}
-    config = loading.config_class(**method)
     known = {field.name for field in fields_of(config)}
     settings: list[str] = []
     thresholds = list(args.threshold)
@@ -106,7 +109,9 @@ def fields(args: argparse.Namespace, asked: Sequence[str]) -> dict[str, Any]:
             )
         if value is not None:
             settings.append(f"{name}={value}")
-    return {**options.thresholds(thresholds, asked), **overrides(settings, config)}
+    given = {**options.thresholds(thresholds, asked), **overrides(settings, type(config))}
+    options.refuse_twice(args, given)
+    return replace(config, **given)
 
 
 def _numbers(text: str, count: int, flag: str) -> list[float]:
@@ -118,3 +123,47 @@ def _numbers(text: str, count: int, flag: str) -> list[float]:
         form = "X,Y" if count == 2 else "X0,Y0,X1,Y1"
         raise PromptError(f"{flag} takes {form}, pixels of the picture; got {text!r}")
     return out
+
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_FORM = re.compile(
+    rf"(?:(?P<name>[^=/\\]+)=)?(?P<path>.+?)(?::(?P<box>{_NUMBER}(?:,{_NUMBER}){{3}}))?"
+)
+
+
+def add_like_flag(parser: Parser) -> None:
+    """Add --like."""
+    parser.add_argument(
+        "--like",
+        metavar="[WORD=]FILE[:X,Y,W,H]",
+        action="append",
+        default=[],
+        help="what an example picture shows, or its box; of one WORD, examples are averaged, and "
+        "mixed with the word where it is asked for too; may be repeated",
+    )
+
+
+def read_prompts(words: Sequence[str], given: Sequence[str]) -> list[str | Like]:
+    """Return the words, of which those with examples are mixed, and the other examples behind them.
+
+    Raises PictureError for a file that is not there, PromptError for an empty word.
+    """
+    examples: dict[str, list[Example]] = {}
+    for text in given:
+        match = _FORM.fullmatch(text)
+        if match is None or not text.strip():
+            raise PromptError(f"--like takes FILE, FILE:x,y,w,h or WORD=FILE, got {text!r}")
+        path = Path(match["path"])
+        name = (match["name"] or f"like {path.name}").strip()
+        if not path.is_file():
+            raise PictureError(f"--like names {str(path)!r}, which is not a file; give a picture")
+        box = None
+        if match["box"]:
+            x, y, width, height = (float(part) for part in match["box"].split(","))
+            box = (x, y, width, height)
+        examples.setdefault(name, []).append(Example(path, box))
+    out: list[str | Like] = []
+    for word in words:
+        own = examples.pop(word.partition("|")[0].strip(), None)
+        out.append(word if own is None else Like(tuple(own), words=word))
+    return [*out, *(Like(tuple(own), name=name) for name, own in examples.items())]

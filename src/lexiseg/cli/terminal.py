@@ -1,0 +1,109 @@
+"""What the commands share at a terminal: the parser of flags, tables, and a line of progress."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import unicodedata
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NoReturn
+
+from lexiseg.errors import OptionError, did_you_mean
+
+__all__ = ["Parser", "Progress", "table"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser: options in any place, no abbreviations, errors as OptionError.
+
+    A flag that was not given is None: its default lives in the code that uses it, once.
+    """
+
+    def __init__(
+        self, command: str, description: str, *, usage: str | None = None, epilog: str = ""
+    ) -> None:
+        super().__init__(
+            prog=f"lexiseg {command}",
+            usage=usage,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def parse(self, args: list[str]) -> argparse.Namespace:
+        """Read the arguments; raises OptionError for what is not understood."""
+        return self.parse_intermixed_args(args)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise OptionError: what is wrong, the flag that was perhaps meant, where help is."""
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        hint = did_you_mean(unknown[0].partition("=")[0], flags) if unknown else ""
+        if unknown:
+            message = f"there is no option {unknown[0]!r}"
+        raise OptionError(f"{message}; {hint or f'see {self.prog} --help'}")
+
+
+class Progress:
+    """Counts pictures on stderr, on one line that is taken away at the end.
+
+    Silent where stderr is not a terminal, so that logs stay clean, and for a single picture.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._shown = not quiet and sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.clear()
+
+    def step(self, number: int, total: int, name: str = "") -> None:
+        """Show that picture `number` of `total` is at work, or done."""
+        if self._shown and total > 1:
+            width = shutil.get_terminal_size().columns - 1
+            line = f"[{number}/{total}] {name}"
+            sys.stderr.write(f"\r\x1b[K{line[:width]}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away, before something else is written."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: int = 2) -> str:
+    """Return `rows` as lines with aligned columns; the columns in `right` end flush.
+
+    The last column may be of any length. Letters that take two places, as in Chinese, count so.
+    """
+    columns = max((len(row) for row in rows), default=0)
+    wide = [
+        max((_width(row[c]) for row in rows if c < len(row)), default=0) for c in range(columns)
+    ]
+    lines = []
+    for row in rows:
+        cells = []
+        for column, cell in enumerate(row):
+            gap = " " * (wide[column] - _width(cell))
+            cells.append(gap + cell if column in right else cell + gap)
+        lines.append(" " * indent + "  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _width(text: str) -> int:
+    """How many places `text` takes on a terminal."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )

@@ -1,0 +1,224 @@
+"""What all segmenters share: reading images, checking views, timing stages, and the result's frame.
+
+A method says how an image is encoded (``encode``) and what becomes of words (``segment``).
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from lexiseg.errors import OptionError, UnknownName
+from lexiseg.prompts import Like, Vocabulary
+from lexiseg.protocols import Model, View, VocabularyAware
+from lexiseg.provenance import Provenance
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lexiseg.imaging import Picture, Source
+    from lexiseg.masks import Masks
+    from lexiseg.protocols import BackboneMaps
+    from lexiseg.results import Segmentation, UnknownWord
+
+__all__ = [
+    "BaseSegmenter", "StageTimer", "Words", "class_thresholds", "finish", "parse_vocabulary",
+    "read_image",
+]  # fmt: skip
+
+Words = str | Like | Sequence[str | Like] | Vocabulary
+Encoded = TypeVar("Encoded")
+
+
+class StageTimer:
+    """Wall time of named stages, in seconds."""
+
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
+        self.seconds = dict(seconds or {})
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+class BaseSegmenter(ABC, Generic[Encoded]):
+    """Call it with an image and words; see ``__call__``.
+
+    config: the method's Config. scorer: the model that scores words (an encoder, a detector).
+    masker: the mask model, if there is one. others: further models, for the provenance.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, config: Any, scorer: Model, masker: Model | None = None, others: Sequence[Model] = ()
+    ) -> None:
+        self.config = config
+        self.scorer, self.others = scorer, tuple(others)
+        self._all = (scorer, *others) if masker is None else (scorer, *others, masker)
+        made = Provenance.from_models(self.name, config, scorer, masker)
+        hashes = {name: sha for model in others for name, sha in model.sha256.items()}
+        self._provenance = replace(made, checkpoint_sha256={**made.checkpoint_sha256, **hashes})
+
+    @abstractmethod
+    def encode(self, picture: Picture) -> tuple[Encoded, NDArray[np.int64] | None]:
+        """Return what the models make of an image, and the windows that were encoded.
+
+        Windows are (N, 4) int64 x0, y0, x1, y1 in pixels of the image; None: the whole image.
+        """
+
+    @abstractmethod
+    def segment(self, view: View[Encoded], vocabulary: Vocabulary) -> Segmentation:
+        """Return what an encoded image shows of a vocabulary; the result holds no image."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models."""
+        return tuple(model.name for model in self._all)
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """File name -> SHA-256 of all weights in use."""
+        return self._provenance.checkpoint_sha256
+
+    def prepare(
+        self, image: Source | View[Encoded], *, max_pixels: int | None = None
+    ) -> View[Encoded]:
+        """Read and encode an image: a path, a PIL image or an (H, W, 3) uint8 RGB array.
+
+        A view that this segmenter made comes back as it is. max_pixels: refuse larger images.
+        Raises PictureError, and OptionError for a view of another segmenter.
+        """
+        if isinstance(image, View):
+            return self._checked(image)
+        timer = StageTimer()
+        with timer("read"):
+            picture = read_image(image, max_pixels)
+        with timer("encode"):
+            encoded, windows_xyxy = self.encode(picture)
+        return self.view(picture, encoded, windows_xyxy, timer)
+
+    def view(
+        self,
+        picture: Picture,
+        encoded: Encoded,
+        windows_xyxy: NDArray[np.int64] | None,
+        timer: StageTimer,
+    ) -> View[Encoded]:
+        """Return a view of what ``encode`` made; windows None: the whole image was encoded."""
+        import numpy as np
+
+        if windows_xyxy is None:
+            height, width = picture.size_hw
+            windows_xyxy = np.array([[0, 0, width, height]], np.int64)
+        return View(picture, encoded, self.models, windows_xyxy, timer.seconds)
+
+    def __call__(
+        self,
+        image: Source | View[Encoded],
+        words: Words,
+        *,
+        background: str | Sequence[str] | None = "default",
+        keep_image: bool = False,
+    ) -> Segmentation:
+        """Return what the image shows of the words.
+
+        image: a path, a PIL image, an (H, W, 3) uint8 RGB array, or a View made of one.
+        words: a list of words and ``Like`` prompts, or one text with ";" between words;
+            "sofa|couch" names a synonym, "person -helmet" excludes helmets.
+        background: "default", words of one's own, or None for a closed vocabulary, in which every
+            pixel gets a word.
+        keep_image: keep the pixels in the result, for drawing.
+        Raises PromptError, PictureError.
+        """
+        vocabulary = parse_vocabulary(words, background, self.config)
+        view = self.prepare(image)
+        return finish(self.segment(view, vocabulary), view, keep_image=keep_image)
+
+    def all_masks(self, view: View[Encoded]) -> Masks | None:
+        """Return every mask of an image, whatever it shows, where the method draws all; or None."""
+        return None
+
+    def backbone_maps(self, view: View[Encoded]) -> tuple[BackboneMaps, ...]:
+        """Return what backbones made of an image, for mask models that stand on the same one."""
+        return ()
+
+    def unknown_words(
+        self, model: object, vocabulary: Vocabulary
+    ) -> tuple[tuple[UnknownWord, ...], set[str]]:
+        """Return the words that a model does not know, and those of them that get no pixel.
+
+        In a closed vocabulary the user rules out everything else, so all words compete.
+        """
+        from lexiseg.stages.unknown_words import unknown_words
+
+        if not isinstance(model, VocabularyAware):
+            return (), set()
+        unknown = unknown_words(model, vocabulary)
+        if vocabulary.background is None or getattr(self.config, "paint_unknown", False):
+            return unknown, set()
+        return unknown, {word.word for word in unknown}
+
+    def provenance(self, view: View[Any], seconds: Mapping[str, float]) -> Provenance:
+        """Return what is known of a result; ``seconds``: of all stages, the view's too."""
+        return replace(self._provenance, seconds=dict(seconds), notes=view.picture.notes)
+
+    def _checked(self, view: View[Encoded]) -> View[Encoded]:
+        if view.models != self.models:
+            raise OptionError(
+                f"the view was made by {', '.join(view.models)}, and this segmenter has "
+                f"{', '.join(self.models)}; prepare the image with the same segmenter"
+            )
+        return view
+
+
+def read_image(image: Source | Picture, max_pixels: int | None = None) -> Picture:
+    """Read an image, unless it is read already."""
+    from lexiseg import imaging
+
+    if isinstance(image, imaging.Picture):
+        return image
+    return imaging.read(image, **({} if max_pixels is None else {"max_pixels": max_pixels}))
+
+
+def finish(result: Segmentation, view: View[Any], *, keep_image: bool) -> Segmentation:
+    """Return a result, with its image if that is wanted."""
+    return replace(result, image=view.picture.rgb) if keep_image else result
+
+
+def parse_vocabulary(
+    words: Words, background: str | Sequence[str] | None, config: Any
+) -> Vocabulary:
+    """Return words as a Vocabulary, against the background words of the call or of the Config.
+
+    Raises PromptError for words that cannot be used, OptionError where a Vocabulary is given a
+    second background, UnknownName for a threshold of a word that was not asked.
+    """
+    if not isinstance(words, Vocabulary):
+        words = Vocabulary.parse(words, background=background, default_background=config.background)
+    elif background != "default":
+        raise OptionError(
+            f"background is {background!r}, but a Vocabulary has its own; give one of the two"
+        )
+    for word in config.word_thresholds:
+        if word not in words.names:
+            raise UnknownName.among("word of the vocabulary", word, words.names)
+    return words
+
+
+def class_thresholds(vocabulary: Vocabulary, config: Any) -> NDArray[np.float32]:
+    """Return what each class must score, (C,) float32: the word "background" only its own limit."""
+    import numpy as np
+
+    limits = np.zeros(vocabulary.num_classes, np.float32)
+    for i, word in enumerate(vocabulary.names):
+        default = 0.0 if i == vocabulary.background_index else config.threshold
+        limits[i] = config.word_thresholds.get(word, default)
+    return limits
