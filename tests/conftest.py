@@ -158,6 +158,17 @@ def stripes() -> NDArray[np.uint8]:
     return out
 
 
+@pytest.fixture
+def garden() -> NDArray[np.uint8]:
+    """(64, 96, 3): green, with two red squares, a blue one, and a yellow spot on the first red."""
+    out = np.empty((64, 96, 3), np.uint8)
+    out[:] = COLOURS["green"]
+    out[9:31, 9:31] = out[41:63, 65:87] = COLOURS["red"]
+    out[10:30, 50:70] = COLOURS["blue"]
+    out[16:24, 16:24] = COLOURS["yellow"]
+    return out
+
+
 @pytest.fixture(scope="session")
 def random_tiny() -> TinyEncoder:
     """The bundled model's towers, small and with random weights: for plumbing, not for meaning."""

@@ -100,14 +100,15 @@ def case(
 def small_models() -> dict[str, Any]:
     """Loaders' names -> what they return in place of published models."""
     from tests import proxy_weights
-    from tests.parity.golden.make_windows import weights
+    from tests.parity.golden.make_proxies import deep_weights
     from tests.parity.test_proxies_official import clip, dino
 
     from lexiseg.device import pick
     from lexiseg.models.sam.trunk import SamTrunk, trunk_of
 
     sam = SamTrunk(trunk_of(proxy_weights.sam_state(side=16)), pick("cpu", "fp32"), name="drawn")
-    return {"load_encoder": clip(weights()), "load_proxy": dino(16), "load_attention_source": sam}
+    return {"load_encoder": clip(deep_weights()), "load_proxy": dino(16),
+            "load_attention_source": sam}  # fmt: skip
 
 
 def same(a: NDArray[np.integer], b: NDArray[np.integer]) -> bool:
@@ -124,9 +125,20 @@ def test_a_result_fits_the_picture(case: Case) -> None:
     assert out.semantic().min() >= -1
     assert out.semantic().max() < len(case.words)
     assert len(out.labels) == len(out.scores) == len(out.masks) == len(out)
-    np.testing.assert_array_equal(out.image, case.picture)
+    assert out.image is None
     assert out.provenance.method == case.method
     assert out.provenance.version == lexiseg.__version__
+
+
+def test_a_result_holds_its_image_if_that_is_wanted(case: Case) -> None:
+    seg = case.load()
+    out = seg(seg.prepare(case.picture), case.words, keep_image=True)
+    np.testing.assert_array_equal(out.image, case.picture)
+    with pytest.raises(ValueError, match="read-only"):
+        out.image[...] = 0
+    without = seg(case.picture, case.words)
+    np.testing.assert_array_equal(without.semantic(), out.semantic())
+    assert len(pickle.dumps(without)) < len(pickle.dumps(out)) - case.picture.nbytes + 1000
 
 
 def test_scores_are_probabilities(case: Case) -> None:
@@ -160,7 +172,7 @@ def test_a_result_is_frozen_and_can_be_sent(case: Case) -> None:
     out = case.load()(case.picture, case.words)
     with pytest.raises(dataclasses.FrozenInstanceError):
         out.scores = None
-    for values in (out.label_map, out.scores, out.word_scores, out.image):
+    for values in (out.label_map, out.scores, out.word_scores):
         with pytest.raises(ValueError, match="read-only"):
             values[...] = 0
     back = pickle.loads(pickle.dumps(out))
@@ -334,7 +346,7 @@ def test_presets_run(case: Case, preset: str) -> None:
     except errors.OptionError as error:
         # A paper's settings are refused, in one line, by an encoder that they are not for.
         assert "is for CLIP" in str(error)  # noqa: PT017
-        assert preset in ("clearclip", "maskclip", "naclip", "resclip", "sclip")
+        assert preset in ("clearclip", "maskclip", "naclip", "sclip")
         return
     out = seg(case.picture, case.words, background=None)
     assert out.semantic().shape == case.picture.shape[:2]

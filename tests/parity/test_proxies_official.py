@@ -18,8 +18,7 @@ from tests.parity.golden.make_windows import MEAN, STD, weights
 
 from lexiseg.checkpoints import Preprocessing
 from lexiseg.device import pick
-from lexiseg.methods.proxy_clip import ProxyLook
-from lexiseg.methods.trident import TridentLook
+from lexiseg.methods import proxy_clip, resclip, trident
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
@@ -27,10 +26,10 @@ from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.models.dino.net import DinoNet
 from lexiseg.models.dino.proxy import DinoProxy
 from lexiseg.models.sam.trunk import SamTrunk, trunk_of
-from lexiseg.stages.clip_windows import Windows, WindowSettings, encode_windows, logits
+from lexiseg.stages.clip_windows import Windows, logits
 from lexiseg.stages.dense import WordVectors
 from lexiseg.stages.proxy import proxy_attention
-from lexiseg.stages.resclip import RCS_BLOCKS, Feedback, resclip
+from lexiseg.stages.resclip import RCS_BLOCKS
 from lexiseg.stages.winners import Rules, winners
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -88,8 +87,8 @@ def test_proxyclip() -> None:
     proxy = dino(8)
     cells = proxy.cells(torch.from_numpy(want["rgb"][None, :112, :112]))
     assert entropy(proxy_attention(cells, 1.2, 12.0)) < 0.8
-    see = ProxyLook(clip(weights()), proxy, beta=1.2, gamma=12.0)
-    seen = see(want["rgb"], WindowSettings(112, 104, 56, ragged="pad"))
+    config = proxy_clip.Config(short_side=112, window=104, stride=56, beta=1.2, gamma=12.0)
+    seen = proxy_clip.Segmenter(clip(weights()), proxy, config).encode_scale(want["rgb"], 1.0)
 
     def labels(_: Any) -> Any:
         thresholds = np.full(words.count, 0.049, np.float32)
@@ -105,8 +104,11 @@ def test_trident() -> None:
     sam = SamTrunk(trunk_of(proxy_weights.sam_state()), pick("cpu", "fp32"), name="test")
     whole = sam.whole_attention(want["rgb"])
     assert entropy(whole.attention(0)) < 0.8
-    see = TridentLook(clip(weights()), dino(16), sam, beta=1.2, gamma=3.0, factor=1.2)
-    seen = see(want["rgb"], WindowSettings(130, 112, 64))
+    config = trident.Config(
+        short_side=130, window=112, stride=64, beta=1.2, gamma=3.0, cos_factor=1.2
+    )
+    segmenter = trident.Segmenter(clip(weights()), dino(16), sam, config)
+    seen = segmenter.encode_scale(want["rgb"], 1.0)
     # The official code's labels take every word for itself here.
     compare(want, words, seen, lambda maps: maps.argmax(0).numpy())
 
@@ -117,13 +119,12 @@ def test_resclip() -> None:
     encoder = clip(deep_weights())
     block = encoder.trunk(torch.from_numpy(want["rgb"])[None], attention=RCS_BLOCKS)
     assert entropy(torch.stack([block.attention[i] for i in RCS_BLOCKS])) < 0.8
-    feedback = Feedback(words.vectors, 40.0, 0.047, (2.0, 0.3), (2.1, 0.7))
-
-    def see(pixels: torch.Tensor) -> torch.Tensor:
-        block = encoder.trunk(pixels, attention=RCS_BLOCKS)
-        return block.finish(resclip(block, pixels.permute(0, 3, 1, 2).float(), feedback, 16))
-
-    seen = encode_windows(encoder, want["rgb"], WindowSettings(100, 80, 32), see=see)
+    config = resclip.Config(
+        short_side=100, window=80, stride=32, logit_scale=40.0, first_threshold=0.047,
+        rcs=(2.0, 0.3), sfr=(2.1, 0.7),
+    )  # fmt: skip
+    segmenter = resclip.Segmenter(encoder, config)
+    (seen,) = segmenter.with_words(segmenter.prepare(want["rgb"]), words).encoded
 
     def labels(_: Any) -> Any:
         thresholds = np.full(words.count, 0.046, np.float32)

@@ -1,4 +1,4 @@
-"""Connected parts and mean scores of a label map, against a slow flood fill."""
+"""Connected parts, mean scores, duplicates and overlaps, against loops over pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lexiseg.stages.merge import connected_parts, mean_scores
+from lexiseg.masks import Masks
+from lexiseg.stages.merge import connected_parts, cut, mask_nms, mean_scores, paint
 
 
 def slow_parts(labels: NDArray[np.int16]) -> list[tuple[int, frozenset[tuple[int, int]]]]:
@@ -97,3 +98,47 @@ def test_mean_scores_of_tall_pictures() -> None:
     scores = rng.random((2500, 3)).astype(np.float16)
     expected = [scores[labels == k].astype(float).mean() for k in range(3)]
     np.testing.assert_allclose(mean_scores(labels, scores, 3), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_overlaps_and_duplicates_are_settled_as_pixel_by_pixel(batch: int) -> None:
+    for seed in range(batch * 50, batch * 50 + 50):
+        rng = np.random.default_rng(seed)
+        height, width = rng.integers(4, 12, 2)
+        count = int(rng.integers(1, 9))
+        dense = np.zeros((count, height, width), bool)
+        for mask in dense:
+            y, x = rng.integers(0, height), rng.integers(0, width)
+            mask[y : y + rng.integers(1, 6), x : x + rng.integers(1, 6)] = True
+        if count > 3:
+            dense[2] = dense[0]
+        words = rng.integers(0, 3, count)
+        rank = rng.integers(0, 4, count) / 4  # ties happen
+        masks = Masks.from_dense(dense)
+
+        threshold = (0.3, 0.8, 1.0)[seed % 3]
+        kept: list[int] = []
+        for i in sorted(range(count), key=lambda i: (-rank[i], i)):
+            overlaps = (
+                (dense[i] & dense[j]).sum() / (dense[i] | dense[j]).sum()
+                for j in kept
+                if words[j] == words[i]
+            )
+            if all(iou < threshold for iou in overlaps):
+                kept.append(i)
+        got = mask_nms(masks.iou(masks), words, rank, threshold)
+        assert got.tolist() == sorted(kept)
+
+        labels = rng.integers(-1, 3, (height, width)).astype(np.int16)
+        expected = labels.copy()
+        for y, x in np.ndindex(height, width):
+            over = [i for i in range(count) if dense[i, y, x]]
+            if over:
+                expected[y, x] = words[min(over, key=lambda i: (-rank[i], i))]
+        before = labels.copy()
+        painted = paint(labels, masks, words, rank)
+        np.testing.assert_array_equal(painted, expected)
+        np.testing.assert_array_equal(labels, before)  # a new map
+        assert painted.dtype == labels.dtype
+        left = cut(masks, painted, words)
+        np.testing.assert_array_equal(left.dense(), dense & (expected == words[:, None, None]))

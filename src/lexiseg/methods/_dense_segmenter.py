@@ -119,10 +119,10 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         from lexiseg.stages.resample import on_grid_of
         from lexiseg.stages.winners import grid_probabilities
 
-        windows = clip_windows_of(view)
+        windows = _clip_windows_of(view)
         if windows:
             return grid_probabilities(windows, vectors, self.logit_scale)
-        first, *others = encoder_features_of(view)
+        first, *others = _encoder_features_of(view)
         maps = probabilities(first.grid, vectors, self.logit_scale)
         for other in others:
             maps += on_grid_of(first, probabilities(other.grid, vectors, self.logit_scale), other)
@@ -131,7 +131,7 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
     def _scores(
         self, view: View[DenseFeatures], probabilities: Tensor, unknown: tuple[UnknownWord, ...]
     ) -> DenseScores:
-        input_hw, cell = grid_of(view)
+        input_hw, cell = _grid_of(view)
         return DenseScores(probabilities, input_hw, cell, view.picture.size_hw, unknown)
 
     def _label(
@@ -145,20 +145,20 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         config = self.config
         limits = class_thresholds(vocabulary, config)
         thresholds = limits if limits.any() else None
-        windows = clip_windows_of(view)
+        windows = _clip_windows_of(view)
         if windows and config.refine != "guided":
             refine = self._pamr(view) if config.refine == "pamr" else None
             rules = Rules(self.logit_scale, thresholds, config.area_threshold, refine)
             return winners(windows, vectors, rules)
         radius = config.refine_radius if config.refine == "guided" else 0
-        guide = GuidedFilter(view.picture.rgb, *grid_of(view), radius, config.refine_epsilon)
+        guide = GuidedFilter(view.picture.rgb, *_grid_of(view), radius, config.refine_epsilon)
         return label_map(probabilities, guide, thresholds)
 
     def _pamr(self, view: View[DenseFeatures]) -> Callable[[Tensor], Tensor]:
         """What lets logits of the image's size flow over the image as it was encoded."""
         from lexiseg.stages.pamr import Pamr, as_seen
 
-        windows = clip_windows_of(view)[0]
+        windows = _clip_windows_of(view)[0]
         pixels = as_seen(view.picture.rgb, windows.work_hw).to(windows.cells.device)
         return Pamr(pixels, self.config.pamr_steps)
 
@@ -199,26 +199,26 @@ def segmentation_of_labels(
     )
 
 
-def clip_windows_of(view: View[Any]) -> tuple[Windows, ...]:
+def _clip_windows_of(view: View[Any]) -> tuple[Windows, ...]:
     """Features by windows, of encoders whose last attention is opened; () for others."""
     from lexiseg.stages.clip_windows import Windows
 
     return tuple(f for f in view.encoded if isinstance(f, Windows))
 
 
-def encoder_features_of(view: View[Any]) -> tuple[Features, ...]:
+def _encoder_features_of(view: View[Any]) -> tuple[Features, ...]:
     """Features on one grid, of encoders that are used as they are; () for others."""
     from lexiseg.stages.encoder_windows import Features
 
     return tuple(f for f in view.encoded if isinstance(f, Features))
 
 
-def grid_of(view: View[Any]) -> tuple[tuple[int, int], int]:
+def _grid_of(view: View[Any]) -> tuple[tuple[int, int], int]:
     """The size that the image was scaled to, counted in cells of how many pixels a side."""
-    windows = clip_windows_of(view)
+    windows = _clip_windows_of(view)
     if windows:
         return windows[0].grid_hw, 1
-    first = encoder_features_of(view)[0]
+    first = _encoder_features_of(view)[0]
     return first.work_hw, first.cell
 
 

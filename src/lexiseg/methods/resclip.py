@@ -138,6 +138,11 @@ class Segmenter(DenseSegmenter):
 
         def cells(pixels: Tensor) -> Tensor:
             block = clip.trunk(pixels, positions=config.positions, attention=RCS_BLOCKS)
+            if len(block.attention) < len(RCS_BLOCKS):
+                raise OptionError(
+                    f"resclip mixes in the attention of the 6th to 9th block, and {clip.name!r} "
+                    "has fewer blocks; give a larger CLIP"
+                )
             planes = pixels.permute(0, 3, 1, 2).float()
             return block.finish(resclip(block, planes, feedback, clip.size.multiple))
 
