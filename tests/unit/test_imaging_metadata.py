@@ -288,3 +288,19 @@ def test_remarks_stand_once_in_the_notes(tmp_path: Path) -> None:
     assert imaging.read(tmp_path / "a.png").notes == (
         "a 16-bit picture that is dark: its values end at 255 of 65535",
     )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_exif_that_imagemagick_wrote_as_text(tmp_path: Path, packed: bool) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    block = exif(orientation=6, thumbnail=True)
+    lines = "\n".join(block.hex()[at : at + 72] for at in range(0, 2 * len(block), 72))
+    texts = PngInfo()
+    texts.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{lines}\n", zip=packed)
+    texts.add_text("Raw profile type odd", "x")
+    Image.fromarray(PHOTO).save(tmp_path / "a.png", pnginfo=texts)
+    picture = imaging.read(tmp_path / "a.png")
+    assert picture.size_hw == (60, 40)
+    assert loaded(picture.exif)[0x010F] == "a camera"
+    assert [body[:20] for _, body in picture.extras.chunks] == [b"Raw profile type odd"]

@@ -199,7 +199,10 @@ def _from_pillow(file: BinaryIO, kind: str, name: str, max_pixels: int) -> Decod
     if getattr(image, "is_animated", False):
         metadata.note_frames()
     image.load()
-    return Decoded(_samples(image, name, metadata), mode, kind, metadata)
+    samples = _samples(image, name, metadata)
+    if kind == "BMP" and samples.shape[2] == 4 and not samples[:, :, 3].any():
+        samples = samples[:, :, :3]  # its fourth byte is unused, as Windows writes it
+    return Decoded(samples, mode, kind, metadata)
 
 
 def _from_png(png: PngFile, name: str, max_pixels: int) -> Decoded:
@@ -256,9 +259,15 @@ def _from_tiff(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
     first, _ = read_directory(file, header, header.first)
     sides = [(*integers(first.get(tag), header.order), 0)[0] for tag in (256, 257)]
     check_size((sides[0], sides[1]), name, max_pixels)
-    count = (*integers(first.get(277), header.order), 1)[0]
-    if count > 6:  # Pillow would log an error, too
-        raise ValueError(f"it has {count} samples a pixel")
+    count = integers(first.get(277), header.order) or (7 if 277 in first else 1,)
+    if count[0] > 6:  # Pillow would log an error, too
+        raise ValueError(f"it has {count[0]} samples a pixel")
+    preview = (*integers(first.get(254), header.order), 0)[0] & 1 and 330 in first
+    if preview or 50706 in first:
+        raise PictureError(
+            f"{name} is a camera's raw file, of which a small preview alone could be read; develop "
+            "it to TIFF or JPEG"
+        )
     samples, upright = tiff_samples(file, header, first)
     if samples is not None:
         if upright:

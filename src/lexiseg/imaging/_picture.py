@@ -162,6 +162,8 @@ def _picture(decoded: Decoded, path: Path | None) -> Picture:
     deep = picture.deep
     if deep is not None and (top := int(deep.max())) < _DARK:
         notes.append(f"a 16-bit picture that is dark: its values end at {top} of 65535")
+    if picture.alpha is not None and not picture.alpha.any():
+        notes.append("every pixel is fully transparent: there is nothing in it")
     return replace(
         picture,
         path=path,
