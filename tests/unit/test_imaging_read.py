@@ -607,6 +607,30 @@ def test_a_pil_image_is_left_as_it_was(tmp_path: Path) -> None:
         np.testing.assert_array_equal(picture.rgb, np.array(ImageOps.exif_transpose(image)))
 
 
+def test_a_pil_image_of_a_tiff_tells_what_the_file_does(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", 6
+    path = saved(tmp_path / "photo.tif", Image.fromarray(PHOTO), exif=exif)
+    with Image.open(path) as image:
+        picture = imaging.read(image)
+    np.testing.assert_array_equal(picture.rgb, imaging.read(path).rgb)
+    again = Image.Exif()
+    again.load(picture.exif)
+    assert again[0x010F] == "a camera"
+    assert again.get(0x0112, 1) == 1
+    assert 273 not in again
+
+
+def test_a_pil_image_of_16_bits_keeps_its_transparency(tmp_path: Path) -> None:
+    deep = RNG.integers(0, 65536, (5, 9), dtype=np.uint16)
+    path = tmp_path / "deep.png"
+    key = struct.pack(">H", int(deep[1, 2]))
+    path.write_bytes(png_bytes(deep[..., None], 0, chunk(b"tRNS", key)))
+    with Image.open(path) as image:
+        picture = imaging.read(image)
+    np.testing.assert_array_equal(picture.alpha == 0, deep == deep[1, 2])
+
+
 def test_damaged_exif_does_not_stop_the_picture(tmp_path: Path) -> None:
     data = io.BytesIO()
     Image.fromarray(PHOTO).save(data, "PNG")

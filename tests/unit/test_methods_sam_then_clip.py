@@ -24,7 +24,7 @@ from lexiseg.prompts import Vocabulary
 from lexiseg.provenance import Provenance
 from lexiseg.results import Segmentation
 from lexiseg.stages.automatic_masks import Proposals
-from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.word_vectors import WordVectors
 
 Pixels = NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from lexiseg.errors import PictureError
-from lexiseg.imaging import _formats, _heif, _jpeg, _pnm, _webp
+from lexiseg.imaging import _exif, _formats, _heif, _jpeg, _pnm, _webp
 from lexiseg.imaging._ifd import integers, read_directory, read_header, rewritten
 from lexiseg.imaging._metadata import Metadata
 from lexiseg.imaging._png import PngFile, read_chunks
@@ -120,6 +120,8 @@ def decode_image(image: Image.Image, name: str) -> Decoded:
             block = exif.tobytes() if len(exif) else None
             image.load()
         metadata.add_icc(image.info.get("icc_profile"))
+        if image.format == "TIFF" and block is not None:
+            block = _exif.without_storage(block)
         metadata.add_exif(block)
         if image.format == "TIFF":
             metadata.orientation = 1
@@ -136,7 +138,11 @@ def _samples(image: Image.Image, name: str, metadata: Metadata) -> NDArray[Any]:
     """Return the samples of a loaded PIL image, (H, W, C): 1 grey, 2 with alpha, 3 RGB, 4 RGBA."""
     mode = image.mode
     if mode.startswith("I;16"):
-        return np.array(image).astype(np.uint16)[:, :, None]
+        grey = np.array(image).astype(np.uint16)
+        key = image.info.get("transparency")
+        if not isinstance(key, int):
+            return grey[:, :, None]
+        return np.dstack([grey, np.where(grey == key, 0, 65_535).astype(np.uint16)])
     if mode == "I":
         whole = np.array(image)
         if whole.min() >= 0 and whole.max() < 65_536:

@@ -157,7 +157,7 @@ class BaseSegmenter(ABC, Generic[Encoded]):
 
         In a closed vocabulary the user rules out everything else, so all words compete.
         """
-        from lexiseg.stages.unknown_words import unknown_words
+        from lexiseg.stages.word_vectors import unknown_words
 
         if not isinstance(model, VocabularyAware):
             return (), set()

@@ -58,6 +58,11 @@ class DenseScores:
     size_hw: tuple[int, int]
     unknown: tuple[UnknownWord, ...] = ()
 
+    @property
+    def work_hw(self) -> tuple[int, int]:
+        """``input_hw``, by the name that features have for it."""
+        return self.input_hw
+
 
 @runtime_checkable
 class Segmenter(Protocol):

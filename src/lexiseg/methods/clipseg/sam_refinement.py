@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.protocols import DenseScores, Masker, MaskPrompts, View
     from lexiseg.results import Segmentation
-    from lexiseg.stages.dense import LabelMap
+    from lexiseg.stages.label_map import LabelMap
     from lexiseg.stages.label_resize import Labels
     from lexiseg.stages.prompt_decoding import ScoredMasks
     from lexiseg.stages.regions import Regions
@@ -47,7 +47,7 @@ def segment_with_masks(
     from lexiseg.stages.merge import connected_parts, mean_scores
 
     count, config = len(vocabulary.words), segmenter.config
-    min_area = max(1, round(config.min_share * labelled.class_id.size))
+    min_area = max(1, round(config.min_share * labelled.labels.size))
     with timer("instances"):
         labels, full, masks = _refine(
             masker, view.picture.rgb, labelled, scores, vocabulary, config, min_area
@@ -72,7 +72,7 @@ def segment_with_masks(
         quality=np.concatenate([quality, np.zeros(len(others), np.float32)]),
         masks=Masks.concat([full[big], others]),
         label_map=labels,
-        word_scores=mean_scores(labels, labelled.score, count),
+        word_scores=mean_scores(labels, labelled.scores, count),
         unknown=scores.unknown,
         score_map=score_map,
         provenance=segmenter.provenance(view, timer.seconds),
@@ -105,12 +105,12 @@ def _refine(
     background = -1 if vocabulary.background_class is None else vocabulary.background_class
     classes = np.arange(vocabulary.num_classes + 1)
     unlabelled = (classes == background) | (classes == vocabulary.num_classes)
-    words = map_labels(labelled.class_id, np.where(unlabelled, -1, classes))
+    words = map_labels(labelled.labels, np.where(unlabelled, -1, classes))
     whole = (words.shape[0], words.shape[1])
     scale = min(1.0, _WORK / max(whole))
     size_hw = (max(1, round(whole[0] * scale)), max(1, round(whole[1] * scale)))
     small = np.asarray(resize_labels(words, size_hw), np.int32)
-    strength = resize_labels(labelled.score, size_hw).astype(np.float32)
+    strength = resize_labels(labelled.scores, size_hw).astype(np.float32)
     word_map = WordMap(scores, vocabulary, small, strength)
     regions = find_regions(
         small, strength, word_map.num_words, threshold=0.0,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.provenance import Provenance
     from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.dense import WordVectors
     from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["classify_masks"]
 
