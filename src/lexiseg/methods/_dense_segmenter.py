@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lexiseg.stages.clip_windows import WindowSettings
     from lexiseg.stages.dense_features import DenseFeatures
     from lexiseg.stages.label_map import LabelMap
-    from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.merge import Labels
     from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["DenseSegmenter", "result_map", "segmentation_of_labels", "without_background"]

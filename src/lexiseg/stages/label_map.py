@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.stages.guided_filter import GuidedFilter, Window
-from lexiseg.stages.label_resize import Labels
+from lexiseg.stages.merge import Labels
 
 __all__ = ["LabelMap", "empty_labels", "label_map"]
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from lexiseg.protocols import Frame, RawMasks
 from lexiseg.stages.guided_filter import GuidedFilter
 from lexiseg.stages.label_map import label_map
-from lexiseg.stages.label_resize import Labels, map_labels
 from lexiseg.stages.mask_agreement import GridScores
+from lexiseg.stages.merge import Labels, map_labels
 from lexiseg.stages.prompt_decoding import ScoredMasks
 from lexiseg.stages.regions import Regions
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lexiseg.errors import PromptError
 from lexiseg.stages.label_map import LabelMap, empty_labels
-from lexiseg.stages.label_resize import Labels
+from lexiseg.stages.merge import Labels
 from lexiseg.stages.pamr import Pamr
 from lexiseg.stages.word_vectors import WordVectors
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lexiseg.protocols import DenseScores, Masker, MaskPrompts, View
     from lexiseg.results import Segmentation
     from lexiseg.stages.label_map import LabelMap
-    from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.merge import Labels
     from lexiseg.stages.prompt_decoding import ScoredMasks
     from lexiseg.stages.regions import Regions
 
@@ -43,8 +43,7 @@ def segment_with_masks(
     too, with quality 0.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.label_resize import map_labels
-    from lexiseg.stages.merge import connected_parts, mean_scores
+    from lexiseg.stages.merge import connected_parts, map_labels, mean_scores
 
     count, config = len(vocabulary.words), segmenter.config
     min_area = max(1, round(config.min_share * labelled.labels.size))
@@ -94,11 +93,10 @@ def _refine(
 ) -> tuple[Labels, Masks, ScoredMasks | None]:
     """The label map with masks' outlines, (H, W), excluded words as their classes, -1 for none;
     the masks at the image's size, and what is known of them."""
-    from lexiseg.stages.label_resize import map_labels, resize_labels
     from lexiseg.stages.map_fusion import fused_probabilities, label_fused, rejected_regions
     from lexiseg.stages.mask_selection import WordMap, select_masks
     from lexiseg.stages.mask_upsampling import upsample_masks
-    from lexiseg.stages.merge import cut
+    from lexiseg.stages.merge import cut, map_labels, resize_labels
     from lexiseg.stages.prompt_decoding import PromptBatch, decode_prompts
     from lexiseg.stages.regions import find_regions, plan_points
 
