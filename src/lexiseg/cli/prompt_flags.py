@@ -143,6 +143,12 @@ def add_like_flag(parser: Parser) -> None:
     )
 
 
+def files(args: argparse.Namespace) -> list[str]:
+    """Return the files that the flags name: a run may write over none of them."""
+    named = (_FORM.fullmatch(text) for text in args.like)
+    return [match["path"] for match in named if match is not None]
+
+
 def read_prompts(words: Sequence[str], given: Sequence[str]) -> list[str | Like]:
     """Return the words, of which those with examples are mixed, and the other examples behind them.
 
