@@ -1,7 +1,6 @@
 """The rows: each module measures one thing, and prints it as a table.
 
-A row has ABOUT (a line), NEEDS_DATA, `run(options) -> result`, and `table(result) -> Markdown`;
-where it has options of its own, `arguments(parser)` adds them.
+A row has ABOUT (a line), NEEDS_DATA, `run(options) -> result`, and `table(result) -> Markdown`.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ from types import ModuleType
 NAMES = (
     "accuracy", "settings", "synonyms", "unknown", "shuffled", "joined", "speed", "size", "clip",
     "clicks", "guided", "crops", "everything", "memory", "prompts", "oneshot", "decoder", "removal",
+    "edit-speed", "versions",
 )  # fmt: skip
 
 
 def row(name: str) -> ModuleType:
     """Return a row's module."""
-    return import_module(f"benchmarks.rows.{name}")
+    return import_module(f"benchmarks.rows.{name.replace('-', '_')}")

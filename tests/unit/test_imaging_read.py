@@ -8,11 +8,13 @@ import os
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
@@ -469,7 +471,9 @@ def test_random_damage_gives_a_picture_or_one_clear_error(tmp_path: Path, suffix
         (b'<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG, HTML or XML"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "damaged or cut off"),
         (b"\x00\x01\x02\x03 nothing known", "not a picture that lexiseg reads; give a JPEG"),
-        (b"8BPS\0\1" + bytes(30), "not a picture that lexiseg reads"),
+        (b"8BPS\0\1" + bytes(30), "it is a Photoshop document"),
+        (b"\xff\x0a\xfa\x7f" + bytes(30), "it is JPEG XL; export it"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp41isom", "it is a video"),
     ],
 )
 def test_files_that_are_no_pictures(tmp_path: Path, content: bytes, says: str) -> None:
@@ -603,6 +607,30 @@ def test_a_pil_image_is_left_as_it_was(tmp_path: Path) -> None:
         np.testing.assert_array_equal(picture.rgb, np.array(ImageOps.exif_transpose(image)))
 
 
+def test_a_pil_image_of_a_tiff_tells_what_the_file_does(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "a camera", 6
+    path = saved(tmp_path / "photo.tif", Image.fromarray(PHOTO), exif=exif)
+    with Image.open(path) as image:
+        picture = imaging.read(image)
+    np.testing.assert_array_equal(picture.rgb, imaging.read(path).rgb)
+    again = Image.Exif()
+    again.load(picture.exif)
+    assert again[0x010F] == "a camera"
+    assert again.get(0x0112, 1) == 1
+    assert 273 not in again
+
+
+def test_a_pil_image_of_16_bits_keeps_its_transparency(tmp_path: Path) -> None:
+    deep = RNG.integers(0, 65536, (5, 9), dtype=np.uint16)
+    path = tmp_path / "deep.png"
+    key = struct.pack(">H", int(deep[1, 2]))
+    path.write_bytes(png_bytes(deep[..., None], 0, chunk(b"tRNS", key)))
+    with Image.open(path) as image:
+        picture = imaging.read(image)
+    np.testing.assert_array_equal(picture.alpha == 0, deep == deep[1, 2])
+
+
 def test_damaged_exif_does_not_stop_the_picture(tmp_path: Path) -> None:
     data = io.BytesIO()
     Image.fromarray(PHOTO).save(data, "PNG")
@@ -613,3 +641,43 @@ def test_damaged_exif_does_not_stop_the_picture(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture.rgb, PHOTO)
     assert picture.exif is None
     assert picture.notes == ("its EXIF block is damaged and left out",)
+
+
+def test_a_bmp_whose_fourth_byte_is_unused(tmp_path: Path) -> None:
+    rgba = np.dstack([PHOTO, np.zeros(PHOTO.shape[:2], np.uint8)])
+    picture = imaging.read(saved(tmp_path / "a.bmp", Image.fromarray(rgba)))
+    assert picture.alpha is None
+    np.testing.assert_array_equal(picture.rgb, PHOTO)
+
+
+def test_a_picture_in_which_nothing_is(tmp_path: Path) -> None:
+    rgba = np.dstack([PHOTO, np.zeros(PHOTO.shape[:2], np.uint8)])
+    picture = imaging.read(saved(tmp_path / "a.png", Image.fromarray(rgba)))
+    assert not picture.rgb.any()
+    assert not picture.opaque.any()
+    assert picture.notes == ("every pixel is fully transparent: there is nothing in it",)
+
+
+@pytest.mark.parametrize("dng", [False, True])
+def test_raw_files_of_cameras_are_no_pictures(tmp_path: Path, dng: bool) -> None:
+    path = tmp_path / "IMG.NEF"
+    version = [(50706, 1, 4, (1, 4, 0, 0), True)] if dng else []
+    with tifffile.TiffWriter(path) as file:  # the first directory holds a small preview
+        file.write(PHOTO[::4, ::4], photometric="rgb", subfiletype=1, subifds=1, extratags=version)
+        file.write(PHOTO, photometric="rgb")
+    with pytest.raises(PictureError, match=r"a camera's raw file.*develop it to TIFF or JPEG"):
+        imaging.read(path)
+
+
+def test_threads_read_at_the_same_time(tmp_path: Path) -> None:
+    paths = [
+        saved(tmp_path / f"{number}.{suffix}", Image.fromarray(PHOTO), **options)
+        for number, (suffix, options) in enumerate(
+            [("tif", {"compression": "tiff_lzw"}), ("png", {}), ("webp", {"lossless": True})] * 8
+        )
+    ]
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        for picture in pool.map(imaging.read, paths * 4):
+            np.testing.assert_array_equal(picture.rgb, PHOTO)
+    assert warnings.filters == before

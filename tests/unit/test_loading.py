@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lexiseg
+import lexiseg.protocols
 from lexiseg import loading
 from lexiseg.checkpoints import Preprocessing, Record, describe_files, write_manifest
 from lexiseg.errors import CheckpointError, OptionError, UnknownName, WeightsMissing
@@ -52,6 +54,60 @@ def test_presets_and_overrides(asked: list[Any]) -> None:
     assert lexiseg.load("tiny", preset="fast", short_side=300).config.short_side == 300
     assert lexiseg.load("dense", threshold=0.3, encoder="tiny").config.threshold == 0.3
     assert lexiseg.load("tiny", encoder="tiny").config.encoder == "tiny"
+
+
+def test_a_config_names_its_method(asked: list[Any]) -> None:
+    config = Config(encoder="clip", threshold=0.3)
+    seg = lexiseg.load(config, device="cuda:1", pull=True)
+    assert isinstance(seg, Segmenter)
+    assert seg.config == config
+    options = {"device": "cuda:1", "dtype": None, "pull": True, "offline": None}
+    assert asked == [("clip", options)]
+    assert lexiseg.load(config, short_side=300).config == replace(config, short_side=300)
+    assert config.short_side is None
+
+
+def test_every_method_is_loaded_by_its_config(
+    colours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.boxes import ColourBoxes
+    from tests.conftest import ColourPrompted
+    from tests.contract.test_methods import OPENING, small_models
+    from tests.flood import FloodMasker
+
+    for method in lexiseg.list_methods():
+        loaders: dict[str, Any] = {
+            "load_encoder": colours, "load_prompted": ColourPrompted(colours),
+            "load_detector": ColourBoxes(), "load_masker": FloodMasker(),
+            **(small_models() if method.name in OPENING else {}),
+        }  # fmt: skip
+        for name, model in loaders.items():
+            monkeypatch.setattr(f"lexiseg.models.{name}", lambda *_, model=model, **__: model)
+        config = loading.config_class(method.name)()
+        by_config, by_name = lexiseg.load(config), lexiseg.load(method.name)
+        assert by_config.name == by_name.name == method.name
+        assert type(by_config) is type(by_name)
+        assert by_config.config is not None
+        assert by_config.config == by_name.config == config
+        assert isinstance(by_config, lexiseg.protocols.Segmenter)
+
+
+def test_what_is_no_config_is_refused_in_one_line(asked: list[Any]) -> None:
+    @dataclass(frozen=True)
+    class Other:
+        encoder: str = "tiny"
+
+    for wrong in (Other(), Config, 3, None, {"encoder": "tiny"}):
+        with pytest.raises(OptionError, match="give a method's name") as caught:
+            lexiseg.load(wrong)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(OptionError, match="one of the two"):
+        lexiseg.load(Config(), preset="fast")
+    with pytest.raises(UnknownName, match="did you mean 'threshold'"):
+        lexiseg.load(Config(), treshold=0.4)
+    with pytest.raises(OptionError, match="short_side is 1"):
+        lexiseg.load(Config(), short_side=1)
+    assert asked == []
 
 
 @pytest.mark.parametrize(

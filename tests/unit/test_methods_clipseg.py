@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tests.conftest import COLOURS, ColourEncoder, ColourPrompted
@@ -202,7 +201,7 @@ def test_examples_stand_for_words_in_other_methods(
 def test_what_cannot_be_is_refused(model: ColourPrompted, stripes: NDArray[np.uint8]) -> None:
     for settings in (
         {"cutoff": 0.0}, {"mix": 2.0}, {"short_side": 8}, {"templates": ("no place",)},
-        {"min_share": 1.0}, {"refine_radius": 0}, {"templates": ()},
+        {"templates": ()}, {"min_agreement": 1.5}, {"pamr_steps": 0},
     ):  # fmt: skip
         with pytest.raises(OptionError):
             Config(**settings)  # type: ignore[arg-type]
@@ -216,13 +215,6 @@ def test_what_cannot_be_is_refused(model: ColourPrompted, stripes: NDArray[np.ui
         seg(stripes, ["red", Like.of(stripes, name="red")])
     with pytest.raises(OptionError, match="one of the two"):
         seg(stripes, Vocabulary.parse("red"), background=None)
+    view = seg.prepare(stripes)
     with pytest.raises(OptionError, match="same segmenter"):
-        seg.prepare(_other_view(stripes))
-
-
-def _other_view(stripes: NDArray[np.uint8]) -> Any:
-    from lexiseg.imaging import read
-    from lexiseg.methods.clipseg import View
-    from lexiseg.protocols import EncodedImage
-
-    return View(read(stripes), EncodedImage(torch.zeros(1), (1, 1), 1), "given by another", {})
+        seg.prepare(replace(view, models=("another",)))

@@ -198,8 +198,6 @@ def test_tiny_pictures_and_strips(colours: Any, size_hw: tuple[int, int], config
     assert (out.semantic() == 1).all()
     assert out["green"].areas.tolist() == [size_hw[0] * size_hw[1]]
     assert out.heatmap("green").shape == size_hw
-    assert out.image is not None
-    assert out.image.shape == (*size_hw, 3)
 
 
 @pytest.mark.parametrize("size_hw", [(200, 301), (301, 200), (67, 230)])
@@ -225,7 +223,7 @@ def test_areas_are_found_at_any_size(
 def test_scales_are_averaged_on_the_finest_grid(colours: Any, stripes: Pixels) -> None:
     seg = Segmenter(colours, replace(PLAIN, scales=(0.5, 2.0, 1.0)))
     view = seg.prepare(stripes)
-    assert [f.work_hw for f in view.features] == [(128, 192), (64, 96), (32, 48)]
+    assert [f.work_hw for f in view.encoded] == [(128, 192), (64, 96), (32, 48)]
     out = seg(view, "red; green; blue")
     assert out.score_map is not None
     assert out.score_map.grid.shape == (3, 32, 48)
@@ -270,7 +268,7 @@ def test_a_view_of_another_encoder_is_refused(colours: Any, stripes: Pixels) -> 
     view = Segmenter(colours, PLAIN).prepare(stripes)
     other = type(colours)()
     other.name = "shapes"
-    with pytest.raises(OptionError, match=r"'colours'.*'shapes'"):
+    with pytest.raises(OptionError, match="dense with colours, and this is dense with shapes; pre"):
         Segmenter(other, PLAIN)(view, "red")
 
 
@@ -278,10 +276,10 @@ def test_a_view_says_what_was_looked_at(colours: Any) -> None:
     picture = np.zeros((50, 200, 3), np.uint8)
     seg = Segmenter(colours, replace(PLAIN, short_side=64, window=96, scales=(1.0, 0.5)))
     view = seg.prepare(picture)
-    assert view.features[0].work_hw == (64, 256)
+    assert view.encoded[0].work_hw == (64, 256)
     boxes = view.windows_xyxy
     assert boxes.dtype == np.int64
-    assert boxes.shape == (len(view.features[0].windows) + len(view.features[1].windows), 4)
+    assert boxes.shape == (len(view.encoded[0].windows) + len(view.encoded[1].windows), 4)
     assert boxes[:, 1].tolist() == [0] * len(boxes)
     assert set(boxes[:, 3].tolist()) == {50}
     assert boxes[0].tolist() == [0, 0, 75, 50]
@@ -380,9 +378,10 @@ def test_nothing_is_kept_between_calls(colours: Any, stripes: Pixels) -> None:
     seg(stripes[:, ::-1], "green", background=None)
     after = seg(stripes, "red; blue")
     np.testing.assert_array_equal(before.semantic(), after.semantic())
+    with_image = seg(stripes, "red; blue", keep_image=True)
     stripes[:] = 0
-    assert before.image is not None
-    assert before.image.max() == 255
+    assert with_image.image is not None
+    assert with_image.image.max() == 255
 
 
 @pytest.mark.parametrize(
@@ -399,6 +398,17 @@ def test_nothing_is_kept_between_calls(colours: Any, stripes: Pixels) -> None:
 def test_bad_input_is_refused(colours: Any, picture: Any, words: Any, error: type) -> None:
     with pytest.raises(error):
         Segmenter(colours, PLAIN)(picture, words)
+
+
+def test_without_a_radius_no_guide_is_followed(colours: Any, stripes: Pixels) -> None:
+    """An edge inside a cell of 4 pixels: the guided filter finds it, enlarging alone does not."""
+    picture = stripes.copy()
+    picture[:, 40:43] = (255, 0, 0)
+    free = Segmenter(colours, replace(PLAIN, refine="guided", refine_radius=0))
+    plain = Segmenter(colours, PLAIN)(picture, "red; green")
+    np.testing.assert_array_equal(free(picture, "red; green").semantic(), plain.semantic())
+    guided = Segmenter(colours, replace(PLAIN, refine="guided"))(picture, "red; green")
+    assert (guided.semantic() != plain.semantic()).any()
 
 
 # Config
@@ -418,8 +428,8 @@ def test_config_is_frozen_and_presets_fit() -> None:
         {"short_side": 31}, {"short_side": 9000}, {"window": 0}, {"overlap": -0.1},
         {"overlap": 1.0}, {"scales": ()}, {"scales": (0.0,)}, {"scales": (1.0, float("nan"))},
         {"threshold": 1.1}, {"threshold": float("nan")}, {"word_thresholds": {"red": -1}},
-        {"refine": "gided"}, {"refine_radius": 0}, {"refine_radius": 65}, {"refine_epsilon": 0.0},
-        {"refine_epsilon": float("nan")}, {"min_share": 1.0}, {"min_share": -0.1},
+        {"refine": "gided"}, {"refine_radius": -1}, {"refine_radius": 65}, {"refine_epsilon": 0.0},
+        {"refine_epsilon": float("nan")}, {"min_share": 1.1}, {"min_share": -0.1},
         {"templates": "phot"}, {"templates": ()}, {"templates": ("a photo",)},
         {"templates": ("{} {x}",)}, {"templates": ("{", "{}")}, {"templates": ("{} {0}",)},
     ],

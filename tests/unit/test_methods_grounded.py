@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from tests.boxes import ColourBoxes
 from tests.conftest import COLOURS
 from tests.flood import FloodMasker
 
 from lexiseg.errors import OptionError, UnknownName
-from lexiseg.masks import Masks
 from lexiseg.methods.grounded import Config, Segmenter
-from lexiseg.stages.detections import box_iou, box_nms, fill_nearest, paint_order
 
 
 def segmenter(detector: ColourBoxes | None = None, **fields: Any) -> Segmenter:
@@ -96,9 +93,9 @@ def test_double_boxes_are_one_and_overlaps_go_to_the_better_score(
     stripes: NDArray[np.uint8],
 ) -> None:
     detector = ColourBoxes(extra={"thing": [((0, 0, 39, 64), 0.5), ((0, 0, 20, 64), 0.4)]})
-    out = segmenter(detector, box_iou=0.5)(stripes, ["thing"])
+    out = segmenter(detector, box_nms_threshold=0.5)(stripes, ["thing"])
     assert len(out) == 1  # 20 of 39 columns: an IoU of 0.51
-    assert len(segmenter(detector, box_iou=0.6)(stripes, ["thing"])) == 2
+    assert len(segmenter(detector, box_nms_threshold=0.6)(stripes, ["thing"])) == 2
     both = segmenter(detector)(stripes, ["thing", "red"])
     assert both.labels.tolist() == ["red"]  # 39 and 20 of 40 columns of the same area
     assert segmenter(detector, iou_threshold=0.99)(stripes, ["thing", "red"]).found == ("red",)
@@ -141,15 +138,15 @@ def test_a_view_is_encoded_once_and_belongs_to_its_models(stripes: NDArray[np.ui
     assert detector.encoded == 1
     assert seg.masker.encoded == 1  # type: ignore[attr-defined]
     other = segmenter(ColourBoxes(name="other"))
-    with pytest.raises(OptionError, match="prepare the picture with the same segmenter"):
+    with pytest.raises(OptionError, match="prepare the image with the same segmenter"):
         other(view, ["red"])
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"box_threshold": 1.5}, {"box_iou": 0.0}, {"top_k": 0}, {"iou_threshold": -1.0},
-        {"word_thresholds": {"red": 3.0}},
+        {"box_threshold": 1.5}, {"box_nms_threshold": 0.0}, {"top_k": 0}, {"iou_threshold": -1.0},
+        {"word_thresholds": {"red": 3.0}}, {"min_quality": 1.5}, {"min_share": -0.1},
     ],
 )  # fmt: skip
 def test_absurd_settings_are_refused(fields: dict[str, Any]) -> None:
@@ -160,70 +157,3 @@ def test_absurd_settings_are_refused(fields: dict[str, Any]) -> None:
 def test_a_threshold_for_a_word_that_is_not_asked_is_refused(stripes: NDArray[np.uint8]) -> None:
     with pytest.raises(UnknownName):
         segmenter(word_thresholds={"green": 0.5})(stripes, ["red"])
-
-
-# The stage
-
-
-def test_box_iou_is_that_of_counted_pixels() -> None:
-    rng = np.random.default_rng(0)
-    corners = rng.integers(0, 12, (20, 2, 2))
-    boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
-    grid = np.zeros((20, 12, 12), np.bool_)
-    for i, (x0, y0, x1, y1) in enumerate(boxes):
-        grid[i, y0:y1, x0:x1] = True
-    flat = grid.reshape(20, -1).astype(np.float64)
-    inter = flat @ flat.T
-    union = flat.sum(1)[:, None] + flat.sum(1)[None] - inter
-    wanted = np.where(union > 0, inter / np.maximum(union, 1), 0)
-    np.testing.assert_allclose(box_iou(torch.from_numpy(boxes)), wanted, atol=1e-6)
-
-
-def test_duplicates_are_those_of_the_obvious_loop() -> None:
-    rng = np.random.default_rng(1)
-    corners = rng.uniform(0, 20, (60, 2, 2))
-    boxes = torch.from_numpy(np.concatenate([corners.min(1), corners.max(1)], 1)).float()
-    owner, score = rng.integers(0, 3, 60), rng.random(60).astype(np.float32)
-    iou = box_iou(boxes).numpy()
-    for top_k in (None, 4):
-        wanted: list[int] = []
-        for i in sorted(range(60), key=lambda i: -score[i]):
-            rivals = [j for j in wanted if owner[j] == owner[i]]
-            if all(iou[i, j] < 0.3 for j in rivals):
-                wanted.append(i)
-        if top_k:
-            wanted = [i for n, i in enumerate(wanted)
-                      if sum(owner[j] == owner[i] for j in wanted[:n]) < top_k]  # fmt: skip
-        got = box_nms(boxes, owner, score, 0.3, top_k)
-        assert got.tolist() == sorted(wanted)
-
-
-def test_the_nearest_value_fills_a_map() -> None:
-    rng = np.random.default_rng(2)
-    top = np.full((23, 31), -1, np.int16)
-    places = rng.choice(top.size, 12, replace=False)
-    top.flat[places] = np.arange(12)
-    before = top.copy()
-    fill_nearest(top)
-    ys, xs = np.divmod(places, 31)
-    all_y, all_x = np.mgrid[:23, :31]
-    distance = np.hypot(all_y[..., None] - ys, all_x[..., None] - xs)
-    own = np.take_along_axis(distance, top[..., None].astype(np.intp), 2)[..., 0]
-    assert (own <= distance.min(2) * 1.05 + 1e-6).all()
-    np.testing.assert_array_equal(top.flat[places], before.flat[places])
-    blank = np.full((3, 4), -1, np.int16)
-    fill_nearest(blank)
-    assert (blank == -1).all()
-
-
-def test_what_is_excluded_lies_on_top_of_other_things() -> None:
-    dense = np.zeros((3, 10, 12), np.bool_)
-    dense[0, :, :8] = True  # wanted
-    dense[1, 2:4, 2:4] = True  # a part of it
-    dense[2, :, 1:8] = True  # nearly the same
-    score = np.array([0.8, 0.3, 0.4], np.float32)
-    rank = paint_order(
-        Masks.from_dense(dense), score, np.array([True, False, False]),
-        np.array([False, True, True]),
-    )  # fmt: skip
-    assert rank.tolist() == pytest.approx([0.8, 1.3, 0.4])

@@ -18,8 +18,8 @@ from lexiseg.errors import OptionError, PictureError, PromptError
 from lexiseg.prompts import Clicks, Example, Like
 
 __all__ = [
-    "add_click_flags", "add_like_flag", "call_arguments", "check_method", "read_clicks",
-    "read_prompts", "with_fields",
+    "add_click_flags", "add_like_flag", "call_arguments", "check_method", "example_files",
+    "read_clicks", "read_prompts", "with_fields",
 ]  # fmt: skip
 
 # Flag -> the field of a Config that it sets.
@@ -143,7 +143,7 @@ def add_like_flag(parser: Parser) -> None:
     )
 
 
-def files(args: argparse.Namespace) -> list[str]:
+def example_files(args: argparse.Namespace) -> list[str]:
     """Return the files that the flags name: a run may write over none of them."""
     named = (_FORM.fullmatch(text) for text in args.like)
     return [match["path"] for match in named if match is not None]

@@ -174,7 +174,7 @@ def _task(args: argparse.Namespace) -> _Task:
         if word not in asked:
             raise UnknownName.among("word of this call", word, asked)
     selection = select_pictures(names)
-    reads = [*(picture.path for picture in selection.pictures), *prompt_flags.files(args)]
+    reads = [*(picture.path for picture in selection.pictures), *prompt_flags.example_files(args)]
     out = OutputFolder(args.out, reads)
     possible = outputs.possible_names(asked)
     return _Task(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from lexiseg.errors import PictureError
-from lexiseg.imaging import _formats, _heif, _jpeg, _pnm, _webp
+from lexiseg.imaging import _exif, _formats, _heif, _jpeg, _pnm, _webp
 from lexiseg.imaging._ifd import integers, read_directory, read_header, rewritten
 from lexiseg.imaging._metadata import Metadata
 from lexiseg.imaging._png import PngFile, read_chunks
@@ -120,6 +120,8 @@ def decode_image(image: Image.Image, name: str) -> Decoded:
             block = exif.tobytes() if len(exif) else None
             image.load()
         metadata.add_icc(image.info.get("icc_profile"))
+        if image.format == "TIFF" and block is not None:
+            block = _exif.without_storage(block)
         metadata.add_exif(block)
         if image.format == "TIFF":
             metadata.orientation = 1
@@ -136,7 +138,11 @@ def _samples(image: Image.Image, name: str, metadata: Metadata) -> NDArray[Any]:
     """Return the samples of a loaded PIL image, (H, W, C): 1 grey, 2 with alpha, 3 RGB, 4 RGBA."""
     mode = image.mode
     if mode.startswith("I;16"):
-        return np.array(image).astype(np.uint16)[:, :, None]
+        grey = np.array(image).astype(np.uint16)
+        key = image.info.get("transparency")
+        if not isinstance(key, int):
+            return grey[:, :, None]
+        return np.dstack([grey, np.where(grey == key, 0, 65_535).astype(np.uint16)])
     if mode == "I":
         whole = np.array(image)
         if whole.min() >= 0 and whole.max() < 65_536:
@@ -199,7 +205,10 @@ def _from_pillow(file: BinaryIO, kind: str, name: str, max_pixels: int) -> Decod
     if getattr(image, "is_animated", False):
         metadata.note_frames()
     image.load()
-    return Decoded(_samples(image, name, metadata), mode, kind, metadata)
+    samples = _samples(image, name, metadata)
+    if kind == "BMP" and samples.shape[2] == 4 and not samples[:, :, 3].any():
+        samples = samples[:, :, :3]  # its fourth byte is unused, as Windows writes it
+    return Decoded(samples, mode, kind, metadata)
 
 
 def _from_png(png: PngFile, name: str, max_pixels: int) -> Decoded:
@@ -256,9 +265,15 @@ def _from_tiff(file: BinaryIO, name: str, max_pixels: int) -> Decoded:
     first, _ = read_directory(file, header, header.first)
     sides = [(*integers(first.get(tag), header.order), 0)[0] for tag in (256, 257)]
     check_size((sides[0], sides[1]), name, max_pixels)
-    count = (*integers(first.get(277), header.order), 1)[0]
-    if count > 6:  # Pillow would log an error, too
-        raise ValueError(f"it has {count} samples a pixel")
+    count = integers(first.get(277), header.order) or (7 if 277 in first else 1,)
+    if count[0] > 6:  # Pillow would log an error, too
+        raise ValueError(f"it has {count[0]} samples a pixel")
+    preview = (*integers(first.get(254), header.order), 0)[0] & 1 and 330 in first
+    if preview or 50706 in first:
+        raise PictureError(
+            f"{name} is a camera's raw file, of which a small preview alone could be read; develop "
+            "it to TIFF or JPEG"
+        )
     samples, upright = tiff_samples(file, header, first)
     if samples is not None:
         if upright:

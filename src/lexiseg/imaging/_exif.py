@@ -38,6 +38,7 @@ __all__ = [
     "tree",
     "with_resolution",
     "without_orientation",
+    "without_storage",
 ]
 
 PREFIX = b"Exif\0\0"
@@ -134,8 +135,7 @@ def with_resolution(block: bytes | None, dpi: tuple[float, float]) -> bytes:
             return block
         node, order = tree(block)
     entries = {**node.entries, **resolution_entries(dpi, order)}
-    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
-    return PREFIX + header + pack(Node(entries, node.children), order, 8)
+    return _block(Node(entries, node.children), order)
 
 
 def resolution_entries(dpi: tuple[float, float], order: str) -> Directory:
@@ -171,9 +171,18 @@ def from_tiff(file: BinaryIO) -> tuple[bytes | None, int, tuple[float, float] | 
     entries = {tag: entry for tag, entry in node.entries.items() if tag != _ORIENTATION}
     if not entries and not node.children:
         return None, orientation, dpi
-    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
-    block, _ = clean(PREFIX + start + pack(Node(entries, node.children), order, 8))
+    block, _ = clean(_block(Node(entries, node.children), order))
     return block, orientation, dpi
+
+
+def without_storage(block: bytes) -> bytes:
+    """Return a block without what tells how the pixels of a TIFF file are stored."""
+    return _block(*tree(block))
+
+
+def _block(node: Node, order: str) -> bytes:
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    return PREFIX + start + pack(node, order, 8)
 
 
 def _told(file: BinaryIO, header: Header) -> Node:

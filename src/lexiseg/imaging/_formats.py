@@ -113,6 +113,20 @@ _STARTS = {
     b"GIF89a": "GIF",
     **{b"P%d" % number: "PPM" for number in range(1, 7)},
 }
+_OTHERS = {
+    b"%PDF": "a PDF; export the page as PNG",
+    b"\xff\x0a": "JPEG XL; export it as JPEG or PNG",
+    b"\0\0\0\x0cJXL ": "JPEG XL; export it as JPEG or PNG",
+    b"\0\0\0\x0cjP  ": "JPEG 2000; export it as JPEG or PNG",
+    b"8BPS": "a Photoshop document; export it as TIFF or PNG",
+    b"IIRO": "a camera's raw file; develop it to TIFF or JPEG",
+    b"IIU\0": "a camera's raw file; develop it to TIFF or JPEG",
+    b"FUJIFILMCCD-RAW": "a camera's raw file; develop it to TIFF or JPEG",
+    b"\x1aE\xdf\xa3": "a video; give single frames",
+    b"v/1\x01": "OpenEXR; export it as 16-bit TIFF or PNG",
+    b"\0\0\1\0": "an icon; export it as PNG",
+    b"PK\3\4": "a ZIP archive; unpack it",
+}
 _LOCK = threading.Lock()
 
 
@@ -151,8 +165,11 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
 
 def guess(start: bytes) -> str:
     """Return a remark on what a file of no known format may be, or an empty string."""
-    if start.startswith(b"%PDF"):
-        return " (it is a PDF; export the page as PNG)"
+    for beginning, what in _OTHERS.items():
+        if start.startswith(beginning):
+            return f" (it is {what})"
+    if start[4:8] == b"ftyp":
+        return " (it is a video; give single frames)"
     if start.lstrip().lower().startswith((b"<svg", b"<?xml", b"<!doctype", b"<html")):
         return " (it is SVG, HTML or XML text)"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in start):

@@ -17,6 +17,8 @@ from lexiseg.imaging._png import Chunk, PngFile
 __all__ = ["NO_EXTRAS", "Extras", "Metadata", "clean_xmp"]
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
+_XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
+_RAW_PROFILES = tuple(b"Raw profile type " + name for name in (b"exif", b"APP1", b"xmp"))
 _MAX_BLOCK = 16 * 2**20  # bytes of a profile, an EXIF block or a packet, unpacked
 _INCH = 0.0254  # metres
 _THUMBNAILS = re.compile(rb"<([\w.-]{1,40}:Thumbnails)[\s>]")
@@ -148,10 +150,26 @@ class Metadata:
         for kind, body in png.kept:
             if kind == b"iTXt" and body.startswith(_XMP_KEYWORD + b"\0"):
                 self.add_xmp(_international(body))
-            else:
+            elif not self._add_raw_profile(kind, body):
                 self.chunks.append((kind, body))
         if png.content_credentials:
             self.unkept.append("its content credentials (C2PA), which tell of unchanged pixels")
+
+    def _add_raw_profile(self, kind: bytes, body: bytes) -> bool:
+        """Take EXIF or XMP that ImageMagick wrote as hexadecimal text; tell whether it was that."""
+        keyword, _, text = body.partition(b"\0")
+        if kind == b"iTXt" or keyword not in _RAW_PROFILES:
+            return False
+        text = (_unpacked(text[1:]) or b"") if kind == b"zTXt" else text
+        try:  # its name, its length, then the bytes
+            block = bytes.fromhex(text.decode("ascii").strip().split("\n", 2)[2])
+        except (ValueError, IndexError):
+            return False
+        if block.startswith(_XMP_SEGMENT) or keyword.endswith(b"xmp"):
+            self.add_xmp(block.removeprefix(_XMP_SEGMENT))
+        elif self.exif is None:
+            self.add_exif(block)
+        return True
 
     def add_tiff(self, file: BinaryIO) -> None:
         """Take what the first directory of a TIFF file holds; its pixels are upright already."""

@@ -194,18 +194,12 @@ def encode(samples: NDArray[np.uint16]) -> bytes:
     height, width, channels = samples.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
-    step = 2 * channels
-    left, up = np.zeros_like(rows), np.zeros_like(rows)
-    left[:, step:] = rows[:, :-step]
-    up[1:] = rows[:-1]
-    # Of two filters the one that leaves smaller numbers, row by row, as the standard advises.
-    filtered = np.stack([rows - left, rows - up])
-    best = np.abs(filtered.view(np.int8).astype(np.int16)).sum(2).argmin(0)
-    out = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    out[:, 0] = best + 1
-    out[:, 1:] = filtered[best, np.arange(height)]
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = 2  # each byte less the one above it: half the time of choosing row by row
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
-    data = zlib.compress(out.tobytes(), 3)
+    data = zlib.compress(filtered.tobytes(), 2)
     return SIGNATURE + _packed([(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")])
 
 

@@ -45,7 +45,7 @@ def encode(
         strip = samples[top : top + rows].copy()
         # What is stored is how each sample differs from the one to its left.
         strip[:, 1:] -= samples[top : top + rows, :-1]
-        data = zlib.compress(strip.astype(dtype).tobytes(), 5)
+        data = zlib.compress(strip.astype(dtype).tobytes(), 3)
         starts.append(len(body))
         sizes.append(len(data))
         body += data + bytes(len(data) % 2)

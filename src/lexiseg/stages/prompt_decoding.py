@@ -77,7 +77,7 @@ class ScoredMasks:
         """Return the masks of one or more parts of the same image, in order."""
         raws = [part.raw for part in parts]
         return cls(
-            concat_raw(raws),
+            _concat_raw(raws),
             np.concatenate([part.class_ids for part in parts]),
             np.concatenate([part.regions for part in parts]),
             np.concatenate([part.scores for part in parts]),
@@ -86,7 +86,7 @@ class ScoredMasks:
         )
 
 
-def concat_raw(raws: Sequence[RawMasks]) -> RawMasks:
+def _concat_raw(raws: Sequence[RawMasks]) -> RawMasks:
     """Return raw masks of several calls on one image, one after the other."""
     return RawMasks(
         torch.cat([raw.logits for raw in raws]),
@@ -149,4 +149,4 @@ def decode_clicks(
             prompts = MaskPrompts(places, labels, boxes)
         raw = masker.decode(state, prompts, candidates=1)
         parts.append(replace(raw, prompt=raw.prompt + len(points_xy)))
-    return concat_raw(parts)
+    return _concat_raw(parts)

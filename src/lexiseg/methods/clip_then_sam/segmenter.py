@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from lexiseg.methods.clip_then_sam.steps import Found
     from lexiseg.prompts import Vocabulary
     from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.label_resize import Labels
     from lexiseg.stages.mask_selection import WordMap
+    from lexiseg.stages.merge import Labels
     from lexiseg.stages.prompt_decoding import PromptBatch
     from lexiseg.stages.regions import Regions
 
@@ -39,10 +39,10 @@ __all__ = ["Encoded", "Segmenter", "load"]
 
 _GRID = 64 * 64  # points of a blind grid, to compare the number of prompts with
 
-# What the mapper would make of its scores; here outlines and thresholds come at the end.
+# What the mapper would make of its scores, and what it competes with: clip-then-sam's own matter.
 _OWN_FIELDS = (
-    "area_threshold", "min_share", "pamr_steps", "refine", "refine_epsilon", "refine_masker",
-    "refine_radius", "threshold", "word_thresholds",
+    "area_threshold", "background", "min_agreement", "min_share", "pamr_steps", "refine",
+    "refine_epsilon", "refine_masker", "refine_radius", "threshold", "word_thresholds",
 )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ class Segmenter(BaseSegmenter[Encoded]):
         import numpy as np
 
         from lexiseg.results import Segmentation
-        from lexiseg.stages.label_resize import apply_thresholds, map_labels
+        from lexiseg.stages.merge import apply_thresholds, map_labels
 
         count = len(vocabulary.words)
         score_map = result_map(word_map.scores, count)
@@ -252,8 +252,7 @@ def _word_scores(
     """The best instance's score; for a word without instances, its mean score where it is."""
     import numpy as np
 
-    from lexiseg.stages.label_resize import resize_labels
-    from lexiseg.stages.merge import mean_scores
+    from lexiseg.stages.merge import mean_scores, resize_labels
 
     grid = score_map.grid
     cells = resize_labels(labels, (grid.shape[1], grid.shape[2])).astype(np.int32)
@@ -286,19 +285,33 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
             f"the mapper is {config.mapper!r}, which gives no map of words; give one that does, "
             "such as 'dense'"
         )
+    mapper = module.load(_mapper_config(module.Config, known, config), options)
+    masker = load_masker(config.masker, compile=config.compile, **vars(options))
+    return Segmenter(mapper, masker, config)
+
+
+def _mapper_config(made_of: Any, known: set[str], config: Config) -> Any:
+    """The Config of the mapper; ``known``: the fields that it has."""
     given: dict[str, Any] = dict(config.mapper_fields)
+    if config.encoder is not None and given.setdefault("encoder", config.encoder) != config.encoder:
+        raise OptionError(
+            f"encoder is {config.encoder!r}, and mapper_fields gives {given['encoder']!r}; give "
+            "one of the two"
+        )
     for name in given:
         if name not in known:
             raise UnknownName.among(f"field of {config.mapper}'s Config", name, known)
         if name in _OWN_FIELDS:
             raise OptionError(
-                f"mapper_fields gives {name!r}, but clip-then-sam draws outlines and applies "
-                f"thresholds itself; set its own fields, such as refine_radius"
+                f"mapper_fields gives {name!r}, but clip-then-sam draws outlines, applies "
+                "thresholds and has a background itself; set its own fields"
             )
-    if config.encoder is not None:
-        given["encoder"] = config.encoder
     if "background" in known:
-        given.setdefault("background", config.background)
-    mapper = module.load(module.Config(**given), options)
-    masker = load_masker(config.masker, compile=config.compile, **vars(options))
-    return Segmenter(mapper, masker, config)
+        given["background"] = config.background
+    try:
+        return made_of(**given)
+    except TypeError as error:
+        raise OptionError(
+            f"one of mapper_fields {dict(config.mapper_fields)} is not of its field's type "
+            f"({error}); see lexiseg.config_class({config.mapper!r})"
+        ) from error

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.provenance import Provenance
     from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.dense import WordVectors
-    from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.merge import Labels
+    from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["classify_masks"]
 
@@ -103,9 +103,8 @@ def _instances(
     config: Config,
 ) -> NDArray[np.int64]:
     """Of the masks found, the numbers of those that are instances: no duplicates, no parts."""
+    from lexiseg.stages.duplicates import mask_nms, without_nested
     from lexiseg.stages.mask_scores import top_masks
-    from lexiseg.stages.merge import mask_nms
-    from lexiseg.stages.nested_masks import without_nested
 
     rank = score * quality
     iou = masks[found].iou(masks[found])
@@ -147,7 +146,7 @@ def _label_map(
 ) -> tuple[Labels, Labels, NDArray[np.float32]]:
     """Each pixel's class (-1: no mask), its word (-1: none), and each word's score, (K,): that of
     the best of its masks where it has pixels."""
-    from lexiseg.stages.mask_voting import covering_masks, mean_votes, overlap_regions
+    from lexiseg.stages.mask_scores import covering_masks, mean_votes, overlap_regions
 
     few, size_hw = len(limits) < 2**15, voters.masks.size_hw
     height, width = size_hw
@@ -174,7 +173,7 @@ def _label_map(
 def _score_map(voters: _Voters, count: int) -> ScoreMap:
     """The words' probabilities at the centre of each cell, (K, h, w); 0 where no mask is."""
     from lexiseg.results import ScoreMap
-    from lexiseg.stages.mask_voting import covering_masks, mean_votes
+    from lexiseg.stages.mask_scores import covering_masks, mean_votes
 
     size_hw = voters.masks.size_hw
     scale = min(1.0, _GRID / max(size_hw))
