@@ -35,7 +35,7 @@ BUNDLED = {"clip-then-sam": 332, "clipseg": 12, "dense": 11, "sam-then-clip": 76
 def double(colours: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceDouble]:
     """A GPU on which the contract tests' models stand: those that were drawn are watched too."""
     from tests import proxy_weights
-    from tests.parity.golden.make_windows import weights
+    from tests.parity.golden.make_proxies import deep_weights
 
     from lexiseg.models.sam.trunk import SamTrunk, trunk_of
 
@@ -51,7 +51,7 @@ def double(colours: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceDoub
                 trunk_of(proxy_weights.sam_state(side=16)), double.compute, name="drawn"
             ),
         }
-        clip = test_proxies_official.clip(weights())
+        clip = test_proxies_official.clip(deep_weights())
 
         def load_encoder(name: str, **_: Any) -> Any:
             return clip if str(name).startswith("clip-") else models["load_encoder"]
@@ -75,9 +75,9 @@ def waits(
     double: DeviceDouble, seg: Any, picture: NDArray[np.uint8], words: tuple[str, ...] = WORDS
 ) -> Counter[str]:
     """What a second call waits for, by operation and line of lexiseg."""
-    seg(picture, words)
+    seg(picture, words, background=None)
     with double.counting() as found:
-        out = seg(picture, words)
+        out = seg(picture, words, background=None)
     assert out.found
     return Counter(f"{wait.operation} {wait.where}" for wait in found)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lexiseg.stages.encoder_windows import Features
 
-__all__ = ["bilinear_matrix", "on_grid_of", "whole_cells"]
+__all__ = ["bilinear_matrix", "bilinear_taps", "on_grid_of", "whole_cells"]
 
 
 def on_grid_of(other: Features, maps: Tensor, features: Features) -> Tensor:
@@ -40,12 +40,17 @@ def _at(maps: Tensor, features: Features, rows: Tensor, columns: Tensor) -> Tens
     )[0]
 
 
-def bilinear_matrix(given: int, wanted: int) -> Tensor:
-    """The matrix of torch's bilinear interpolation without aligned corners, (wanted, given)."""
+def bilinear_taps(given: int, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two places of ``given`` that each of ``wanted`` lies between, (wanted,) int64, and
+    how far behind the first, (wanted,) float64: bilinear as torch has it, corners not aligned."""
     places = ((torch.arange(wanted, dtype=torch.float64) + 0.5) * given / wanted - 0.5).clamp_min(0)
     lower = places.long()
-    upper = (lower + 1).clamp_max(given - 1)
-    part = places - lower
+    return lower, (lower + 1).clamp_max(given - 1), places - lower
+
+
+def bilinear_matrix(given: int, wanted: int) -> Tensor:
+    """The same as a matrix, (wanted, given) float64."""
+    lower, upper, part = bilinear_taps(given, wanted)
     matrix = torch.zeros(wanted, given, dtype=torch.float64)
     rows = torch.arange(wanted)
     matrix[rows, lower] += 1 - part

@@ -149,14 +149,15 @@ class TinyEncoder:
         """
         meanings = self.meanings(words)
         nearest = (meanings @ self._known.T).topk(min(3, len(self.known_words)))
-        cosines, order = nearest.values[:, 0].tolist(), nearest.indices.tolist()
+        table = torch.cat([nearest.values[:, :1], nearest.indices.float()], 1).tolist()
+        cosines = [row[0] for row in table]
         far = [k for k, cosine in enumerate(cosines) if cosine < self.unknown_below]
         if far and self.tagged_words:  # they are many, and most words are not far
             rows = torch.tensor(far, device=meanings.device)
             tagged = (meanings[rows] @ self._tagged.T).amax(1).tolist()
             far = [k for k, cosine in zip(far, tagged, strict=True) if cosine < self.tagged_below]
         return tuple(
-            UnknownWord(words[k], tuple(self.known_words[i] for i in order[k]), cosines[k])
+            UnknownWord(words[k], tuple(self.known_words[int(i)] for i in table[k][1:]), cosines[k])
             for k in far
         )
 
