@@ -11,10 +11,10 @@ from types import ModuleType
 NAMES = (
     "accuracy", "settings", "synonyms", "unknown", "shuffled", "joined", "speed", "size", "clip",
     "clicks", "guided", "crops", "everything", "memory", "prompts", "oneshot", "decoder", "removal",
-    "versions",
+    "edit-speed", "versions",
 )  # fmt: skip
 
 
 def row(name: str) -> ModuleType:
     """Return a row's module."""
-    return import_module(f"benchmarks.rows.{name}")
+    return import_module(f"benchmarks.rows.{name.replace('-', '_')}")

@@ -113,8 +113,8 @@ def test_presets_hold_the_papers_settings() -> None:
         ({"stride": 0}, "stride is 0"),
         ({"layers": (0, 2)}, "count from 1"),
         ({"logit_scale": -1.0}, "logit_scale is -1"),
-        ({"pamr_steps": 0}, "pamr_steps 0"),
-        ({"area_threshold": 1.0}, "area_threshold 1"),
+        ({"pamr_steps": 0}, "pamr_steps is 0"),
+        ({"area_threshold": 1.5}, "area_threshold is 1.5"),
     ],
 )
 def test_settings_are_checked(setting: dict[str, Any], message: str) -> None:

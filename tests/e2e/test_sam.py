@@ -55,7 +55,7 @@ def test_words_with_a_folder_of_transformers(photo: Path) -> None:
 
 def test_every_mask_with_the_settings_of_the_generator(photo: Path) -> None:
     line = "street.png red blue grey --method sam-then-clip --masker-checkpoint sam_vit_mine.pth"
-    fields = "points_per_side=6 min_stability=0.7 crop_n_layers=1 min_region_area=9"
+    fields = "points_per_side=6 min_stability=0.7 crop_n_layers=1 min_mask_region_area=9"
     settings = [part for field in fields.split() for part in ("--set", field)]
     assert main(["segment", *line.split(), *settings, "--background", "none"]) == 0
     told = result("lexiseg-out/street")["provenance"]

@@ -26,11 +26,11 @@ from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.models.dino.net import DinoNet
 from lexiseg.models.dino.proxy import DinoProxy
 from lexiseg.models.sam.trunk import SamTrunk, trunk_of
-from lexiseg.stages.clip_windows import Windows, logits
-from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.clip_windows import Windows
 from lexiseg.stages.proxy import proxy_attention
 from lexiseg.stages.resclip import RCS_BLOCKS
-from lexiseg.stages.winners import Rules, winners
+from lexiseg.stages.tiled_argmax import ArgmaxRules, argmax_labels
+from lexiseg.stages.word_vectors import WordVectors
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -65,8 +65,7 @@ def golden(name: str) -> tuple[dict[str, Any], WordVectors]:
 def compare(
     want: dict[str, Any], words: WordVectors, seen: Windows, labels_of: Callable[[Any], Any]
 ) -> None:
-    vertical, level = seen.to_picture
-    maps = vertical @ logits(seen, words.vectors) @ level.T
+    maps = seen.logits(words).pixels()
     np.testing.assert_allclose(maps[:, ::6, ::6].numpy(), want["logits"], atol=1e-4)
     differ = labels_of(maps) != want["labels"]
     assert differ.mean() <= 1e-4
@@ -91,9 +90,9 @@ def test_proxyclip() -> None:
     seen = proxy_clip.Segmenter(clip(weights()), proxy, config).encode_scale(want["rgb"], 1.0)
 
     def labels(_: Any) -> Any:
-        thresholds = np.full(words.count, 0.049, np.float32)
-        found = winners([seen], words, Rules(40, thresholds))
-        return np.where(found.class_id < 0, 0, found.class_id)
+        thresholds = np.full(words.num_classes, 0.049, np.float32)
+        found = argmax_labels([seen.logits(words)], words, ArgmaxRules(40, thresholds))
+        return np.where(found.labels < 0, 0, found.labels)
 
     compare(want, words, seen, labels)
 
@@ -127,9 +126,9 @@ def test_resclip() -> None:
     (seen,) = segmenter.with_words(segmenter.prepare(want["rgb"]), words).encoded
 
     def labels(_: Any) -> Any:
-        thresholds = np.full(words.count, 0.046, np.float32)
-        found = winners([seen], words, Rules(40, thresholds))
-        return np.where(found.class_id < 0, 0, found.class_id)
+        thresholds = np.full(words.num_classes, 0.046, np.float32)
+        found = argmax_labels([seen.logits(words)], words, ArgmaxRules(40, thresholds))
+        return np.where(found.labels < 0, 0, found.labels)
 
     compare(want, words, seen, labels)
 

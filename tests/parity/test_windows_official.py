@@ -5,8 +5,7 @@ The golden files were made by ``tests/parity/golden/make_windows.py``, which nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,10 @@ from lexiseg.models.clip.encoder import ClipEncoder
 from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.stages.attention import readout
-from lexiseg.stages.clip_windows import Windows, WindowSettings, encode_windows, logits
-from lexiseg.stages.dense import WordVectors
-from lexiseg.stages.pamr import affinities, as_seen, pamr
-from lexiseg.stages.winners import Rules, winners
+from lexiseg.stages.clip_windows import Windows, WindowSettings, encode_windows
+from lexiseg.stages.pamr import Pamr, resampled_pixels
+from lexiseg.stages.tiled_argmax import ArgmaxRules, argmax_labels
+from lexiseg.stages.word_vectors import WordVectors
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -64,22 +63,22 @@ def golden(name: str) -> Golden:
 
 
 def full(seen: Windows, words: WordVectors) -> torch.Tensor:
-    vertical, level = seen.to_picture
-    return vertical @ logits(seen, words.vectors) @ level.T
+    return seen.logits(words).pixels()
 
 
 def compare(
-    want: Golden, seen: Windows, rules: Rules, maps: torch.Tensor, threshold: float
+    want: Golden, seen: Windows, rules: ArgmaxRules, maps: torch.Tensor, threshold: float
 ) -> None:
     # Conditions under which agreement is worth something.
     shares = np.bincount(want.labels.reshape(-1)) / want.labels.size
     assert (shares > 0).sum() >= 10
     assert shares.max() <= 0.3
     np.testing.assert_allclose(maps[:, ::6, ::6].numpy(), want.logits, atol=1e-4)
-    thresholds = np.full(want.words.count, threshold, np.float32)
+    thresholds = np.full(want.words.num_classes, threshold, np.float32)
     thresholds[0] = 0
-    found = winners([seen], want.words, Rules(rules.scale, thresholds, rules.area, rules.refine))
-    labels = np.where(found.class_id < 0, 0, found.class_id)  # below the threshold: class 0
+    rules = replace(rules, thresholds=thresholds)
+    found = argmax_labels([seen.logits(want.words)], want.words, rules)
+    labels = np.where(found.labels < 0, 0, found.labels)  # below the threshold: class 0
     differ = labels != want.labels
     assert differ.mean() <= 1e-4
     best = maps.topk(2, 0).values
@@ -91,7 +90,7 @@ def test_sclip(encoder: ClipEncoder) -> None:
     want = golden("sclip")
     seen = encode_windows(encoder, want.rgb, WindowSettings(96, 64, 32), readout("sclip"))
     assert want.commit.startswith("b56bd30")
-    compare(want, seen, Rules(65, area=0.03), full(seen, want.words), 0.08)
+    compare(want, seen, ArgmaxRules(65, area_threshold=0.03), full(seen, want.words), 0.08)
 
 
 def test_naclip_with_pamr_on_the_whole_picture(encoder: ClipEncoder) -> None:
@@ -99,10 +98,9 @@ def test_naclip_with_pamr_on_the_whole_picture(encoder: ClipEncoder) -> None:
     seen = encode_windows(encoder, want.rgb, WindowSettings(100, 8192, 8192), readout("naclip"))
     # Its sides are no multiples of a cell: the remainder is not seen, and the map is stretched.
     assert seen.work_hw == (100, 135)
-    pixels = as_seen(want.rgb, seen.work_hw)
-    refine = partial(pamr, alike=affinities(pixels), steps=10)
+    refine = Pamr(resampled_pixels(want.rgb, seen.work_hw), steps=10)
     assert want.commit.startswith("0cac3a6")
-    compare(want, seen, Rules(40, refine=refine), refine(full(seen, want.words)), 0.08)
+    compare(want, seen, ArgmaxRules(40, pamr=refine), refine(full(seen, want.words)), 0.08)
 
 
 def test_clearclip_with_padded_windows(encoder: ClipEncoder) -> None:
@@ -112,7 +110,7 @@ def test_clearclip_with_padded_windows(encoder: ClipEncoder) -> None:
     )
     assert seen.padding == (4, 4)
     assert want.commit.startswith("ad68a40")
-    compare(want, seen, Rules(50), full(seen, want.words), 0.06)
+    compare(want, seen, ArgmaxRules(50), full(seen, want.words), 0.06)
 
 
 def test_the_other_way_to_resize_positions_would_be_noticed(encoder: ClipEncoder) -> None:

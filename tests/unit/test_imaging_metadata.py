@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import tifffile
 from docs.make.formats import IPTC, PHOTO, exif, grey_profile, profile, thumbnail, with_thumbnail
 from PIL import Image, IptcImagePlugin
+from PIL.PngImagePlugin import PngInfo
 
 from lexiseg import imaging
 from lexiseg.imaging._exif import clean, fitted, resolution, with_resolution, without_orientation
@@ -246,8 +248,6 @@ def test_resolution_of_jpeg(tmp_path: Path, unit: int) -> None:
 
 
 def test_colours_of_png_without_a_profile_come_back(tmp_path: Path) -> None:
-    import zlib
-
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -292,8 +292,6 @@ def test_remarks_stand_once_in_the_notes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_exif_that_imagemagick_wrote_as_text(tmp_path: Path, packed: bool) -> None:
-    from PIL.PngImagePlugin import PngInfo
-
     block = exif(orientation=6, thumbnail=True)
     lines = "\n".join(block.hex()[at : at + 72] for at in range(0, 2 * len(block), 72))
     texts = PngInfo()
@@ -304,3 +302,17 @@ def test_exif_that_imagemagick_wrote_as_text(tmp_path: Path, packed: bool) -> No
     assert picture.size_hw == (60, 40)
     assert loaded(picture.exif)[0x010F] == "a camera"
     assert [body[:20] for _, body in picture.extras.chunks] == [b"Raw profile type odd"]
+
+
+@pytest.mark.parametrize("dots", [(0, 5), (1, 1), (2**32 - 1, 2**32 - 1)])
+def test_nonsense_for_a_resolution_is_left_out(tmp_path: Path, dots: tuple[int, int]) -> None:
+    body = b"pHYs" + struct.pack(">IIB", *dots, 1)
+    chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
+    data = io.BytesIO()
+    Image.fromarray(PHOTO).save(data, "PNG")
+    whole = data.getvalue()
+    (tmp_path / "a.png").write_bytes(whole[:33] + chunk + whole[33:])
+    picture = imaging.read(tmp_path / "a.png")
+    assert picture.dpi is None
+    for suffix in ("png", "jpg", "tif", "webp", "avif"):
+        imaging.write(tmp_path / f"o.{suffix}", picture)

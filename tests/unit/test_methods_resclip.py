@@ -17,7 +17,7 @@ from tests.parity.test_proxies_official import clip
 from lexiseg.errors import OptionError
 from lexiseg.methods.resclip import Config, Segmenter
 from lexiseg.models.clip.encoder import ClipEncoder
-from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.word_vectors import WordVectors
 
 SMALL = Config(short_side=64, window=64, stride=32, templates="plain", refine="none")
 

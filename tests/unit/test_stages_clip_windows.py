@@ -1,19 +1,19 @@
+"""Sliding windows against the papers' way: every window's map enlarged, added, divided."""
+
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.stages.clip_windows import Windows, logits, paper_size, spans
-from lexiseg.stages.dense import WordVectors
-from lexiseg.stages.pamr import Pamr, affinities, pamr
-from lexiseg.stages.winners import Rules, grid_probabilities, winners
+from lexiseg.stages.clip_windows import Windows, paper_size, spans
+from lexiseg.stages.dense_features import LabelRules
+from lexiseg.stages.pamr import Pamr, resampled_pixels
+from lexiseg.stages.word_vectors import WordVectors
 
 
 @pytest.mark.parametrize(
@@ -69,124 +69,50 @@ def slow(seen: Windows, vectors: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("ragged", [False, True])
 def test_two_matrices_are_the_whole_harness(ragged: bool) -> None:
-    seen, asked = windows(ragged), words()
-    vertical, level = seen.to_picture
-    got = vertical @ logits(seen, asked.vectors) @ level.T
-    torch.testing.assert_close(got, slow(seen, asked.vectors), atol=1e-5, rtol=0)
+    features, asked = windows(ragged), words()
+    got = features.logits(asked).pixels()
+    torch.testing.assert_close(got, slow(features, asked.vectors), atol=1e-5, rtol=0)
+    some = features.logits(asked).pixels(slice(9, 30), slice(3, 5))
+    torch.testing.assert_close(some, got[3:5, 9:30])
 
 
-def obvious(
-    maps: Tensor, asked: WordVectors, rules: Rules
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """SCLIP's postprocess_result, word by word."""
-    queries = (rules.scale * maps).softmax(0)
-    owners = torch.stack([queries[asked.class_ids == k].amax(0) for k in range(asked.count)])
-    if rules.area:
-        winner = owners.argmax(0)
-        counts = torch.tensor([int((winner == k).sum()) for k in range(asked.count)])
-        for k in range(1, asked.count):
-            if counts[k] <= rules.area * counts[1:].sum():
-                owners[k] = 0
-    score, label = owners.max(0)
-    if rules.thresholds is not None:
-        label[score < torch.from_numpy(rules.thresholds)[label]] = -1
-    return label.numpy(), score.numpy()
-
-
-@pytest.mark.parametrize(
-    "rules",
-    [
-        Rules(10.0),
-        Rules(40.0, thresholds=np.full(7, 0.3, np.float32)),
-        Rules(10.0, area=0.12),
-        Rules(20.0, thresholds=np.linspace(0, 0.6, 7, dtype=np.float32), area=0.1),
-    ],
-    ids=["plain", "threshold", "area", "both"],
-)
-@pytest.mark.parametrize("refined", [False, True])
-def test_winners_are_those_of_the_obvious_way(
-    rules: Rules, refined: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Small parts, so that chunks of words are joined.
-    monkeypatch.setattr("lexiseg.stages.winners._VALUES", 16 * 24 * 4)
-    seen, asked = windows(), words()
-    maps = slow(seen, asked.vectors)
-    if refined:
-        pixels = torch.rand(3, *seen.size_hw, generator=torch.Generator().manual_seed(3))
-        rules = replace(rules, refine=partial(pamr, alike=affinities(pixels), steps=2))
-        maps = rules.refine(maps) if rules.refine else maps
-    label, score = obvious(maps, asked, rules)
-    found = winners([seen], asked, rules)
-    differ = found.class_id != label
-    assert differ.mean() < 1e-3  # where two are equal to rounding
-    np.testing.assert_allclose(found.score[~differ], score[~differ], atol=2e-3)
-    assert len(np.unique(label)) >= 4
-
-
-def test_scales_are_averaged() -> None:
-    seen, asked = windows(), words()
-    other = replace(windows(), cells=windows().cells.flip(2))
-    found = winners([seen, other], asked, Rules(10.0))
-    maps = (slow(seen, asked.vectors) + slow(other, asked.vectors)) / 2
-    label, _ = obvious(maps, asked, Rules(10.0))
-    assert (found.class_id != label).mean() < 1e-3
+def test_the_boxes_of_windows_are_pixels_of_the_image() -> None:
+    boxes = windows().windows_xyxy  # 101 x 70 scaled pixels for 113 x 61
+    assert boxes.shape == (12, 4)
+    assert boxes[0].tolist() == [0, 0, 45, 35]
+    assert boxes[-1].tolist() == [68, 26, 113, 61]
 
 
 def test_probabilities_on_the_grid() -> None:
-    seen, asked = windows(), words()
-    got = grid_probabilities([seen], asked, 10.0)
+    one, asked = windows(), words()
+    other = replace(one, cells=one.cells.flip(2))
+    got = one.grid_probabilities(asked, 10.0, [other])
     assert got.shape == (7, 5, 8)  # 70 x 101 pixels, cells of 13.3
-    vertical, level = seen.to_size((5, 8))
-    maps = (10 * (vertical @ logits(seen, asked.vectors) @ level.T)).softmax(0)
-    wanted = torch.stack([maps[asked.class_ids == k].amax(0) for k in range(7)])
+    assert one.raster == ((5, 8), 1)
+    logits = (one.logits(asked, (5, 8)).pixels() + other.logits(asked, (5, 8)).pixels()) / 2
+    queries = (10 * logits).softmax(0)
+    wanted = torch.stack([queries[asked.class_ids == k].amax(0) for k in range(7)])
     torch.testing.assert_close(got, wanted)
 
 
-def test_affinities_and_pamr_by_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lexiseg.stages.pamr._AT_ONCE", 2 * 9)  # bands of two rows
-    generator = torch.Generator().manual_seed(4)
-    height, width, dilations = 7, 9, (1, 3)
-    pixels = torch.rand(3, height, width, generator=generator)
-    maps = torch.rand(2, height, width, generator=generator)
-    got = affinities(pixels, dilations)
-    wanted = torch.empty(16, height, width)
-    refined = torch.empty(2, height, width)
-    for y in range(height):
-        for x in range(width):
-            places = [
-                (
-                    min(max(y + dilation * dy, 0), height - 1),
-                    min(max(x + dilation * dx, 0), width - 1),
-                )
-                for dilation in dilations
-                for dy in (-1, 0, 1)
-                for dx in (-1, 0, 1)
-                if (dy, dx) != (0, 0)
-            ]
-            near = torch.stack([pixels[:, i, j] for i, j in places])
-            centre = pixels[:, y, x]
-            spread = torch.cat([near, centre.expand(2, 3)]).std(0)
-            wanted[:, y, x] = (-(near - centre).abs() / (1e-8 + 0.1 * spread)).mean(1).softmax(0)
-            values = torch.stack([maps[:, i, j] for i, j in places])
-            refined[:, y, x] = (wanted[:, y, x, None] * values).sum(0)
-    torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(pamr(maps, got, 1, dilations), refined, atol=1e-5, rtol=1e-4)
-    twice = pamr(refined, got, 1, dilations)
-    torch.testing.assert_close(pamr(maps, got, 2, dilations), twice, atol=1e-5, rtol=1e-4)
-
-
-def test_pamr_in_bands_is_pamr(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, asked = windows(), words()
-    pixels = torch.rand(3, *seen.size_hw, generator=torch.Generator().manual_seed(3))
-    refine = Pamr(pixels, 2, (1, 3))
-    rules = Rules(20.0, thresholds=np.full(7, 0.2, np.float32), refine=refine)
-    whole = winners([seen], asked, rules)
-    assert refine.reach == 6
-    monkeypatch.setattr("lexiseg.stages.winners._BAND", 113 * 30)  # 18 of 61 rows a band
-    cut: list[slice] = []
-    rows = Pamr.rows
-    monkeypatch.setattr(Pamr, "rows", lambda self, part: (cut.append(part), rows(self, part))[1])
-    bands = winners([seen], asked, rules)
-    assert cut == [slice(0, 24), slice(12, 42), slice(30, 60), slice(48, 61)]
-    np.testing.assert_array_equal(bands.class_id, whole.class_id)
-    np.testing.assert_allclose(bands.score, whole.score, atol=1e-3)
+@pytest.mark.parametrize("refine", ["none", "pamr", "guided"])
+def test_pixels_have_the_word_of_the_papers_maps(refine: str) -> None:
+    one, asked = windows(), words()
+    other = replace(one, cells=one.cells.flip(2))
+    rgb = np.random.default_rng(3).integers(0, 256, (*one.size_hw, 3)).astype(np.uint8)
+    rules = LabelRules(10.0, refine=refine, pamr_steps=2, radius=0)
+    probabilities = one.grid_probabilities(asked, 10.0, [other])
+    got = one.label_pixels(asked, probabilities, rgb, rules, [other])
+    assert got.labels.shape == one.size_hw
+    maps = (slow(one, asked.vectors) + slow(other, asked.vectors)) / 2
+    if refine == "pamr":
+        maps = Pamr(resampled_pixels(rgb, one.work_hw), 2)(maps)
+    if refine == "guided":  # radius 0: probabilities of the grid, enlarged
+        best = F.interpolate(probabilities[None], one.size_hw, mode="bilinear")[0].topk(2, 0)
+        wanted = best.indices[0]
+    else:
+        best = maps.topk(2, 0)
+        wanted = asked.class_ids[best.indices[0]]
+    sure = (best.values[0] - best.values[1] > 1e-5).numpy()
+    assert (got.labels == wanted.numpy())[sure].mean() > (0.9 if refine == "guided" else 0.9999)
+    assert len(np.unique(got.labels)) == 7

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from lexiseg.masks import Masks
-from lexiseg.stages.dense import WordVectors
 from lexiseg.stages.mask_scores import (
     border_weights,
     class_probabilities,
@@ -21,6 +20,7 @@ from lexiseg.stages.mask_scores import (
     top_masks,
     weighted_cosines,
 )
+from lexiseg.stages.word_vectors import WordVectors
 
 
 def blobs(seed: int, size_hw: tuple[int, int] = (24, 40)) -> np.ndarray:

@@ -105,12 +105,14 @@ def read_directory(file: BinaryIO, header: Header, at: int) -> tuple[Directory, 
         size = _SIZES.get(kind, 0) * number
         inner = start + row - struct.calcsize(word)
         place = at + width + inner
+        if tag in found or not size:
+            continue
         if size > struct.calcsize(word):
             (place,) = struct.unpack_from(order + word, table, inner)
-        total += size
-        # Tags that share their bytes may tell of more than there is.
-        if tag in found or not size or place + size > end or total > min(end, _MAX_BYTES):
-            continue
+            total += size
+            # Tags that share their bytes may tell of more than there is.
+            if place + size > end or total > min(end, _MAX_BYTES):
+                continue
         file.seek(place)
         found[tag] = Entry(kind, number, file.read(size), place)
     nothing = len(following) < struct.calcsize(word)

@@ -20,6 +20,7 @@ from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 __all__ = ["MAX_PIXELS", "Hidden", "Picture", "Source", "read", "to_eight_bits"]
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel
+_MAX_DPI = 65_535  # of JPEG
 _DARK = 4096  # a 16-bit picture that ends below looks black
 
 
@@ -162,6 +163,9 @@ def _picture(decoded: Decoded, path: Path | None) -> Picture:
     deep = picture.deep
     if deep is not None and (top := int(deep.max())) < _DARK:
         notes.append(f"a 16-bit picture that is dark: its values end at {top} of 65535")
+    dpi = metadata.dpi
+    if dpi is not None and not all(1 <= value <= _MAX_DPI for value in dpi):
+        dpi = None  # nonsense, which no other kind of file could hold
     if picture.alpha is not None and not picture.alpha.any():
         notes.append("every pixel is fully transparent: there is nothing in it")
     return replace(
@@ -170,7 +174,7 @@ def _picture(decoded: Decoded, path: Path | None) -> Picture:
         icc=metadata.icc,
         exif=metadata.exif,
         xmp=metadata.xmp,
-        dpi=metadata.dpi,
+        dpi=dpi,
         notes=tuple(dict.fromkeys(notes)),
         format=decoded.kind,
         extras=metadata.extras(),

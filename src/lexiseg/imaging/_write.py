@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from PIL import Image
 from lexiseg.errors import OutputError
 from lexiseg.imaging import _exif, _jpeg, _png, _tiff
 from lexiseg.imaging._files import write_bytes
-from lexiseg.imaging._formats import WRITABLE_SUFFIXES, Format, format_of_path
+from lexiseg.imaging._formats import WRITABLE_SUFFIXES, Format, format_of_path, quiet
 from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 from lexiseg.imaging._picture import Picture, to_eight_bits
 
@@ -183,7 +184,9 @@ def _encoded(
 
 def _saved(image: Image.Image, kind: Format, options: Mapping[str, Any]) -> bytes:
     data = io.BytesIO()
-    image.save(data, kind.name, **{**_OPTIONS[kind.name], **options})
+    # For AVIF, Pillow looks into the EXIF block, and may warn of it.
+    with quiet() if kind.name == "AVIF" else nullcontext():
+        image.save(data, kind.name, **{**_OPTIONS[kind.name], **options})
     return data.getvalue()
 
 

@@ -7,7 +7,7 @@ word, the winners make the label map, and its connected parts are the instances.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,22 +23,19 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.protocols import BackboneMaps
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
-    from lexiseg.stages.clip_windows import Windows, WindowSettings
-    from lexiseg.stages.dense import LabelMap, WordVectors
-    from lexiseg.stages.encoder_windows import Features
+    from lexiseg.stages.clip_windows import WindowSettings
+    from lexiseg.stages.dense_features import DenseFeatures
+    from lexiseg.stages.label_map import LabelMap
+    from lexiseg.stages.merge import Labels
+    from lexiseg.stages.word_vectors import WordVectors
 
-    DenseFeatures = tuple[Features | Windows, ...]
-
-__all__ = [
-    "DenseSegmenter", "result_map", "segmentation_of_labels", "windows_in_image",
-    "without_background",
-]  # fmt: skip
+__all__ = ["DenseSegmenter", "result_map", "segmentation_of_labels", "without_background"]
 
 
-class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
+class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
     """A segmenter, and a ``DenseMapper``, over an encoder of images and words.
 
-    A view holds one set of features a scale, the finest first.
+    A view holds the features of each scale, the finest first.
     """
 
     def __init__(self, encoder: Encoder, config: Any, others: Sequence[Model] = ()) -> None:
@@ -47,25 +44,27 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
         self.templates: tuple[str, ...] = config.sentences
 
     @abstractmethod
-    def encode_scale(self, rgb: NDArray[np.uint8], scale: float) -> Features | Windows:
+    def encode_scale(self, rgb: NDArray[np.uint8], scale: float) -> DenseFeatures:
         """Encode an image (H, W, 3) whose short side is scaled to ``scale`` times the usual."""
 
-    def encode(self, picture: Picture) -> tuple[DenseFeatures, NDArray[np.int64] | None]:
+    def encode(
+        self, picture: Picture
+    ) -> tuple[tuple[DenseFeatures, ...], NDArray[np.int64] | None]:
         """Encode an image at all scales."""
         scales = sorted(self.config.scales, reverse=True)
         features = tuple(self.encode_scale(picture.rgb, scale) for scale in scales)
-        return features, windows_in_image(features, picture.size_hw)
+        return features, np.concatenate([one.windows_xyxy for one in features])
 
-    def backbone_maps(self, view: View[DenseFeatures]) -> tuple[BackboneMaps, ...]:
+    def backbone_maps(self, view: View[Any]) -> tuple[BackboneMaps, ...]:
         """Return what backbones made of an image, for mask models that stand on the same one."""
         made = (getattr(features, "maps", None) for features in view.encoded)
         return tuple(maps for maps in made if maps is not None)
 
-    def with_words(self, view: View[DenseFeatures], vectors: WordVectors) -> View[DenseFeatures]:
+    def with_words(self, view: View[Any], vectors: WordVectors) -> View[Any]:
         """Return the view for these words: the same, but for encoders that words feed back into."""
         return view
 
-    def segment(self, view: View[DenseFeatures], vocabulary: Vocabulary) -> Segmentation:
+    def segment(self, view: View[Any], vocabulary: Vocabulary) -> Segmentation:
         """Return what an encoded image shows of a vocabulary."""
         timer = StageTimer(view.seconds)
         with timer("words"):
@@ -75,20 +74,14 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
             probabilities = self._probabilities(view, vectors)
         with timer("label"):
             labelled = self._label(view, vocabulary, vectors, probabilities)
-        scores = self._scores(view, probabilities, unknown)
+        scores = _scores(view, probabilities, unknown)
         return segmentation_of_labels(self, view, vocabulary, scores, labelled, timer)
 
-    def score_map(self, view: View[DenseFeatures], vocabulary: Vocabulary) -> DenseScores:
+    def score_map(self, view: View[Any], vocabulary: Vocabulary) -> DenseScores:
         """Return the probability of each class at each place; see ``DenseMapper``."""
         vectors, unknown = self._text(vocabulary)
         view = self.with_words(view, vectors)
-        return self._scores(view, self._probabilities(view, vectors), unknown)
-
-    def _text(self, vocabulary: Vocabulary) -> tuple[WordVectors, tuple[UnknownWord, ...]]:
-        from lexiseg.stages.dense import word_vectors
-
-        unknown, silent = self.unknown_words(self.encoder, vocabulary)
-        return word_vectors(self.encoder, vocabulary, self.templates, silent), unknown
+        return _scores(view, self._probabilities(view, vectors), unknown)
 
     @property
     def logit_scale(self) -> float:
@@ -113,54 +106,44 @@ class DenseSegmenter(BaseSegmenter["DenseFeatures"]):
             **more,
         )
 
-    def _probabilities(self, view: View[DenseFeatures], vectors: WordVectors) -> Tensor:
-        """The probability of every class on the grid of the first scale, (C, h, w)."""
-        from lexiseg.stages.dense import probabilities
-        from lexiseg.stages.resample import on_grid_of
-        from lexiseg.stages.winners import grid_probabilities
+    def _text(self, vocabulary: Vocabulary) -> tuple[WordVectors, tuple[UnknownWord, ...]]:
+        from lexiseg.stages.word_vectors import word_vectors
 
-        windows = _clip_windows_of(view)
-        if windows:
-            return grid_probabilities(windows, vectors, self.logit_scale)
-        first, *others = _encoder_features_of(view)
-        maps = probabilities(first.grid, vectors, self.logit_scale)
-        for other in others:
-            maps += on_grid_of(first, probabilities(other.grid, vectors, self.logit_scale), other)
-        return maps / (1 + len(others))
+        unknown, silent = self.unknown_words(self.encoder, vocabulary)
+        return word_vectors(self.encoder, vocabulary, self.templates, silent), unknown
 
-    def _scores(
-        self, view: View[DenseFeatures], probabilities: Tensor, unknown: tuple[UnknownWord, ...]
-    ) -> DenseScores:
-        input_hw, cell = _grid_of(view)
-        return DenseScores(probabilities, input_hw, cell, view.picture.size_hw, unknown)
+    def _probabilities(self, view: View[Any], vectors: WordVectors) -> Tensor:
+        """The probability of every class on the grid of the finest scale, (C, h, w)."""
+        first, *others = view.encoded
+        out: Tensor = first.grid_probabilities(vectors, self.logit_scale, others)
+        return out
 
     def _label(
-        self, view: View[DenseFeatures], vocabulary: Vocabulary, vectors: WordVectors,
-        probabilities: Tensor,
-    ) -> LabelMap:  # fmt: skip
-        from lexiseg.stages.dense import label_map
-        from lexiseg.stages.guided_filter import GuidedFilter
-        from lexiseg.stages.winners import Rules, winners
+        self, view: View[Any], vocabulary: Vocabulary, vectors: WordVectors, probabilities: Tensor
+    ) -> LabelMap:
+        from lexiseg.stages.dense_features import LabelRules
 
         config = self.config
         limits = class_thresholds(vocabulary, config)
-        thresholds = limits if limits.any() else None
-        windows = _clip_windows_of(view)
-        if windows and config.refine != "guided":
-            refine = self._pamr(view) if config.refine == "pamr" else None
-            rules = Rules(self.logit_scale, thresholds, config.area_threshold, refine)
-            return winners(windows, vectors, rules)
-        radius = config.refine_radius if config.refine == "guided" else 0
-        guide = GuidedFilter(view.picture.rgb, *_grid_of(view), radius, config.refine_epsilon)
-        return label_map(probabilities, guide, thresholds)
+        rules = LabelRules(
+            scale=self.logit_scale,
+            thresholds=limits if limits.any() else None,
+            refine=config.refine,
+            radius=config.refine_radius,
+            epsilon=config.refine_epsilon,
+            pamr_steps=config.pamr_steps,
+            area_threshold=config.area_threshold,
+        )
+        first, *others = view.encoded
+        out: LabelMap = first.label_pixels(vectors, probabilities, view.picture.rgb, rules, others)
+        return out
 
-    def _pamr(self, view: View[DenseFeatures]) -> Callable[[Tensor], Tensor]:
-        """What lets logits of the image's size flow over the image as it was encoded."""
-        from lexiseg.stages.pamr import Pamr, as_seen
 
-        windows = _clip_windows_of(view)[0]
-        pixels = as_seen(view.picture.rgb, windows.work_hw).to(windows.cells.device)
-        return Pamr(pixels, self.config.pamr_steps)
+def _scores(
+    view: View[Any], probabilities: Tensor, unknown: tuple[UnknownWord, ...]
+) -> DenseScores:
+    input_hw, cell = view.encoded[0].raster
+    return DenseScores(probabilities, input_hw, cell, view.picture.size_hw, unknown)
 
 
 def segmentation_of_labels(
@@ -179,12 +162,12 @@ def segmentation_of_labels(
     from lexiseg.stages.merge import connected_parts, mean_scores
 
     count = len(vocabulary.words)
-    labels = labelled.class_id.copy()
+    labels = labelled.labels.copy()
     labels[labels >= count] = -1
     with timer("instances"):
         min_area = max(1, round(segmenter.config.min_share * labels.size))
         masks, class_ids, means = connected_parts(
-            without_background(labels, vocabulary), labelled.score, count, min_area=min_area
+            without_background(labels, vocabulary), labelled.scores, count, min_area=min_area
         )
     return Segmentation(
         words=vocabulary.names,
@@ -192,69 +175,26 @@ def segmentation_of_labels(
         scores=means,
         masks=masks,
         label_map=labels,
-        word_scores=mean_scores(labels, labelled.score, count),
+        word_scores=mean_scores(labels, labelled.scores, count),
         unknown=scores.unknown,
         score_map=result_map(scores, count),
         provenance=segmenter.provenance(view, timer.seconds),
     )
 
 
-def _clip_windows_of(view: View[Any]) -> tuple[Windows, ...]:
-    """Features by windows, of encoders whose last attention is opened; () for others."""
-    from lexiseg.stages.clip_windows import Windows
-
-    return tuple(f for f in view.encoded if isinstance(f, Windows))
-
-
-def _encoder_features_of(view: View[Any]) -> tuple[Features, ...]:
-    """Features on one grid, of encoders that are used as they are; () for others."""
-    from lexiseg.stages.encoder_windows import Features
-
-    return tuple(f for f in view.encoded if isinstance(f, Features))
-
-
-def _grid_of(view: View[Any]) -> tuple[tuple[int, int], int]:
-    """The size that the image was scaled to, counted in cells of how many pixels a side."""
-    windows = _clip_windows_of(view)
-    if windows:
-        return windows[0].grid_hw, 1
-    first = _encoder_features_of(view)[0]
-    return first.work_hw, first.cell
-
-
-def windows_in_image(
-    features: tuple[Features | Windows, ...], size_hw: tuple[int, int]
-) -> NDArray[np.int64]:
-    """What was encoded, in pixels of the image, (N, 4) x0, y0, x1, y1."""
-    boxes = [
-        [x0 / f.work_hw[1], y0 / f.work_hw[0], x1 / f.work_hw[1], y1 / f.work_hw[0]]
-        for f in features
-        for y0, x0, y1, x1 in f.windows
-    ]
-    height, width = size_hw
-    corners = np.rint(np.array(boxes).reshape(-1, 4) * [width, height, width, height])
-    return np.asarray(corners, np.int64)
-
-
 def result_map(scores: DenseScores, count: int) -> ScoreMap:
     """The first ``count`` classes' probabilities on cells that end where the image ends."""
-    import torch
-
     from lexiseg.results import ScoreMap
 
     maps = scores.probabilities[:count]
     if any(side % scores.cell for side in scores.input_hw):
-        from lexiseg.stages.encoder_windows import Features
         from lexiseg.stages.resample import whole_cells
 
-        grid = torch.empty(*maps.shape[1:], 0)
-        maps = whole_cells(maps, Features(grid, scores.cell, scores.input_hw, scores.size_hw, ()))
+        maps = whole_cells(maps, scores)
     return ScoreMap(maps.cpu().numpy().astype(np.float16), scores.size_hw)
 
 
-def without_background(
-    labels: NDArray[np.int16] | NDArray[np.int32], vocabulary: Vocabulary
-) -> NDArray[np.int16] | NDArray[np.int32]:
+def without_background(labels: Labels, vocabulary: Vocabulary) -> Labels:
     """A label map in which the word "background" has no pixels: it is no thing to count."""
     if vocabulary.background_index is None:
         return labels

@@ -136,7 +136,7 @@ class DetectionSegmenter(BaseSegmenter[EncodedForDetection]):
         word that comes nearest, with its score.
         """
         from lexiseg.results import Segmentation
-        from lexiseg.stages.detections import best_masks
+        from lexiseg.stages.duplicates import best_masks
         from lexiseg.stages.merge import cut
 
         if vocabulary.background is None and not len(found):
@@ -199,8 +199,7 @@ def _topmost(
     found: Instances, wanted: NDArray[np.bool_], vocabulary: Vocabulary, size_hw: tuple[int, int]
 ) -> NDArray[np.integer]:
     """Which thing lies on top at each pixel, (H, W), -1 for none."""
-    from lexiseg.stages.detections import fill_nearest, paint_order
-    from lexiseg.stages.merge import paint
+    from lexiseg.stages.merge import fill_nearest, paint, paint_order
 
     count = len(vocabulary.words)
     excluded = (found.class_ids >= count) & (found.class_ids < count + len(vocabulary.excluded))
@@ -239,7 +238,7 @@ def _word_scores(
 def _score_map(top: NDArray[np.integer], found: Instances, count: int) -> ScoreMap:
     """The score of the thing on top at each cell, in its word's map, (K, h, w)."""
     from lexiseg.results import ScoreMap
-    from lexiseg.stages.label_resize import resize_labels
+    from lexiseg.stages.merge import resize_labels
 
     height, width = top.shape
     scale = min(1.0, _GRID / max(top.shape))

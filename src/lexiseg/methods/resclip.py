@@ -11,20 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lexiseg.errors import OptionError
 from lexiseg.methods._config import DenseConfig, check_range
-from lexiseg.methods._dense_segmenter import DenseSegmenter, windows_in_image
+from lexiseg.methods._dense_segmenter import DenseSegmenter
 from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, View
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from lexiseg.imaging import Picture
     from lexiseg.stages.clip_windows import Windows
-    from lexiseg.stages.dense import WordVectors
     from lexiseg.stages.resclip import Feedback
+    from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
@@ -126,7 +127,7 @@ class Segmenter(DenseSegmenter):
         rgb = view.picture.rgb
         scales = sorted(config.scales, reverse=True)
         features = tuple(self._encode(rgb, scale, feedback) for scale in scales)
-        windows_xyxy = windows_in_image(features, view.picture.size_hw)
+        windows_xyxy = np.concatenate([one.windows_xyxy for one in features])
         return replace(view, encoded=features, windows_xyxy=windows_xyxy)
 
     def _encode(self, rgb: NDArray[np.uint8], scale: float, feedback: Feedback) -> Windows:

@@ -160,7 +160,7 @@ class Segmenter(DetectionSegmenter):
         """The detector's masks at the image's size; empty ones go, and all but the best."""
         import torch
 
-        from lexiseg.stages.detections import box_nms
+        from lexiseg.stages.duplicates import box_nms
         from lexiseg.stages.mask_upsampling import upsample_masks
 
         class_ids = classes[found.words.cpu().numpy()]

@@ -29,6 +29,7 @@ _REFUSALS = {
     "encoder": "is not an encoder",
     "inpainter": "is not an inpainter",
     "prompted": "draws no maps for prompts",
+    "attention_source": "gives no attention over a whole image",
 }
 
 
@@ -124,8 +125,8 @@ def load_attention_source(
     pull: bool = False,
     offline: bool | None = None,
 ) -> AttentionSource:
-    """Return the correlator of a checkpoint's name or file; raises as ``load_encoder`` does."""
-    return cast(AttentionSource, _load("correlator", name, device, dtype, pull, offline))
+    """Return the attention source of a checkpoint's name; raises as ``load_encoder`` does."""
+    return cast(AttentionSource, _load("attention_source", name, device, dtype, pull, offline))
 
 
 def load_inpainter(

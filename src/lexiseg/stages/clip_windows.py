@@ -1,15 +1,15 @@
 """Sliding windows as SCLIP and its successors run them (they all share this harness).
 
-The picture is scaled, looked at through windows of one size, and every window's logits are
-enlarged to the window; where windows overlap, logits are averaged, and the average is enlarged to
-the picture. All of that is linear, and it is separable: along each axis it is one matrix from the
-cells of all windows to the pixels of the picture. So the logits of any part of the picture are two
-small products, and are never held for all words and pixels at once.
+The image is scaled and encoded by windows of one size, and every window's logits are enlarged to
+the window; where windows overlap, logits are averaged, and the average is enlarged to the image.
+All of that is linear, and it is separable: along each axis it is one matrix from the cells of all
+windows to the pixels of the image. So the logits of any part of the image are two small products,
+and are never held for all words and pixels at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -20,24 +20,30 @@ from torch import Tensor
 
 from lexiseg.protocols import AttentionEncoder, LastBlock
 from lexiseg.stages.attention import vanilla
+from lexiseg.stages.dense_features import DenseFeatures, LabelRules, boxes_in_image
+from lexiseg.stages.guided_filter import Window
+from lexiseg.stages.label_map import LabelMap
 from lexiseg.stages.multi_layer import combined, kept_for, layered
+from lexiseg.stages.pamr import Pamr, resampled_pixels
 from lexiseg.stages.resample import bilinear_matrix
+from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels, sum_tensors
+from lexiseg.stages.word_vectors import WordVectors
 
-__all__ = ["WindowSettings", "Windows", "encode_windows", "logits", "paper_size", "spans"]
+__all__ = ["WindowSettings", "Windows", "encode_windows", "paper_size", "spans"]
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """How a picture is looked at.
+    """How windows are laid, and how a CLIP encodes them.
 
     short_side: pixels that the short side is scaled to, the long one to 2,048 at most.
-    crop, stride: of the windows, in pixels of the scaled picture.
+    crop, stride: of the windows, in pixels of the scaled image.
     positions, ragged: as in ``AttentionEncoder.trunk``.
-    flip: look at the mirrored picture too, and average.
-    layers: read these layers, counted from 1, and average them (``stages.layers``); () reads the
-        last one.
+    flip: encode the mirrored image too, and average.
+    layers: read these layers, counted from 1, and average them (``stages.multi_layer``); () reads
+        the last one.
     """
 
     short_side: int
@@ -50,14 +56,13 @@ class WindowSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Windows:
-    """What was seen, as a value: further words cost no second encoding.
+class Windows(DenseFeatures):
+    """Features of an image by windows.
 
-    cells: (rows, columns, h, w, D) features of each window's cells, unit length.
-    rows, columns: where windows begin and end, in pixels of the scaled picture.
-    work_hw: the scaled picture's size. size_hw: the picture's own. padding: pixels that each
-    window was padded with above and on its left. reach_hw: what a window's cells cover, in pixels,
-    padding included.
+    cells: (rows, columns, h, w, D) of each window's cells, unit length. rows, columns: where
+    windows begin and end, in pixels of the scaled image. padding: pixels that each window was
+    padded with above and on its left. reach_hw: what a window's cells cover, in pixels, padding
+    included.
     """
 
     cells: Tensor
@@ -68,42 +73,90 @@ class Windows:
     padding: tuple[int, int]
     reach_hw: tuple[int, int]
 
-    @property
-    def windows(self) -> tuple[tuple[int, int, int, int], ...]:
-        """All windows as y0, x0, y1, x1 in the scaled picture."""
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """All windows, row by row."""
         return tuple((y0, x0, y1, x1) for y0, y1 in self.rows for x0, x1 in self.columns)
 
     @property
     def grid_hw(self) -> tuple[int, int]:
-        """The scaled picture's size in cells, rounded."""
+        """The scaled image's size in cells, rounded."""
         h, w = self.cells.shape[2:4]
         return (
             max(1, round(self.work_hw[0] * h / self.reach_hw[0])),
             max(1, round(self.work_hw[1] * w / self.reach_hw[1])),
         )
 
-    @cached_property
-    def to_picture(self) -> tuple[Tensor, Tensor]:
-        """The matrices of both axes: (H, rows * h) and (W, columns * w)."""
-        return self.to_size(self.size_hw)
+    @property
+    def windows_xyxy(self) -> NDArray[np.int64]:
+        return boxes_in_image(self.windows, self.work_hw, self.size_hw)
 
-    def to_size(self, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """The same for another size than the picture's own."""
-        made = (
-            (bilinear_matrix(len(axis), size) @ axis).float().to(self.cells.device)
-            for axis, size in zip(self.to_work, size_hw, strict=True)
-        )
-        return next(made), next(made)
+    @property
+    def raster(self) -> tuple[tuple[int, int], int]:
+        return self.grid_hw, 1
 
-    @cached_property
-    def to_work(self) -> tuple[Tensor, Tensor]:
-        """The same for the scaled picture, in float64 and always in the computer's own memory."""
-        made = (
-            _joined(spans, self.cells.shape[2 + i], self.reach_hw[i], self.padding[i],
-                    self.work_hw[i])
-            for i, spans in enumerate((self.rows, self.columns))
+    def grid_probabilities(
+        self, words: WordVectors, scale: float, others: Sequence[Windows] = ()
+    ) -> Tensor:
+        """Return the probability of each class, of logits averaged over all scales, (C, h, w).
+
+        As for pixels: the softmax is over all queries, and a class has that of its best one.
+        """
+        scales = (self, *others)
+        logits = sum_tensors(one.logits(words, self.grid_hw).pixels() for one in scales)
+        probabilities = (scale / len(scales) * logits).softmax(0)
+        out = probabilities.new_zeros(words.num_classes, *self.grid_hw)
+        class_ids = words.class_ids.to(out.device)[:, None, None].expand_as(probabilities)
+        return out.scatter_reduce_(0, class_ids, probabilities, "amax")
+
+    def label_pixels(
+        self,
+        words: WordVectors,
+        probabilities: Tensor,
+        rgb: NDArray[np.uint8],
+        rules: LabelRules,
+        others: Sequence[Windows] = (),
+    ) -> LabelMap:
+        """Return the label map of the image (H, W, 3).
+
+        Unless ``rules`` want the guided filter, logits compete at the image's own size.
+        """
+        if rules.refine == "guided":
+            return super().label_pixels(words, probabilities, rgb, rules, others)
+        refine = None
+        if rules.refine == "pamr":
+            pixels = resampled_pixels(rgb, self.work_hw).to(self.cells.device)
+            refine = Pamr(pixels, rules.pamr_steps)
+        argmax = ArgmaxRules(rules.scale, rules.thresholds, rules.area_threshold, refine)
+        scales = [one.logits(words) for one in (self, *others)]
+        return argmax_labels(scales, words, argmax)
+
+    def logits(self, words: WordVectors, size_hw: tuple[int, int] | None = None) -> CellLogits:
+        """Return cosines of words and all windows' cells, and the way to pixels of the image.
+
+        size_hw: or to those of the image at another size.
+        """
+        vectors = words.vectors.to(self.cells)
+        cosines = torch.einsum("rchwd,qd->qrhcw", self.cells, vectors).float()
+        return CellLogits(cosines.flatten(3, 4).flatten(1, 2), *self.matrices(size_hw))
+
+    def matrices(self, size_hw: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
+        """Return the weights of cells in pixels: (H, rows * h) and (W, columns * w), float32.
+
+        Each window's cells are enlarged to it, windows are averaged where they overlap, and the
+        average is enlarged to the image, or to ``size_hw``. On the CPU, wherever the cells are.
+        """
+        vertical, horizontal = (
+            (
+                bilinear_matrix(work, size)
+                @ _window_average(spans, cells, reach, padding, work)
+            ).float()
+            for spans, cells, reach, padding, work, size in zip(
+                (self.rows, self.columns), self.cells.shape[2:4], self.reach_hw, self.padding,
+                self.work_hw, size_hw or self.size_hw, strict=True,
+            )
         )  # fmt: skip
-        return next(made), next(made)
+        return vertical, horizontal
 
 
 def paper_size(size_hw: tuple[int, int], short_side: int, long_side: int = 2048) -> tuple[int, int]:
@@ -122,73 +175,79 @@ def spans(length: int, crop: int, stride: int) -> tuple[Span, ...]:
 def encode_windows(
     encoder: AttentionEncoder,
     rgb: NDArray[np.uint8],
-    how: WindowSettings,
+    settings: WindowSettings,
     read: Callable[[LastBlock], Tensor] | None = None,
     *,
     batch: int = 8,
     see: Callable[[Tensor], Tensor] | None = None,
     multiple: int | None = None,
 ) -> Windows:
-    """Encode a picture (H, W, 3) through windows, ``batch`` of them at a time.
+    """Encode an image (H, W, 3) by windows, ``batch`` of them at a time.
 
     read: how the last attention is read out (``stages.attention``). see: in its place, what makes
     cells (B, h, w, D) of windows (B, H, W, 3) itself. multiple: what it pads sides to, where
-    ``how`` says so.
+    ``settings`` say so; None: a cell of the encoder.
     """
     import cv2
 
     size_hw = (rgb.shape[0], rgb.shape[1])
-    least = encoder.size.multiple  # a strip is one cell high, at least
-    height, width = paper_size(size_hw, how.short_side)
-    work_hw = (max(height, least), max(width, least))
+    patch = encoder.size.multiple
+    height, width = paper_size(size_hw, settings.short_side)
+    work_hw = (max(height, patch), max(width, patch))  # a strip is one cell high, at least
     scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-    rows, columns = (spans(side, how.crop, how.stride) for side in work_hw)
-    views = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])
+    rows, columns = (spans(side, settings.crop, settings.stride) for side in work_hw)
+    crops = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])
+    encode = see or partial(_encode_crops, encoder, settings, read or vanilla)
     parts = []
-    see = see or partial(_cells, encoder, how, read or vanilla)
-    for start in range(0, len(views), batch):
-        pixels = torch.from_numpy(views[start : start + batch])
-        seen = see(pixels)
-        if how.flip:
-            seen = (seen + see(pixels.flip(2)).flip(2)) / 2
-        parts.append(seen)
-    cells = torch.cat(parts).unflatten(0, (len(rows), len(columns)))  # type: ignore[no-untyped-call]
-    window_hw = (views.shape[1], views.shape[2])
-    padding, reach_hw = (0, 0), window_hw
-    if how.ragged == "pad":
-        missing = [-side % (multiple or encoder.size.multiple) for side in window_hw]
-        padding = (missing[0] // 2, missing[1] // 2)
-        reach_hw = (window_hw[0] + missing[0], window_hw[1] + missing[1])
-    return Windows(cells, rows, columns, work_hw, size_hw, padding, reach_hw)
+    for start in range(0, len(crops), batch):
+        pixels = torch.from_numpy(crops[start : start + batch])
+        cells = encode(pixels)
+        if settings.flip:
+            cells = (cells + encode(pixels.flip(2)).flip(2)) / 2
+        parts.append(cells)
+    whole = torch.cat(parts)
+    window_hw = (crops.shape[1], crops.shape[2])
+    missing = [0, 0]
+    if settings.ragged == "pad":
+        missing = [-side % (multiple or patch) for side in window_hw]
+    return Windows(
+        cells=whole.view(len(rows), len(columns), *whole.shape[1:]),
+        rows=rows,
+        columns=columns,
+        work_hw=work_hw,
+        size_hw=size_hw,
+        padding=(missing[0] // 2, missing[1] // 2),
+        reach_hw=(window_hw[0] + missing[0], window_hw[1] + missing[1]),
+    )
 
 
-def logits(seen: Windows, vectors: Tensor) -> Tensor:
-    """Cosines of words and the cells of all windows, (Q, rows * h, columns * w) float32."""
-    maps = torch.einsum("rchwd,qd->qrhcw", seen.cells, vectors.to(seen.cells))
-    return maps.flatten(3, 4).flatten(1, 2)
-
-
-def _cells(
+def _encode_crops(
     encoder: AttentionEncoder,
-    how: WindowSettings,
+    settings: WindowSettings,
     read: Callable[[LastBlock], Tensor],
     pixels: Tensor,
 ) -> Tensor:
+    """Windows (B, H, W, 3) -> their cells, (B, h, w, D)."""
     block = encoder.trunk(
-        pixels, positions=how.positions, ragged=how.ragged, keep=kept_for(how.layers)
+        pixels,
+        positions=settings.positions,
+        ragged=settings.ragged,
+        keep=kept_for(settings.layers),
     )
     with torch.inference_mode():
-        if how.layers:
-            return combined(layered(block, read, how.layers))
+        if settings.layers:
+            return combined(layered(block, read, settings.layers))
         return block.finish(read(block))
 
 
-def _joined(spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int) -> Tensor:
-    """The matrix of one axis, (work, windows * cells) float64: enlarge, cut, average."""
+def _window_average(
+    spans: tuple[Span, ...], cells: int, reach: int, padding: int, work: int
+) -> Tensor:
+    """The weights of all windows' cells in pixels of the scaled image, (work, windows * cells)."""
     enlarge = bilinear_matrix(cells, reach)
-    joined = torch.zeros(work, len(spans), cells, dtype=torch.float64)
+    total = torch.zeros(work, len(spans), cells, dtype=torch.float64)
     count = torch.zeros(work, 1, 1, dtype=torch.float64)
     for i, (start, end) in enumerate(spans):
-        joined[start:end, i] += enlarge[padding : padding + end - start]
+        total[start:end, i] += enlarge[padding : padding + end - start]
         count[start:end] += 1
-    return (joined / count).flatten(1)
+    return (total / count).flatten(1)

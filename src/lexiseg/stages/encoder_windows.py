@@ -1,7 +1,11 @@
-"""Dense features of a picture of any size: scaled, padded, and looked at through windows."""
+"""Dense features of an image of any size: scaled, padded, and encoded by windows.
+
+Where windows overlap, features are averaged, so that all lie on one grid.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import BackboneEncoder, BackboneMaps, Encoder
+from lexiseg.stages.dense_features import DenseFeatures, boxes_in_image
+from lexiseg.stages.guided_filter import Window
+from lexiseg.stages.resample import on_grid_of, pad_to_multiple, resize_image, working_size
+from lexiseg.stages.word_vectors import WordVectors, class_probabilities
 
 __all__ = [
     "Features",
@@ -22,17 +30,14 @@ __all__ = [
     "working_size",
 ]
 
-Window = tuple[int, int, int, int]  # y0, x0, y1, x1 in the working picture
-
 
 @dataclass(frozen=True, eq=False)
-class Features:
-    """Features of a picture on a grid, as a value: a second prompt costs no second encoding.
+class Features(DenseFeatures):
+    """Features of an image on one grid.
 
-    grid: (h, w, D), unit length. cell: working pixels a cell. work_hw: the working picture's size,
-    which may end inside the last cells. size_hw: the picture's own size. windows: what was looked
-    at, in working pixels. maps: of the encoder's backbone, where the picture was one window; a
-    mask model that stands on the same backbone takes them.
+    grid: (h, w, D), unit length. cell: pixels of the scaled image a cell; the last cells may reach
+    over its border. windows: the parts that were encoded. maps: of the encoder's backbone, where
+    the image was one window; a mask model that stands on the same backbone takes them.
     """
 
     grid: Tensor
@@ -42,25 +47,36 @@ class Features:
     windows: tuple[Window, ...]
     maps: BackboneMaps | None = None
 
+    @property
+    def windows_xyxy(self) -> NDArray[np.int64]:
+        return boxes_in_image(self.windows, self.work_hw, self.size_hw)
 
-def working_size(size_hw: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """The picture's size with its short side scaled to ``short_side``.
+    @property
+    def raster(self) -> tuple[tuple[int, int], int]:
+        return self.work_hw, self.cell
 
-    Strips longer than 16 times their width are scaled less, so that work stays bounded.
-    """
-    scale = short_side / min(size_hw)
-    scale = min(scale, (16 * short_side**2 / (size_hw[0] * size_hw[1])) ** 0.5)
-    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+    def grid_probabilities(
+        self, words: WordVectors, scale: float, others: Sequence[Features] = ()
+    ) -> Tensor:
+        """Return the mean over all scales of the probabilities of each class, (C, h, w)."""
+        total = self._probabilities(words, scale)
+        for other in others:
+            total = total + on_grid_of(self, other._probabilities(words, scale), other)
+        return total / (1 + len(others))
+
+    def _probabilities(self, words: WordVectors, scale: float) -> Tensor:
+        cosines = self.grid.float() @ words.vectors.to(self.grid.device).T
+        return class_probabilities(cosines.permute(2, 0, 1), words, scale)
 
 
 def plan_windows(
     work_hw: tuple[int, int], window: int, overlap: float, multiple: int
 ) -> tuple[Window, ...]:
-    """Windows of about ``window`` pixels a side that cover the working picture.
+    """Windows of about ``window`` pixels a side that cover the scaled image.
 
     One window where it fits; else nearly equal steps with at least ``overlap`` of a window shared.
     Starts are multiples of ``multiple``, and so are sides (``window`` is rounded down), so that
-    the cells of all windows lie on one grid; the last window may end sooner, with the picture.
+    the cells of all windows lie on one grid; the last window may end sooner, with the image.
     """
     side = max(1, window // multiple)  # in units of ``multiple``, as are starts and steps
     step = max(1, int(side * (1 - overlap)))
@@ -73,20 +89,6 @@ def plan_windows(
     return tuple((y0, x0, y1, x1) for y0, y1 in spans(work_hw[0]) for x0, x1 in spans(work_hw[1]))
 
 
-def resize_image(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) at another size: means of areas downwards, bilinear upwards."""
-    import cv2
-
-    way = cv2.INTER_AREA if work_hw[0] < rgb.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=way), np.uint8)
-
-
-def pad_to_multiple(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Pad (H, W, 3) below and right to multiples by the border's own pixels: no edge appears."""
-    below, right = (-side % multiple for side in pixels.shape[:2])
-    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
-
-
 def encode_image(
     encoder: Encoder,
     rgb: NDArray[np.uint8],
@@ -97,21 +99,21 @@ def encode_image(
     flip: bool = False,
     batch: int = 4,
 ) -> Features:
-    """Look at a picture (H, W, 3) through the encoder.
+    """Encode an image (H, W, 3), scaled to ``short_side``, by windows.
 
     Windows go through together, ``batch`` at a time; where they overlap, features are averaged
-    with weights that fall towards a window's border. ``flip`` averages with the mirrored picture's
+    with weights that fall towards a window's border. ``flip`` averages with the mirrored image's
     features.
     """
     size_hw = (rgb.shape[0], rgb.shape[1])
     work_hw = working_size(size_hw, short_side)
-    picture = resize_image(rgb, work_hw)
+    image = resize_image(rgb, work_hw)
     multiple = encoder.size.multiple
     windows = plan_windows(work_hw, window, overlap, multiple)
     grid, cell = torch.empty(0), 1
     for start in range(0, len(windows), batch):
         part = windows[start : start + batch]
-        views = [pad_to_multiple(picture[y0:y1, x0:x1], multiple) for y0, x0, y1, x1 in part]
+        views = [pad_to_multiple(image[y0:y1, x0:x1], multiple) for y0, x0, y1, x1 in part]
         pixels, maps = torch.from_numpy(np.stack(views)), None
         if len(windows) == 1 and isinstance(encoder, BackboneEncoder):
             maps = encoder.backbone_maps(pixels, work_hw)

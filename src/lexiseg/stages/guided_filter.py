@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.stages.encoder_windows import Window, pad_to_multiple, resize_image
+from lexiseg.stages.resample import pad_to_multiple, resize_image
 
-__all__ = ["GuidedFilter"]
+__all__ = ["GuidedFilter", "Window"]
 
 Floats = NDArray[np.float32]
+Window = tuple[int, int, int, int]  # y0, x0, y1, x1
 
 
 @dataclass(frozen=True)

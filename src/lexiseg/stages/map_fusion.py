@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import Frame, RawMasks
-from lexiseg.stages.dense import label_map
 from lexiseg.stages.guided_filter import GuidedFilter
-from lexiseg.stages.label_resize import Labels, map_labels
+from lexiseg.stages.label_map import label_map
 from lexiseg.stages.mask_agreement import GridScores
+from lexiseg.stages.merge import Labels, map_labels
 from lexiseg.stages.prompt_decoding import ScoredMasks
 from lexiseg.stages.regions import Regions
 
@@ -178,7 +178,7 @@ def label_fused(
     """
     guide = mask_grid_filter(rgb, frame, (fused.shape[1], fused.shape[2]), radius, epsilon)
     height, width = (-(-length // guide.cell) for length in guide.work_hw)  # without padding
-    winners = label_map(fused[:, :height, :width], guide).class_id
+    winners = label_map(fused[:, :height, :width], guide).labels
     return map_labels(winners, candidates.class_ids)
 
 

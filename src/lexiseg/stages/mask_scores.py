@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import Encoder
-from lexiseg.stages.dense import WordVectors
+from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = [
     "border_weights",
@@ -174,7 +174,7 @@ def class_probabilities(cosines: Tensor, words: WordVectors, scale: float) -> Te
     its best synonym, the background the sum of its words' probabilities.
     """
     logits = scale * cosines.float()
-    out = logits.new_full((len(logits), words.count), -torch.inf)
+    out = logits.new_full((len(logits), words.num_classes), -torch.inf)
     out.scatter_reduce_(1, words.class_ids.to(logits.device).expand_as(logits), logits, "amax")
     if words.background is not None:
         others = words.class_ids.to(logits.device) != words.background

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lexiseg.prompts import Vocabulary
 from lexiseg.protocols import DenseScores, RawMasks
+from lexiseg.stages.duplicates import mask_nms
 from lexiseg.stages.map_fusion import Candidates, MaskVotes, add_votes, start_votes
 from lexiseg.stages.mask_agreement import (
     GridScores,
@@ -19,7 +20,6 @@ from lexiseg.stages.mask_agreement import (
     grid_iou,
     score_grid,
 )
-from lexiseg.stages.merge import mask_nms
 from lexiseg.stages.prompt_decoding import CandidateBatch, ScoredMasks
 from lexiseg.stages.regions import Regions
 

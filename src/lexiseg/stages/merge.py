@@ -1,13 +1,63 @@
-"""Label maps and masks brought together: connected parts, duplicates, overlaps, mean scores."""
+"""Label maps and masks brought together: at another size, painted, cut, split into parts.
+
+No function changes its arguments.
+"""
 
 from __future__ import annotations
+
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.masks import Masks, label_boxes
+from lexiseg.results import ScoreMap
 
-__all__ = ["connected_parts", "cut", "mask_nms", "mean_scores", "paint"]
+__all__ = [
+    "Labels", "apply_thresholds", "connected_parts", "cut", "fill_nearest", "map_labels",
+    "mean_scores", "paint", "paint_order", "resize_labels",
+]  # fmt: skip
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Labels = NDArray[np.int16] | NDArray[np.int32]
+
+_SAME = 0.5  # from this IoU on, two masks are taken for the same thing
+
+
+def resize_labels(labels: NDArray[Scalar], size_hw: tuple[int, int]) -> NDArray[Scalar]:
+    """Return a map (H, W) at another size, by the pixel nearest to each centre."""
+    if labels.shape == size_hw:
+        return labels
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for old, new in zip(labels.shape, size_hw, strict=True)
+    )
+    out: NDArray[Scalar] = labels[rows[:, None], columns]
+    return out
+
+
+def map_labels(labels: Labels, values: NDArray[np.integer]) -> Labels:
+    """Return a label map (H, W) with the value (N,) of each label; -1 reads the last value."""
+    return cast(Labels, values.astype(labels.dtype)[labels])
+
+
+def apply_thresholds(
+    labels: NDArray[np.int16] | NDArray[np.int32],
+    scores: ScoreMap,
+    limits: NDArray[np.floating],
+    sure: Masks,
+) -> NDArray[np.int16] | NDArray[np.int32]:
+    """Return a label map without the pixels that score less than their word's limit, (K,).
+
+    Pixels under ``sure`` masks keep theirs.
+    """
+    if not limits.any():
+        return labels
+    labels, safe = labels.copy(), sure.union()
+    for word in np.flatnonzero(limits).tolist():
+        weak = scores.full(word) < limits[word]
+        labels[weak & (labels == word) & ~safe] = -1
+    return labels
 
 
 def connected_parts(
@@ -70,26 +120,6 @@ def mean_scores(
     return (sums / np.maximum(pixels, 1))[1:].astype(np.float32)
 
 
-def mask_nms(
-    iou: NDArray[np.floating],
-    words: NDArray[np.int64],
-    rank: NDArray[np.floating],
-    threshold: float,
-) -> NDArray[np.int64]:
-    """Return which of N masks are no duplicates, in ascending order.
-
-    iou: (N, N). From the highest ``rank`` (N,) to the lowest (ties: the earlier first), a mask is
-    kept unless it has an IoU of at least ``threshold`` with one kept before of the same word.
-    """
-    rivals = (iou >= threshold) & (words[:, None] == words[None])
-    alive = np.ones(len(words), np.bool_)
-    for i in np.argsort(-rank, kind="stable").tolist():
-        if alive[i]:
-            alive &= ~rivals[i]
-            alive[i] = True
-    return np.flatnonzero(alive)
-
-
 def paint(
     labels: NDArray[np.int16] | NDArray[np.int32],
     masks: Masks,
@@ -108,6 +138,27 @@ def paint(
     return labels
 
 
+def paint_order(
+    masks: Masks,
+    score: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    excluded: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Return the order of painting, (N,): the score, and 1 more for what is excluded.
+
+    A helmet lies on the person who wears it, though "person" scores better. But where something
+    that is wanted scores better for the same thing, what is excluded keeps its score.
+    """
+    rank = score.astype(np.float32)
+    mine, theirs = np.flatnonzero(excluded), np.flatnonzero(wanted)
+    if not len(mine):
+        return rank
+    same = masks[mine].iou(masks[theirs]) >= _SAME
+    lost = (same & (score[theirs][None] > score[mine][:, None])).any(1)
+    rank[mine] += ~lost
+    return rank
+
+
 def cut(masks: Masks, labels: NDArray[np.integer], values: NDArray[np.integer]) -> Masks:
     """Return what each mask keeps: its pixels in which the label map has its value, (N,)."""
     crops = (
@@ -117,3 +168,23 @@ def cut(masks: Masks, labels: NDArray[np.integer], values: NDArray[np.integer]) 
         )
     )
     return Masks.from_crops(masks.size_hw, masks.boxes_xyxy[:, :2], crops)
+
+
+def fill_nearest(
+    top: NDArray[np.int16] | NDArray[np.int32],
+) -> NDArray[np.int16] | NDArray[np.int32]:
+    """Return a map (H, W) in which what is below 0 has the value of the nearest pixel.
+
+    A map without any value stays as it is. Distances are OpenCV's 5x5 approximation of Euclid's.
+    """
+    import cv2
+
+    empty = top < 0
+    if not empty.any() or empty.all():
+        return top
+    _, label = cv2.distanceTransformWithLabels(
+        empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    values = np.empty(int(label.max()) + 1, top.dtype)
+    values[label[~empty]] = top[~empty]
+    return np.where(empty, values[label], top)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Pamr", "affinities", "as_seen", "pamr"]
+__all__ = ["Pamr", "affinities", "as_seen", "pamr", "resampled_pixels"]
 
 _AT_ONCE = 250_000  # pixels, of about 160 floats each while neighbours are compared (160 MB)
 _AROUND = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
@@ -46,7 +46,7 @@ class Pamr:
         return self.rows(slice(None))(maps)
 
 
-def as_seen(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> Tensor:
+def resampled_pixels(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> Tensor:
     """The picture (H, W, 3) scaled to ``work_hw`` and back, as the papers' code hands it to PAMR.
 
     Returns (3, H, W) float32 in [0, 255]. Their code normalises the channels first, which changes
@@ -57,6 +57,9 @@ def as_seen(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> Tensor:
     scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR))
     pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None].float()
     return F.interpolate(pixels, size=rgb.shape[:2], mode="bilinear")[0]
+
+
+as_seen = resampled_pixels  # until methods take the new name
 
 
 def affinities(pixels: Tensor, dilations: Sequence[int] = (8, 16)) -> Tensor:

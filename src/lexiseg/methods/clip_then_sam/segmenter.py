@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from lexiseg.methods.clip_then_sam.steps import Found
     from lexiseg.prompts import Vocabulary
     from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.label_resize import Labels
     from lexiseg.stages.mask_selection import WordMap
+    from lexiseg.stages.merge import Labels
     from lexiseg.stages.prompt_decoding import PromptBatch
     from lexiseg.stages.regions import Regions
 
@@ -185,7 +185,7 @@ class Segmenter(BaseSegmenter[Encoded]):
         import numpy as np
 
         from lexiseg.results import Segmentation
-        from lexiseg.stages.label_resize import apply_thresholds, map_labels
+        from lexiseg.stages.merge import apply_thresholds, map_labels
 
         count = len(vocabulary.words)
         score_map = result_map(word_map.scores, count)
@@ -252,8 +252,7 @@ def _word_scores(
     """The best instance's score; for a word without instances, its mean score where it is."""
     import numpy as np
 
-    from lexiseg.stages.label_resize import resize_labels
-    from lexiseg.stages.merge import mean_scores
+    from lexiseg.stages.merge import mean_scores, resize_labels
 
     grid = score_map.grid
     cells = resize_labels(labels, (grid.shape[1], grid.shape[2])).astype(np.int32)

@@ -18,14 +18,14 @@ from lexiseg.prompts import Clicks, Vocabulary
 from lexiseg.protocols import DenseScores, Masker, MaskState, RawMasks
 from lexiseg.stages import mask_selection
 from lexiseg.stages import regions as region_stage
-from lexiseg.stages.dense import label_map
+from lexiseg.stages.duplicates import mask_nms
 from lexiseg.stages.guided_filter import GuidedFilter
-from lexiseg.stages.label_resize import Labels, map_labels
+from lexiseg.stages.label_map import label_map
 from lexiseg.stages.map_fusion import fused_probabilities, label_fused, rejected_regions
 from lexiseg.stages.mask_agreement import GridScores, contain_points, grid_iou
 from lexiseg.stages.mask_selection import NestedRule, Selection, WordMap
 from lexiseg.stages.mask_upsampling import upsample_masks
-from lexiseg.stages.merge import cut, mask_nms
+from lexiseg.stages.merge import Labels, cut, map_labels
 from lexiseg.stages.prompt_decoding import (
     CandidateBatch,
     PromptBatch,
@@ -64,8 +64,8 @@ def map_words(scores: DenseScores, vocabulary: Vocabulary) -> WordMap:
     )
     background = -1 if vocabulary.background_class is None else vocabulary.background_class
     classes = np.arange(vocabulary.num_classes)
-    labels = map_labels(winners.class_id, np.where(classes == background, -1, classes))
-    return WordMap(scores, vocabulary, labels, winners.score.astype(np.float32))
+    labels = map_labels(winners.labels, np.where(classes == background, -1, classes))
+    return WordMap(scores, vocabulary, labels, winners.scores.astype(np.float32))
 
 
 def find_regions(word_map: WordMap, config: Config) -> Regions:
@@ -209,7 +209,7 @@ def _label_map_alone(word_map: WordMap, rgb: NDArray[np.uint8], config: Config) 
     classes = np.arange(vocabulary.num_classes)
     if vocabulary.background_class is not None and vocabulary.background_index is None:
         classes[vocabulary.background_class] = -1
-    return map_labels(label_map(scores.probabilities, guide).class_id, classes)
+    return map_labels(label_map(scores.probabilities, guide).labels, classes)
 
 
 def _region_of(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.protocols import DenseScores, Masker, MaskPrompts, View
     from lexiseg.results import Segmentation
-    from lexiseg.stages.dense import LabelMap
-    from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.label_map import LabelMap
+    from lexiseg.stages.merge import Labels
     from lexiseg.stages.prompt_decoding import ScoredMasks
     from lexiseg.stages.regions import Regions
 
@@ -43,11 +43,10 @@ def segment_with_masks(
     too, with quality 0.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.label_resize import map_labels
-    from lexiseg.stages.merge import connected_parts, mean_scores
+    from lexiseg.stages.merge import connected_parts, map_labels, mean_scores
 
     count, config = len(vocabulary.words), segmenter.config
-    min_area = max(1, round(config.min_share * labelled.class_id.size))
+    min_area = max(1, round(config.min_share * labelled.labels.size))
     with timer("instances"):
         labels, full, masks = _refine(
             masker, view.picture.rgb, labelled, scores, vocabulary, config, min_area
@@ -72,7 +71,7 @@ def segment_with_masks(
         quality=np.concatenate([quality, np.zeros(len(others), np.float32)]),
         masks=Masks.concat([full[big], others]),
         label_map=labels,
-        word_scores=mean_scores(labels, labelled.score, count),
+        word_scores=mean_scores(labels, labelled.scores, count),
         unknown=scores.unknown,
         score_map=score_map,
         provenance=segmenter.provenance(view, timer.seconds),
@@ -94,23 +93,22 @@ def _refine(
 ) -> tuple[Labels, Masks, ScoredMasks | None]:
     """The label map with masks' outlines, (H, W), excluded words as their classes, -1 for none;
     the masks at the image's size, and what is known of them."""
-    from lexiseg.stages.label_resize import map_labels, resize_labels
     from lexiseg.stages.map_fusion import fused_probabilities, label_fused, rejected_regions
     from lexiseg.stages.mask_selection import WordMap, select_masks
     from lexiseg.stages.mask_upsampling import upsample_masks
-    from lexiseg.stages.merge import cut
+    from lexiseg.stages.merge import cut, map_labels, resize_labels
     from lexiseg.stages.prompt_decoding import PromptBatch, decode_prompts
     from lexiseg.stages.regions import find_regions, plan_points
 
     background = -1 if vocabulary.background_class is None else vocabulary.background_class
     classes = np.arange(vocabulary.num_classes + 1)
     unlabelled = (classes == background) | (classes == vocabulary.num_classes)
-    words = map_labels(labelled.class_id, np.where(unlabelled, -1, classes))
+    words = map_labels(labelled.labels, np.where(unlabelled, -1, classes))
     whole = (words.shape[0], words.shape[1])
     scale = min(1.0, _WORK / max(whole))
     size_hw = (max(1, round(whole[0] * scale)), max(1, round(whole[1] * scale)))
     small = np.asarray(resize_labels(words, size_hw), np.int32)
-    strength = resize_labels(labelled.score, size_hw).astype(np.float32)
+    strength = resize_labels(labelled.scores, size_hw).astype(np.float32)
     word_map = WordMap(scores, vocabulary, small, strength)
     regions = find_regions(
         small, strength, word_map.num_words, threshold=0.0,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lexiseg.methods.clipseg.prompting import Prompts
     from lexiseg.prompts import Vocabulary
     from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.dense import LabelMap
+    from lexiseg.stages.label_map import LabelMap
 
 __all__ = ["Segmenter", "load"]
 
@@ -127,8 +127,8 @@ class Segmenter(BaseSegmenter[EncodedImage]):
     def _label(self, maps: Tensor, view: View[EncodedImage], vocabulary: Vocabulary) -> LabelMap:
         import torch.nn.functional as F
 
-        from lexiseg.stages.dense import label_map
         from lexiseg.stages.guided_filter import GuidedFilter
+        from lexiseg.stages.label_map import label_map
 
         config, image, rgb = self.config, view.encoded, view.picture.rgb
         limits = class_thresholds(vocabulary, config)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.provenance import Provenance
     from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.dense import WordVectors
-    from lexiseg.stages.label_resize import Labels
+    from lexiseg.stages.merge import Labels
+    from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["classify_masks"]
 
@@ -103,9 +103,8 @@ def _instances(
     config: Config,
 ) -> NDArray[np.int64]:
     """Of the masks found, the numbers of those that are instances: no duplicates, no parts."""
+    from lexiseg.stages.duplicates import mask_nms, without_nested
     from lexiseg.stages.mask_scores import top_masks
-    from lexiseg.stages.merge import mask_nms
-    from lexiseg.stages.nested_masks import without_nested
 
     rank = score * quality
     iou = masks[found].iou(masks[found])

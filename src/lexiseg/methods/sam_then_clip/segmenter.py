@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.results import Segmentation
     from lexiseg.stages.automatic_masks import AutomaticMaskSettings, Proposals
-    from lexiseg.stages.dense import WordVectors
+    from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["EncodedMasks", "Segmenter", "load"]
 
@@ -81,7 +81,7 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
     def segment(self, view: View[EncodedMasks], vocabulary: Vocabulary) -> Segmentation:
         """Return what an encoded image shows of a vocabulary."""
         from lexiseg.methods.sam_then_clip.classify_masks import classify_masks
-        from lexiseg.stages.dense import word_vectors
+        from lexiseg.stages.word_vectors import word_vectors
 
         timer = StageTimer(view.seconds)
         with timer("words"):

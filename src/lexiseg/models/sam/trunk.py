@@ -1,4 +1,4 @@
-"""SAM's picture encoder as a correlator: who looks at whom in its last attention."""
+"""SAM's image encoder as a source of attention: which places attend to which in its last block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes and masks of things that were found one by one, against loops and counted pixels."""
+"""Boxes and masks of one thing: hand-worked cases, and slow obvious code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lexiseg.masks import Masks
-from lexiseg.stages.detections import best_masks, box_iou, box_nms, fill_nearest, paint_order
+from lexiseg.stages.duplicates import best_masks, box_iou, box_nms, without_nested
+from lexiseg.stages.merge import fill_nearest, paint_order
 
 
 def test_box_iou_is_that_of_counted_pixels() -> None:
@@ -82,3 +83,44 @@ def test_of_two_masks_that_are_one_thing_the_better_stays_whatever_their_words()
     score = np.array([0.4, 0.6, 0.9, 0.2], np.float32)
     assert best_masks(masks, words, score, 80 / 90).tolist() == [1, 2, 3]  # 80 / 90 in common
     assert best_masks(masks, words, score, 0.9).tolist() == [0, 1, 2, 3]
+
+
+def rectangles(*boxes: tuple[int, int, int, int]) -> Masks:
+    dense = np.zeros((len(boxes), 40, 60), bool)
+    for mask, (x0, y0, x1, y1) in zip(dense, boxes, strict=True):
+        mask[y0:y1, x0:x1] = True
+    return Masks.from_dense(dense)
+
+
+def stay(masks: Masks, rank: list[float], word: list[int] | None = None) -> list[int]:
+    words = np.array(word or [0] * len(masks))
+    return without_nested(masks, masks.iou(masks), words, np.array(rank), 0.7).tolist()
+
+
+CAR, DOOR, WINDOW = (0, 0, 40, 20), (4, 4, 16, 18), (5, 5, 12, 10)
+FIRST, SECOND = (0, 0, 18, 20), (22, 0, 40, 20)
+
+
+def test_a_whole_takes_its_parts() -> None:
+    masks = rectangles(WINDOW, CAR, DOOR)
+    assert stay(masks, [0.5, 0.5, 0.6]) == [1]
+    assert stay(masks, [2.0, 0.5, 0.6]) == [1], "a part that is rated well is still a part"
+    assert stay(masks, [0.5, 0.5, 0.6], [1, 0, 2]) == [0, 1, 2], "of another word: no part"
+
+
+def test_several_things_drawn_as_one_go() -> None:
+    masks = rectangles(CAR, FIRST, SECOND, DOOR)
+    assert stay(masks, [0.5, 0.8, 0.8, 0.5]) == [1, 2]
+    assert stay(masks, [0.5, 0.6, 0.6, 0.5]) == [0], "hardly better"
+
+
+def test_much_the_same_part_many_times_is_not_several_things() -> None:
+    """Their areas together are more than half of the whole, what they cover is not."""
+    masks = rectangles(CAR, (0, 0, 18, 16), (1, 0, 18, 17), (0, 1, 17, 17))
+    assert stay(masks, [0.5, 0.9, 0.9, 0.9]) == [0]
+
+
+def test_neighbours_that_overlap_both_stay() -> None:
+    masks = rectangles((0, 0, 20, 20), (10, 0, 28, 20))
+    assert stay(masks, [0.5, 0.9]) == [0, 1]
+    assert stay(Masks.empty((40, 60)), []) == []

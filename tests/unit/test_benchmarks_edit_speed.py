@@ -1,0 +1,57 @@
+"""The row edit-speed: what its probe measures, and how it is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import edit_probe, tables
+from benchmarks.rows import row
+from tests.edit_pictures import noise
+
+from lexiseg import imaging
+
+ONE = {"seconds": 1.234, "before_mb": 100, "peak_mb": 345}
+COMMAND = {"seconds": 5.67, "exit": 0, "peak_mb": 890}
+
+
+@pytest.mark.parametrize("task", edit_probe.TASKS)
+def test_the_probe_edits_a_photo(task: str, tmp_path: Path) -> None:
+    imaging.write(tmp_path / "a.png", noise((150, 200)))
+    measured = edit_probe.main({"photo": str(tmp_path / "a.png"), "task": task})
+    assert measured["seconds"] > 0
+    assert measured["peak_mb"] >= measured["before_mb"] > 0
+
+
+def test_the_outline_is_the_same_part_of_every_photo() -> None:
+    for size_hw in ((300, 400), (757, 501)):
+        mask = edit_probe.outline(size_hw)
+        assert mask.shape == size_hw
+        assert mask.mean() == pytest.approx(edit_probe.SHARE, rel=0.05)
+        assert not np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).any()
+
+
+def test_the_row_runs_every_edit_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, jobs = row("edit-speed"), []
+
+    def probe(job: dict[str, object]) -> dict[str, object]:
+        jobs.append(job)
+        return dict(COMMAND if "argv" in job else ONE)
+
+    monkeypatch.setattr(module, "_probe", probe)
+    monkeypatch.setattr(module, "SIZE_WH", (80, 60))
+    from argparse import Namespace
+
+    result = module.run(Namespace(device=None))
+    assert {str(job["task"]) for job in jobs if "task" in job} == set(edit_probe.TASKS)
+    assert list(result["edits"]) == ["blur", "background blur", "cut-out", "remove"]
+    result["edits"]["blur"]["command"]["seconds"] = 5.67
+    text = module.table(result)
+    assert "| blur | 1.23 s | 345 MB | 1.23 s | 5.7 s | 890 MB |" in text
+    assert "| cut-out | 1.23 s | 345 MB | - |" in text
+
+
+def test_a_row_of_two_words_has_its_place_in_the_tables() -> None:
+    name = "edit-speed-nowhere"
+    assert "run edit-speed`" in tables.fill(f"<!-- results: {name} -->\n<!-- end -->\n")
