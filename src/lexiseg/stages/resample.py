@@ -72,6 +72,8 @@ def bilinear_matrix(given: int, wanted: int) -> Tensor:
     matrix[rows, lower] += 1 - part
     matrix[rows, upper] += part
     return matrix
+
+
 def on_grid_of(other: GridLike, maps: Tensor, grid: GridLike) -> Tensor:
     """Return maps (K, h, w) on the cells of another grid of the same image, bilinear."""
     counts = (-(-side // other.cell) for side in other.work_hw)
