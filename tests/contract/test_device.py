@@ -36,6 +36,7 @@ def double(colours: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceDoub
     """A GPU on which the contract tests' models stand: those that were drawn are watched too."""
     from tests import proxy_weights
     from tests.parity.golden.make_proxies import deep_weights
+    from tests.parity.golden.make_windows import weights
 
     from lexiseg.models.sam.trunk import SamTrunk, trunk_of
 
@@ -51,10 +52,13 @@ def double(colours: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceDoub
                 trunk_of(proxy_weights.sam_state(side=16)), double.compute, name="drawn"
             ),
         }
-        clip = test_proxies_official.clip(deep_weights())
+        clips = {
+            "clip-vit-b16.openai": test_proxies_official.clip(weights()),
+            "clip-deep": test_proxies_official.clip(deep_weights()),
+        }
 
         def load_encoder(name: str, **_: Any) -> Any:
-            return clip if str(name).startswith("clip-") else models["load_encoder"]
+            return clips.get(name) or models["load_encoder"]
 
         for name, model in models.items():
             monkeypatch.setattr(f"lexiseg.models.{name}", lambda *_, model=model, **__: model)
@@ -68,16 +72,22 @@ def settings(method: str) -> dict[str, Any]:
     small: dict[str, Any] = {"short_side": 96, "points_per_side": 6}
     if str(fields["encoder"].default if "encoder" in fields else "").startswith("clip-"):
         small |= {"window": 112, "stride": 48, "templates": "plain"}
+    if method == "resclip":
+        small |= {"encoder": "clip-deep", "background": ("nothing",)}  # it reads ten blocks
     return {name: value for name, value in small.items() if name in fields}
 
 
 def waits(
-    double: DeviceDouble, seg: Any, picture: NDArray[np.uint8], words: tuple[str, ...] = WORDS
+    double: DeviceDouble,
+    seg: Any,
+    picture: NDArray[np.uint8],
+    words: tuple[str, ...] = WORDS,
+    **more: Any,
 ) -> Counter[str]:
     """What a second call waits for, by operation and line of lexiseg."""
-    seg(picture, words, background=None)
+    seg(picture, words, **more)
     with double.counting() as found:
-        out = seg(picture, words, background=None)
+        out = seg(picture, words, **more)
     assert out.found
     return Counter(f"{wait.operation} {wait.where}" for wait in found)
 
@@ -95,8 +105,8 @@ def test_many_words_by_windows_cost_no_more(
 ) -> None:
     picture = np.kron(stripes, np.ones((5, 5, 1), np.uint8))
     words = tuple(f"word {i}" for i in range(60))
-    seg = lexiseg.load("dense", encoder="clip-drawn", window=112, stride=64, templates="plain")
-    found = waits(double, seg, picture, words)
+    seg = lexiseg.load("dense", encoder="clip-deep", window=112, stride=64, templates="plain")
+    found = waits(double, seg, picture, words, background=None)
     assert found.total() <= CEILINGS["dense"], found.most_common()
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lexiseg.datasets import PlainDataset, find_sets
-from lexiseg.datasets.labels import MaskFile, Truth
+from lexiseg.datasets.annotations import MaskFile, Truth
 from lexiseg.errors import InputError
 
 __all__ = ["LabelledPhoto", "PhraseSet", "from_plain", "open_phrases"]
