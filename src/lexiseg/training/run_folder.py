@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import torch
 
-from lexiseg.datasets.labels import MaskFile, Truth
+from lexiseg.datasets.annotations import MaskFile, Truth
 from lexiseg.errors import OptionError
 
 __all__ = ["RunFolder", "digest", "label_source", "save_atomically"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.datasets import PlainDataset, Sample
-from lexiseg.datasets.labels import Labels
+from lexiseg.datasets.annotations import Labels
 from lexiseg.training.tiny.words import WordBank
 
 __all__ = ["NegativeSampler", "NegativeSampling", "open_absent"]
