@@ -3,6 +3,7 @@
 #   PYTHON=/path/to/python   the Python that .venv is made with (default: the first that fits)
 #   TORCH_INDEX=cpu          PyTorch's own CPU build, without CUDA (or cu128, or a whole URL)
 #   DATA="DIR DIR"           data sets in the plain layout, for the benchmarks that need them
+#   TESTS="PATH ..."         only these tests; FLAGS="..." for pytest, such as FLAGS=--durations=20
 #   QUIET=               let pip tell what it does
 
 VENV ?= .venv
@@ -11,6 +12,8 @@ PYTHON ?=
 QUIET ?= -qq
 TORCH_INDEX ?=
 DATA ?=
+TESTS ?=
+FLAGS ?=
 DEMO_OUT ?= demo-out
 DEMO_WORDS ?= cat; dog; bird|parrot; person; face; hair; flower; cup; food; car; road; sky; tree; grass; building; sofa|couch
 
@@ -20,12 +23,12 @@ pip_install = $(BIN)/python -m pip install $(QUIET) --disable-pip-version-check 
 torch_install = $(if $(TORCH_INDEX),$(pip_install) --no-deps --index-url $(torch_url) torch)
 bench_data = $(foreach folder,$(DATA),--data $(folder))
 
-.PHONY: help install demo test test-all lint bench bench-gpu clean
+.PHONY: help install demo test test-slow test-all lint bench bench-gpu clean
 
 help:
 	@echo "make install    lexiseg into $(VENV), ready to use"
 	@echo "make demo       segment the photos in examples/photos by words"
-	@echo "make test       the fast tests        make test-all   every test"
+	@echo "make test       the fast tests        make test-all   every test (test-slow: the others)"
 	@echo "make lint       style, types, import contracts"
 	@echo "make bench      measure and write benchmarks/results (bench-gpu: on a GPU)"
 	@echo "make clean      remove what these targets made, $(VENV) included"
@@ -39,10 +42,13 @@ demo: $(VENV)/.installed
 	@echo "Look at the pictures: $(CURDIR)/$(DEMO_OUT)/*/overlay.png"
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" $(FLAGS) $(TESTS)
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -m slow $(FLAGS) $(TESTS)
 
 test-all: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(FLAGS) $(TESTS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -1,10 +1,15 @@
-"""Encoders for tests: one that sees nothing but colours, so that results can be worked out by hand,
-and the bundled model's towers with random weights."""
+"""No test touches the user's caches; encoders for tests: one that sees nothing but colours, so that
+results can be worked out by hand, and the bundled model's towers with random weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,6 +27,55 @@ if TYPE_CHECKING:
     from lexiseg.models.tiny.encoder import TinyEncoder
     from lexiseg.models.tiny.text import TextTower
     from lexiseg.models.tiny.vision import VisionNet
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--weights",
+        metavar="DIR",
+        type=Path,
+        help="a folder as LEXISEG_CACHE names it: contracts hold for the checkpoints in it too",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this run caches of its own, before anything reads the environment."""
+    home = Path(tempfile.mkdtemp(prefix="lexiseg-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    for name in [n for n in os.environ if n.startswith(("LEXISEG_", "HF_", "HUGGING_FACE_"))]:
+        del os.environ[name]
+    for name in ("LEXISEG_CACHE", "HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
+        os.environ[name] = str(home / name)
+    if (weights := config.getoption("--weights")) is not None:
+        pulled = weights.expanduser().resolve() / "checkpoints"
+        if not pulled.is_dir():
+            raise pytest.UsageError(f"--weights: {pulled} is no folder; give what LEXISEG_CACHE is")
+        (home / "LEXISEG_CACHE").mkdir()  # what tests write there is not written into DIR
+        (home / "LEXISEG_CACHE" / "checkpoints").symlink_to(pulled)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell how long the files of the source are, where that was looked at."""
+    for report in terminalreporter.stats.get("passed", []):
+        if "up_to_400_lines" in report.nodeid:
+            facts = ", ".join(f"{name}: {value}" for name, value in report.user_properties)
+            terminalreporter.write_line(f"src/lexiseg: {facts}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Connections to other machines are refused."""
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            assert address[0] in ("127.0.0.1", "::1", "localhost"), f"a connection to {address}"
+        real(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        yield
+
 
 COLOURS = {
     "red": (255, 0, 0),

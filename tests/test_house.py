@@ -9,8 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -35,7 +39,8 @@ def name_of(path: Path) -> str:
 
 
 NAMES = [name_of(path) for path in MODULES if path.name != "__main__.py"]
-FILES = pytest.mark.parametrize("path", MODULES, ids=name_of)
+CODE = {path: path.read_text(encoding="utf-8") for path in MODULES}
+LONGEST = 400
 
 
 def python(code: str, *arguments: str) -> str:
@@ -52,9 +57,19 @@ def python(code: str, *arguments: str) -> str:
 # Imports are light, and change nothing
 
 
-def test_importing_lexiseg_takes_under_300_ms() -> None:
+def test_importing_lexiseg_loads_little() -> None:
+    """What takes long is what is loaded, which any machine counts alike."""
+    code = "import sys, lexiseg; print(*sys.modules)"
+    loaded = python(code).split()
+    assert not {"torch", "numpy", "cv2", "PIL", "transformers", "huggingface_hub"} & set(loaded)
+    assert len([name for name in loaded if name.partition(".")[0] == "lexiseg"]) <= 5
+    assert len(loaded) - len(python("import sys; print(*sys.modules)").split()) <= 100
+
+
+@pytest.mark.slow
+def test_importing_lexiseg_takes_no_time_to_speak_of() -> None:
     code = "import time; t = time.perf_counter(); import lexiseg; print(time.perf_counter() - t)"
-    assert min(float(python(code)) for _ in range(5)) < 0.3
+    assert min(float(python(code)) for _ in range(5)) < 2
 
 
 LOAD = "import importlib, json, sys; [importlib.import_module(n) for n in json.loads(sys.argv[1])];"
@@ -65,11 +80,6 @@ def test_only_the_rooms_of_torch_import_it() -> None:
     heavy = ("torch", "cv2", "transformers", "gradio", "fastapi")
     code = f"{LOAD} print([name for name in {heavy!r} if name in sys.modules])"
     assert python(code, json.dumps(light)).strip() == "[]"
-
-
-def test_no_import_loads_transformers() -> None:
-    code = f"{LOAD} print([n for n in ('transformers', 'diffusers') if n in sys.modules])"
-    assert python(code, json.dumps(NAMES)).strip() == "[]"
 
 
 STATE = """
@@ -109,34 +119,37 @@ def state():
 """
 
 
-def test_importing_changes_nothing() -> None:
+def test_importing_changes_nothing_and_never_loads_transformers() -> None:
     code = f"""{STATE}
 before = state()
 {LOAD}
 after = state()
 print([name for name in before if before[name] != after[name]])
+print([name for name in ("transformers", "diffusers", "timm") if name in sys.modules])
 """
-    assert python(code, json.dumps(NAMES)).strip() == "[]"
+    assert python(code, json.dumps(NAMES)).split("\n") == ["[]", "[]", ""]
 
 
 # Files
 
 
-@FILES
-def test_a_file_is_short(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+def test_a_file_is_one_idea_up_to_400_lines(record_property: Callable[[str, Any], None]) -> None:
+    lengths = {name_of(path): len(text.splitlines()) for path, text in CODE.items()}
+    record_property("files", len(lengths))
+    record_property("median lines", int(median(lengths.values())))
+    record_property("longest", max(lengths.values()))
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
 
 
-@FILES
-def test_a_file_belongs_to_a_package(path: Path) -> None:
+def test_a_file_belongs_to_a_package() -> None:
     # Import contracts, mypy and the wheel see real packages only.
-    assert (path.parent / "__init__.py").is_file()
+    assert [name_of(p) for p in MODULES if not (p.parent / "__init__.py").is_file()] == []
 
 
-@FILES
-def test_nothing_is_unfinished_or_hidden(path: Path) -> None:
+def test_nothing_is_unfinished_or_hidden() -> None:
     marks = r"NotImplementedError|\bTODO|\bFIXME|\bXXX|no cover|except( Base| )?Exception: *pass"
-    assert not re.findall(marks, path.read_text(encoding="utf-8"))
+    hits = {name_of(path): re.search(marks, text) for path, text in CODE.items()}
+    assert {name: hit[0] for name, hit in hits.items() if hit} == {}
 
 
 def tracked() -> list[Path]:
@@ -181,9 +194,9 @@ def bound(tree: ast.Module) -> set[str]:
     return names
 
 
-@FILES
-def test_all_is_exact_where_it_is_declared(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def wrong_names(path: Path) -> set[str]:
+    """Return what __all__ has too much, too little or twice; nothing where it is not declared."""
+    tree = ast.parse(CODE[path])
     declared = [
         ast.literal_eval(node.value)
         for node in tree.body
@@ -191,7 +204,7 @@ def test_all_is_exact_where_it_is_declared(path: Path) -> None:
         and [ast.unparse(target) for target in node.targets] == ["__all__"]
     ]
     if not declared:
-        return
+        return set()
     (names,) = declared
     public = {
         node.name
@@ -199,10 +212,20 @@ def test_all_is_exact_where_it_is_declared(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
     }
-    assert len(set(names)) == len(names)
-    assert public - set(names) == set()
+    wrong = {name for name in names if names.count(name) > 1} | (public - set(names))
     if path != SOURCE / "lexiseg" / "__init__.py":  # its names resolve when they are asked for
-        assert set(names) - bound(tree) == set()
+        wrong |= set(names) - bound(tree)
+    return wrong
+
+
+def test_all_is_exact_where_it_is_declared() -> None:
+    assert {name_of(path): wrong for path in MODULES if (wrong := wrong_names(path))} == {}
+
+
+def test_tests_leave_the_caches_of_the_user_alone() -> None:
+    from lexiseg.checkpoints import cache_folder
+
+    assert cache_folder().resolve().is_relative_to(Path(tempfile.gettempdir()).resolve())
 
 
 def test_every_public_name_of_the_root_is_there() -> None:
@@ -241,11 +264,7 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_import_contracts_are_kept() -> None:
-    run = lint_imports(ROOT)
-    assert run.returncode == 0, run.stdout
-
-
+# That they are kept is what `make lint` checks; here, that a breach would be noticed.
 def test_broken_import_contracts_are_noticed(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(SOURCE, tmp_path / "src", ignore=shutil.ignore_patterns("weights"))

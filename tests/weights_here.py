@@ -1,4 +1,4 @@
-"""Which published weights are on this machine: contracts hold for these too."""
+"""Which published weights this run has (``--weights DIR``): contracts hold for these too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["encoders"]
 
 
 def encoders() -> list[str]:
-    """Return the names of the encoders whose weights are here; a bundled one is named anyway."""
+    """Return the names of the encoders that are bundled or in the folder of ``--weights``."""
     out = []
     for name in checkpoints.names():
         try:

@@ -25,7 +25,7 @@ WORDS = ("blue", "red", "green", "yellow")
 # Method -> synchronisations a picture, of its second call. They may only fall.
 CEILINGS = {
     "clip-then-sam": 97, "clipseg": 12, "dense": 9, "grounded": 70, "proxy-clip": 8,
-    "sam-then-clip": 111, "sam3": 66, "trident": 8,
+    "resclip": 12, "sam-then-clip": 111, "sam3": 66, "trident": 8,
 }  # fmt: skip
 # The same of methods with the bundled model, whose own work is counted too, on a photo.
 BUNDLED = {"clip-then-sam": 332, "clipseg": 12, "dense": 11, "sam-then-clip": 768}
@@ -35,6 +35,7 @@ BUNDLED = {"clip-then-sam": 332, "clipseg": 12, "dense": 11, "sam-then-clip": 76
 def double(colours: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceDouble]:
     """A GPU on which the contract tests' models stand: those that were drawn are watched too."""
     from tests import proxy_weights
+    from tests.parity.golden.make_proxies import deep_weights
     from tests.parity.golden.make_windows import weights
 
     from lexiseg.models.sam.trunk import SamTrunk, trunk_of
@@ -51,10 +52,13 @@ def double(colours: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceDoub
                 trunk_of(proxy_weights.sam_state(side=16)), double.compute, name="drawn"
             ),
         }
-        clip = test_proxies_official.clip(weights())
+        clips = {
+            "clip-vit-b16.openai": test_proxies_official.clip(weights()),
+            "clip-deep": test_proxies_official.clip(deep_weights()),
+        }
 
         def load_encoder(name: str, **_: Any) -> Any:
-            return clip if str(name).startswith("clip-") else models["load_encoder"]
+            return clips.get(name) or models["load_encoder"]
 
         for name, model in models.items():
             monkeypatch.setattr(f"lexiseg.models.{name}", lambda *_, model=model, **__: model)
@@ -68,6 +72,8 @@ def settings(method: str) -> dict[str, Any]:
     small: dict[str, Any] = {"short_side": 96, "points_per_side": 6}
     if str(fields["encoder"].default if "encoder" in fields else "").startswith("clip-"):
         small |= {"window": 112, "stride": 48, "templates": "plain"}
+    if method == "resclip":
+        small |= {"encoder": "clip-deep", "background": ("nothing",)}  # it reads ten blocks
     return {name: value for name, value in small.items() if name in fields}
 
 

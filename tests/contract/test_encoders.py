@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tests import weights_here
+from tests.close import assert_close
 from torch import Tensor
 
 from lexiseg import errors
@@ -61,15 +62,15 @@ def test_words_are_unit_vectors_in_order(encoder: Any) -> None:
     assert vectors.shape[0] == len(WORDS)
     assert vectors.dtype == torch.float32
     assert unit(vectors)
-    torch.testing.assert_close(encoder.text(WORDS[::-1]), vectors.flip(0), rtol=0, atol=1e-4)
-    torch.testing.assert_close(encoder.text(WORDS[2:3]), vectors[2:3], rtol=0, atol=1e-4)
+    assert_close(encoder.text(WORDS[::-1]), vectors.flip(0))
+    assert_close(encoder.text(WORDS[2:3]), vectors[2:3])
 
 
 def test_templates_are_averaged(encoder: Any) -> None:
     both = encoder.text(WORDS, ("{}", "a photo of a {}"))
     assert both.shape == encoder.text(WORDS).shape
     assert unit(both)
-    torch.testing.assert_close(encoder.text(WORDS, ("{}",)), encoder.text(WORDS))
+    assert_close(encoder.text(WORDS, ("{}",)), encoder.text(WORDS), 1e-6)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (3, 2)])
@@ -90,7 +91,7 @@ def test_features_are_unit_vectors_on_a_grid(encoder: Any, rows: int, columns: i
 def test_pictures_of_a_batch_do_not_see_each_other(encoder: Any) -> None:
     rgb = picture(encoder, 2, 3, 3)
     alone = torch.cat([encoder.dense(part[None]) for part in rgb])
-    torch.testing.assert_close(encoder.dense(rgb), alone, rtol=0, atol=2e-3)
+    assert_close(encoder.dense(rgb), alone)
 
 
 def test_the_same_picture_gives_the_same_features(encoder: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.close import assert_close
 from tests.sam_weights import published_folder, trained
 
 from lexiseg.errors import PromptError
@@ -46,8 +47,8 @@ def clicks(count: int) -> MaskPrompts:
 
 
 def same(a: RawMasks, b: RawMasks) -> None:
-    np.testing.assert_allclose(a.logits, b.logits, atol=2e-3)
-    np.testing.assert_allclose(a.quality, b.quality, atol=1e-3)
+    assert_close(a.logits, b.logits)
+    assert_close(a.quality, b.quality)
 
 
 def test_it_is_a_masker(masker: Masker) -> None:

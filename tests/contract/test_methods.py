@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import json
 import pickle
 from functools import cache
 from pathlib import Path
@@ -13,20 +15,27 @@ import pytest
 from numpy.typing import NDArray
 from tests import weights_here
 from tests.boxes import ColourBoxes
-from tests.conftest import ColourPrompted
+from tests.conftest import COLOURS, ColourPrompted
 from tests.flood import FloodMasker
 
 import lexiseg
-from lexiseg import checkpoints, errors, loading
+from lexiseg import errors, loading
 from lexiseg.prompts import Vocabulary
 
-PHOTO = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))[0]
+PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "cows.jpg"
+# What is there, where every third pixel is taken.
+PLACES = {
+    "cow": (slice(75, 85), slice(39, 60)),
+    "grass": (slice(107, 117), slice(0, 176)),
+}
 METHODS = [method.name for method in loading.list_methods()]
 ENCODERS = ["colours", *weights_here.encoders()]
 # Methods that open a CLIP, and look through further models beside it: with small drawn ones.
 OPENING = [
     m.name for m in loading.list_methods() if str(m.defaults.get("encoder")).startswith("clip-")
 ]
+# Methods that label by maps, whatever masks there are.
+MAPPING = ("clip-then-sam", "clipseg", "dense")
 # Methods that find things one by one: a detector takes the encoder's place.
 FINDING = [m.name for m in loading.list_methods() if "detector" in m.defaults]
 PAIRS = [(m, e) for m in METHODS if m not in (*OPENING, *FINDING) for e in ENCODERS]
@@ -43,19 +52,30 @@ class Case:
     picture: NDArray[np.uint8]
     words: tuple[str, str, str, str]
 
-    def load(self, **settings: Any) -> Any:
-        # Small, where a method can be: what is promised here holds at any size.
-        names = {field.name for field in dataclasses.fields(loading.config_class(self.method))}
+    def small(self) -> dict[str, Any]:
+        """Settings for small pictures, where a method has them: promises hold at any size."""
         small: dict[str, Any] = {"short_side": 96, "points_per_side": 6}
-        if "preset" in settings:
-            small = {"points_per_side": 12}
         if self.encoder == "drawn":
             small |= {"window": 112, "stride": 48, "templates": "plain"}
         small["mapper_fields"] = {"short_side": 96}
-        small = {name: value for name, value in small.items() if name in names}
-        if self.encoder != "boxes":
-            small["encoder"] = self.encoder
-        return lexiseg.load(self.method, device="cpu", **{**small, **settings})
+        names = {field.name for field in dataclasses.fields(loading.config_class(self.method))}
+        return {name: value for name, value in small.items() if name in names}
+
+    def load(self, **settings: Any) -> Any:
+        encoder = {} if self.encoder == "boxes" else {"encoder": self.encoder}
+        return lexiseg.load(self.method, device="cpu", **{**self.small(), **encoder, **settings})
+
+    def places(self) -> dict[str, Any]:
+        """Words, and pixels where they are for sure."""
+        if self.encoder == "drawn":  # drawn weights mean nothing by words
+            return {}
+        if self.encoder not in ("colours", "boxes"):
+            # The areas of a photo that the flood finds are as they fall: the cow is part of one.
+            return {w: p for w, p in PLACES.items() if w == "grass" or self.method in MAPPING}
+        return {w: (self.picture == COLOURS[w]).all(2) for w in ("red", "green", "blue")}
+
+
+STRIPES = ("blue", "red", "green", "yellow")
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
@@ -74,26 +94,17 @@ def case(
         drawn = small_models()
         for name, model in drawn.items():
             monkeypatch.setattr(f"lexiseg.models.{name}", lambda *_, model=model, **__: model)
-        return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
+        return Case(method, encoder, stripes, STRIPES)
     if encoder == "boxes":
         monkeypatch.setattr("lexiseg.models.load_detector", lambda *_, **__: ColourBoxes())
-        return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
+        return Case(method, encoder, stripes, STRIPES)
     if encoder == "colours":
         monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
         prompted = ColourPrompted(colours)
         monkeypatch.setattr("lexiseg.models.load_prompted", lambda *_, **__: prompted)
-        return Case(method, encoder, stripes, ("blue", "red", "green", "yellow"))
-    try:
-        here = checkpoints.is_here(checkpoints.get(encoder))
-    except errors.WeightsMissing:
-        here = False
-    if not here:
-        pytest.skip(f"the weights of {encoder} are not on this machine")
+        return Case(method, encoder, stripes, STRIPES)
     rgb = imaging.read(PHOTO).rgb
-    step = max(1, min(rgb.shape[:2]) // 150)
-    return Case(
-        method, encoder, rgb[::step, ::step][:, :-20].copy(), ("person", "grass", "cat", "sky")
-    )
+    return Case(method, encoder, rgb[::3, ::3].copy(), ("cow", "grass", "sky", "road"))
 
 
 @cache
@@ -107,8 +118,11 @@ def small_models() -> dict[str, Any]:
     from lexiseg.models.sam.trunk import SamTrunk, trunk_of
 
     sam = SamTrunk(trunk_of(proxy_weights.sam_state(side=16)), pick("cpu", "fp32"), name="drawn")
-    return {"load_encoder": clip(deep_weights()), "load_proxy": dino(16),
-            "load_attention_source": sam}  # fmt: skip
+    return {
+        "load_encoder": clip(deep_weights()),
+        "load_proxy": dino(16),
+        "load_attention_source": sam,
+    }
 
 
 def same(a: NDArray[np.integer], b: NDArray[np.integer]) -> bool:
@@ -264,8 +278,9 @@ def test_background_words_of_ones_own_replace_the_list(case: Case) -> None:
     closed = seg(case.picture, case.words, background=None)
     text = seg(case.picture, [first], background=";".join(rest))
     np.testing.assert_array_equal(out.semantic(), text.semantic())
-    # The rest sums up what single words score, so it takes at least as much.
-    assert out.share(first) <= closed.share(first) + 1e-3
+    # The rest sums up what single words score, so it takes at least as much; a mask that it wins
+    # as a whole is another one, by a pixel here and there.
+    assert out.share(first) <= closed.share(first) + 0.01
     configured = case.load(background=tuple(rest))(case.picture, [first])
     np.testing.assert_array_equal(configured.semantic(), out.semantic())
 
@@ -313,14 +328,16 @@ def test_a_word_of_the_vocabulary_is_there_and_another_is_a_key_error(case: Case
         out["nobody asked"]
 
 
-@pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (300, 2), (3, 2), (33, 65)])
-def test_pictures_of_any_size(case: Case, size_hw: tuple[int, int]) -> None:
-    rng = np.random.default_rng(0)
-    rgb = rng.integers(0, 256, (*size_hw, 3)).astype(np.uint8)
-    out = case.load()(rgb, case.words, background=None)
-    assert out.semantic().shape == size_hw
-    assert out.semantic().min() >= 0
-    assert out.heatmap(case.words[0]).shape == size_hw
+def test_pictures_of_any_size(case: Case) -> None:
+    seg = case.load()
+    for size_hw in [(1, 1), (1, 300), (300, 2), (3, 2), (33, 65)]:
+        rgb = np.full((*size_hw, 3), COLOURS["red"], np.uint8)
+        out = seg(rgb, case.words, background=None)
+        assert out.semantic().shape == size_hw
+        assert out.semantic().min() >= 0
+        assert out.heatmap(case.words[0]).shape == size_hw
+        if case.encoder in ("colours", "boxes"):
+            assert (out.semantic() == case.words.index("red")).all()
 
 
 def test_bad_words_are_refused_before_the_picture_is_read(case: Case) -> None:
@@ -332,21 +349,52 @@ def test_bad_words_are_refused_before_the_picture_is_read(case: Case) -> None:
         seg("no such picture.jpg", case.words)
 
 
-PRESETS = {m.name: m.presets for m in loading.list_methods()}
+# Settings of papers that change a CLIP's last block: of a method that takes any encoder.
+OF_CLIP = {("dense", preset) for preset in ("clearclip", "maskclip", "naclip", "resclip", "sclip")}
+PRESETS = [(m.name, preset) for m in loading.list_methods() for preset in m.presets]
+
+
+def encoders_for(method: str, preset: str) -> list[str]:
+    """Return the encoders that a preset is for."""
+    if method in OPENING or (method, preset) in OF_CLIP:
+        return ["drawn"]
+    if method in FINDING:
+        return ["boxes"]
+    # The crops of so small a photo are too small for the bundled model.
+    return ["colours"] if preset == "crops" else ENCODERS
 
 
 @pytest.mark.parametrize(
     ("case", "preset"),
-    [pytest.param(pair, p, id="-".join([*pair, p])) for pair in PAIRS for p in PRESETS[pair[0]]],
+    [
+        pytest.param((method, encoder), preset, id=f"{method}-{encoder}-{preset}")
+        for method, preset in PRESETS
+        for encoder in encoders_for(method, preset)
+    ],
     indirect=["case"],
 )
-def test_presets_run(case: Case, preset: str) -> None:
-    try:
-        seg = case.load(preset=preset)
-    except errors.OptionError as error:
-        # A paper's settings are refused, in one line, by an encoder that they are not for.
-        assert "is for CLIP" in str(error)  # noqa: PT017
-        assert preset in ("clearclip", "maskclip", "naclip", "sclip")
-        return
-    out = seg(case.picture, case.words, background=None)
-    assert out.semantic().shape == case.picture.shape[:2]
+def test_presets_find_what_is_there(case: Case, preset: str) -> None:
+    out = case.load(preset=preset)(case.picture, case.words, background=None)
+    labels = out.semantic()
+    for word, place in case.places().items():
+        part = labels[place]
+        assert (part == case.words.index(word)).mean() >= (0.6 if case.encoder == "tiny" else 1)
+    # The word with the highest map is the label, but where its edges were refined.
+    maps = np.stack([out.heatmap(word) for word in case.words])
+    assert (labels == maps.argmax(0)).mean() > 0.7
+    assert maps.std((1, 2)).max() > 1e-2
+    if case.encoder != "drawn":
+        assert (np.bincount(labels.reshape(-1)) > 0.01 * labels.size).sum() >= 2
+    module = importlib.import_module(f"lexiseg.methods.{case.method.replace('-', '_')}")
+    wanted = {**module.PRESETS[preset], **case.small()}
+    told = {name: out.provenance.config[name] for name in wanted}
+    assert json.loads(json.dumps(told)) == json.loads(json.dumps(wanted))
+
+
+def test_presets_for_clip_are_refused_by_others(
+    colours: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
+    for method, preset in sorted(OF_CLIP & set(PRESETS)):
+        with pytest.raises(errors.OptionError, match="is for CLIP"):
+            lexiseg.load(method, preset=preset, encoder="colours", device="cpu")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests import sam_weights
+from tests.close import assert_close
 
 import lexiseg
 from lexiseg import device, imaging
@@ -54,12 +55,12 @@ def test_a_compiled_masker_draws_the_same_masks(
         one.decode(state, clicks(9)) for one, state in zip((plain, compiled), states, strict=True)
     )
     assert counters["stats"]["unique_graphs"] >= before + 2  # encoder and decoder
-    np.testing.assert_allclose(got.logits, want.logits, atol=1e-3)
-    np.testing.assert_allclose(got.quality, want.quality, atol=1e-4)
+    assert_close(got.logits, want.logits)
+    assert_close(got.quality, want.quality)
     # Other numbers of prompts do not compile again.
     with torch.compiler.set_stance("fail_on_recompile"):
         few = compiled.decode(states[1], clicks(5))
-    np.testing.assert_allclose(few.logits, plain.decode(states[0], clicks(5)).logits, atol=1e-3)
+    assert_close(few.logits, plain.decode(states[0], clicks(5)).logits)
 
 
 @pytest.mark.parametrize("method", ["clip-then-sam", "sam-then-clip"])

@@ -93,7 +93,7 @@ def test_every_kind_of_file_gets_the_same_mask(name: str, tmp_path: Path) -> Non
 
 def test_a_picture_of_one_pixel(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), (90, 140, 230)).save(tmp_path / "dot.png")
-    assert run("segment", tmp_path / "dot.png", "sky", "dog", "--out", tmp_path / "o") in (0, 3)
+    assert run("segment", tmp_path / "dot.png", "sky", "dog", "--out", tmp_path / "o") == 0
     assert mask(tmp_path / "o/dot/labels.png").shape == (1, 1)
     code = run(
         "segment", tmp_path / "dot.png", "sky", "--background", "none", "--out", tmp_path / "o"

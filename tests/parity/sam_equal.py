@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tests.close import assert_close
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import Masker, MaskPrompts
@@ -42,11 +43,11 @@ def asked(given: Mapping[str, Any], masks: Any = None) -> MaskPrompts:
 
 
 def same_logits(golden: Mapping[str, Any], name: str, raw: Any) -> None:
-    """Logits and qualities within 1e-3, of masks that are sure of something."""
+    """Logits and qualities are close, of masks that are sure of something."""
     want = golden[f"{name} masks"]
     assert want.min() < -2 < 2 < want.max()
-    np.testing.assert_allclose(raw.logits[:, ::4, ::4], want, atol=1e-3)
-    np.testing.assert_allclose(raw.quality, golden[f"{name} quality"], atol=1e-3)
+    assert_close(raw.logits[:, ::4, ::4], want)
+    assert_close(raw.quality, golden[f"{name} quality"])
 
 
 def same_masks(
@@ -68,10 +69,8 @@ def same_masks(
         assert (iou.max(axis) >= 0.99).mean() >= 0.99
     best = iou.argmax(1)
     same = iou.max(1) >= 0.99
-    np.testing.assert_allclose(
-        found.stability[same], want[f"{case} stability"][best[same]], atol=0.01
-    )
-    np.testing.assert_allclose(found.quality[same], quality[best[same]].clip(0, 1), atol=1e-3)
+    assert_close(found.stability[same], want[f"{case} stability"][best[same]], 0.01)
+    assert_close(found.quality[same], quality[best[same]].clip(0, 1), 1e-3)
 
 
 def same_in_short(exact: Masker, short: Masker, pictures: list[NDArray[np.uint8]]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from benchmarks.drawn import to_transformers
 from tests import clip_weights
+from tests.close import assert_close
 from torch import Tensor
 
 from lexiseg.models.clip.config import ClipConfig
@@ -84,12 +85,12 @@ def test_pictures(pair: tuple[Clip, Any], height: int, width: int) -> None:
     # The weights must not degenerate, or wrong code would pass.
     assert all(entropy(maps) < 0.8 for maps in wanted.attentions)
     for i, maps in block.attention.items():
-        torch.testing.assert_close(maps, wanted.attentions[i], atol=1e-4, rtol=0)
+        assert_close(maps, wanted.attentions[i])
     hidden = [block.kept[-1], *(block.kept[i] for i in layers), last]
     assert len(hidden) == len(wanted.hidden_states)
     for got, want in zip(hidden, wanted.hidden_states, strict=True):
-        torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
-    torch.testing.assert_close(ours.visual(x, "size"), projected, atol=1e-4, rtol=0)
+        assert_close(got, want)
+    assert_close(ours.visual(x, "size"), projected)
 
 
 def test_the_other_way_to_resize_positions_is_another_one(pair: tuple[Clip, Any]) -> None:
@@ -114,13 +115,13 @@ def test_texts(pair: tuple[Clip, Any]) -> None:
         projected = theirs.text_projection(wanted.pooler_output)
         hidden = ours.words.hidden(padded)
     for got, want in zip(hidden, wanted.hidden_states, strict=True):
-        torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
-    torch.testing.assert_close(ours.words(padded, ends), projected, atol=1e-4, rtol=0)
+        assert_close(got, want)
+    assert_close(ours.words(padded, ends), projected)
     # What stands after the end changes nothing, nor does leaving it out.
     short = [row for row, ids in enumerate(tokens) if len(ids) < 77]
     longest = max(len(tokens[row]) for row in short)
     cut = ours.words(padded[short, :longest], ends[short])
-    torch.testing.assert_close(cut, projected[short], atol=1e-5, rtol=0)
+    assert_close(cut, projected[short])
 
 
 def test_the_wrong_activation_gives_other_features() -> None:

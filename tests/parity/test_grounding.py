@@ -76,7 +76,7 @@ def test_grounding_dino_gives_the_boxes_of_its_processor(
             [(cx - w / 2) * 230, (cy - h / 2) * 300, (cx + w / 2) * 230, (cy + h / 2) * 300],
             0, [230, 300, 230, 300],
         )  # fmt: skip
-        np.testing.assert_allclose(box.numpy(), wanted, atol=0.05)
+        np.testing.assert_allclose(box.numpy(), wanted, atol=0.05)  # pixels
 
 
 def test_a_long_vocabulary_is_asked_in_several_captions(dino: tuple[Path, Any]) -> None:

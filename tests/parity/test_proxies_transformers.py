@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.close import assert_close
 from tests.detector_weights import draw
 from tests.parity.test_proxies_official import entropy
 
@@ -65,7 +66,7 @@ def test_dino_saved_by_transformers_gives_its_tokens(tmp_path: Path) -> None:
         out = model(pixels, output_attentions=True)
     assert max(entropy(a) for a in out.attentions) < 0.8
     wanted = out.last_hidden_state[:, 1:].unflatten(1, (6, 6))
-    torch.testing.assert_close(proxy.cells(rgb), wanted, atol=1e-4, rtol=1e-4)
+    assert_close(proxy.cells(rgb), wanted)
     assert proxy.cells(rgb[:, :40, :24].repeat(1, 1, 3, 1)).shape == (2, 5, 9, 128)
 
 
@@ -90,7 +91,7 @@ def test_dinov2_gives_its_patches(tmp_path: Path, kind: str) -> None:
     before = out.shape[1] - 3 * 5
     assert before == (5 if kind.endswith("Registers") else 1)
     wanted = out[:, before:].unflatten(1, (3, 5))
-    torch.testing.assert_close(proxy.cells(rgb), wanted, atol=1e-4, rtol=1e-4)
+    assert_close(proxy.cells(rgb), wanted)
 
 
 def test_weights_that_lack_a_tensor_are_refused() -> None:
@@ -115,7 +116,7 @@ def test_the_encoder_of_sam_gives_transformers_features_and_last_attention(tmp_p
     pixels = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(4))
     with torch.inference_mode():
         wanted = model.get_image_embeddings(pixels)
-        torch.testing.assert_close(net(pixels), wanted, atol=1e-4, rtol=1e-4)
+        assert_close(net(pixels), wanted)
 
     # The last block's attention, the obvious way: all pairs, offsets looked up one by one.
     with torch.inference_mode():
@@ -142,8 +143,8 @@ def test_the_encoder_of_sam_gives_transformers_features_and_last_attention(tmp_p
         whole = net.last_attention(pixels, (5, 7))
     for head in range(2):
         wanted = weights[head][inside][:, inside]
-        torch.testing.assert_close(whole.attention(head), wanted, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(whole.v, v[:, inside], atol=1e-5, rtol=1e-4)
+        assert_close(whole.attention(head), wanted)
+    assert_close(whole.v, v[:, inside])
     assert trunk.name == "sam-tiny"
 
 
@@ -159,4 +160,4 @@ def test_attention_in_bands_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(encoder, "_BAND", 3 * net.config.side**3)  # the last band is smaller
         banded = net(pixels)
     assert whole.std() > 0.1
-    torch.testing.assert_close(banded, whole, atol=1e-4, rtol=0)
+    assert_close(banded, whole)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests import sam2_weights
+from tests.close import assert_close
 
 from lexiseg import imaging
 from lexiseg.models import load_masker
@@ -80,8 +81,8 @@ def test_logits_and_quality_are_those_of_transformers(
             wanted.append(out.pred_masks[0, 0])
             quality.append(out.iou_scores[0, 0])
     masks = torch.cat(wanted)
-    np.testing.assert_allclose(raw.logits, masks, atol=1e-3)
-    np.testing.assert_allclose(raw.quality, torch.cat(quality), atol=1e-4)
+    assert_close(raw.logits, masks)
+    assert_close(raw.quality, torch.cat(quality))
     assert raw.prompt.tolist() == [i for i in range(5) for _ in range(candidates)]
     # Drawn weights must not degenerate: masks differ, and neither fill the frame nor are empty.
     inside = (masks > 0).float().mean((1, 2))
@@ -119,4 +120,4 @@ def test_pixels_are_scaled_as_transformers_processor_scales_them(rgb: NDArray[np
     wanted = torch.nn.functional.interpolate(pixels, (128, 128), mode="bilinear", antialias=True)
     mean, std = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     wanted = (wanted - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-    torch.testing.assert_close(squashed(rgb, 128), wanted)
+    assert_close(squashed(rgb, 128), wanted, 1e-5)

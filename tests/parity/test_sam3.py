@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tests import sam3_weights
+from tests.close import assert_close
 
 from lexiseg import imaging
 from lexiseg.cli import main
@@ -74,14 +75,12 @@ def reference(model: Any, rgb: NDArray[np.uint8], word: str, **boxes: Any) -> tu
 
 def check(found: Detections, wanted: tuple[Any, ...]) -> None:
     boxes, scores, masks, out = wanted
-    np.testing.assert_allclose(found.scores, scores, atol=1e-4)
+    assert_close(found.scores, scores)
     extent = torch.tensor([SIZE[1], SIZE[0], SIZE[1], SIZE[0]])
-    np.testing.assert_allclose(
-        found.boxes_xyxy, torch.minimum(boxes.clamp_min(0), extent), atol=0.05
-    )
+    assert_close(found.boxes_xyxy, torch.minimum(boxes.clamp_min(0), extent))
     assert found.masks is not None
     values = out.pred_masks[0].sigmoid() - 0.5
-    np.testing.assert_allclose(found.masks.logits, values, atol=1e-3)
+    assert_close(found.masks.logits, values)
     drawn = upsample_masks(found.masks)
     for i, mask in enumerate(masks):
         full = np.zeros(SIZE, np.bool_)
@@ -109,7 +108,7 @@ def test_words_find_what_transformers_finds(both: tuple[Path, Any], rgb: NDArray
         check(part, reference(model, rgb, word))
     limit = float(every.scores.median())
     some = detector.detect(state, words, threshold=limit)
-    torch.testing.assert_close(some.scores, every.scores[every.scores >= limit])
+    assert torch.equal(some.scores, every.scores[every.scores >= limit])
 
 
 @pytest.mark.parametrize("word", [None, "cat"])

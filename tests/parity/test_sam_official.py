@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from tests import sam_weights
+from tests.close import assert_close
 from tests.parity.golden.make_sam import GENERATED, STABILITY, prompts, rough_masks
 from tests.parity.sam_equal import asked, read, same_in_short, same_logits, same_masks
 
@@ -45,7 +45,7 @@ def test_masks_and_qualities(
     if case == "click":  # all at once, or one by one
         one = masker.decode(state, asked(given)[3:4], candidates=candidates)
         at = slice(3 * candidates, 4 * candidates)
-        np.testing.assert_allclose(one.logits, raw.logits[at], atol=1e-4)
+        assert_close(one.logits, raw.logits[at], 1e-5)
 
 
 @pytest.mark.parametrize("case", ["click", "both"])

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests import siglip_weights
+from tests.close import assert_close
 from torch import Tensor
 
 import lexiseg
@@ -94,7 +95,7 @@ def test_pictures_agree_with_transformers(
     want = reference.vision_model(**given, output_attentions=True)
     assert evenness(want.attentions) < 0.8  # these weights do not degenerate
     got = encoder.pooled(rgb)
-    torch.testing.assert_close(got, F.normalize(want.pooler_output, dim=-1), atol=1e-5, rtol=0)
+    assert_close(got, F.normalize(want.pooler_output, dim=-1))
     assert float(got[0] @ got[1]) < 0.99
 
 
@@ -108,11 +109,11 @@ def test_texts_agree_with_transformers(
     want = reference.text_model(input_ids=ids, output_attentions=True)
     assert evenness(want.attentions) < 0.8
     got = encoder.sentences(TEXTS)
-    torch.testing.assert_close(got, want.pooler_output, atol=1e-4, rtol=0)
-    torch.testing.assert_close(got[0], got[1])  # it reads small letters
+    assert_close(got, want.pooler_output)
+    assert_close(got[0], got[1], 1e-6)  # it reads small letters
     vectors = encoder.text(["cat", "dog"], ["a {}", "a photo of a {}."])
     by_hand = F.normalize(encoder.sentences(["a dog", "a photo of a dog."]), dim=-1).mean(0)
-    torch.testing.assert_close(vectors[1], F.normalize(by_hand, dim=0))
+    assert_close(vectors[1], F.normalize(by_hand, dim=0), 1e-6)
 
 
 def layer(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
@@ -152,7 +153,7 @@ def test_both_towers_agree_with_a_slow_way(encoder: SiglipEncoder, folder: Path)
         state["text_model.final_layer_norm.bias"], 1e-6,
     )  # fmt: skip
     want = last @ state["text_model.head.weight"].T + state["text_model.head.bias"]
-    torch.testing.assert_close(encoder.sentences(TEXTS), want, atol=1e-4, rtol=0)
+    assert_close(encoder.sentences(TEXTS), want)
 
     rgb = picture(64, 64)
     embeddings = "vision_model.embeddings"
@@ -172,9 +173,7 @@ def test_both_towers_agree_with_a_slow_way(encoder: SiglipEncoder, folder: Path)
         for column in range(4):
             # The head itself, shown one cell: its probe has nothing else to attend to.
             alone = encoder.net.vision_model.head(x[:, None, 4 * row + column])
-            torch.testing.assert_close(
-                cells[:, row, column], F.normalize(alone, dim=-1), atol=1e-5, rtol=0
-            )
+            assert_close(cells[:, row, column], F.normalize(alone, dim=-1))
 
 
 def test_it_is_an_encoder_of_any_size(encoder: SiglipEncoder) -> None:
@@ -186,7 +185,7 @@ def test_it_is_an_encoder_of_any_size(encoder: SiglipEncoder) -> None:
     masks = torch.zeros(2, 48, 80, dtype=torch.bool)
     masks[0, 16:32, 32:48] = True  # one cell
     inside = encoder.pooled(picture(48, 80, 1), masks)
-    torch.testing.assert_close(inside[0], encoder.dense(picture(48, 80, 1))[0, 1, 2])
+    assert_close(inside[0], encoder.dense(picture(48, 80, 1))[0, 1, 2], 1e-6)
 
 
 def test_bf16_agrees_with_fp32(encoder: SiglipEncoder, folder: Path) -> None:

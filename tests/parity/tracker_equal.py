@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from tests.close import assert_close
 
 from lexiseg.cli import main
 from lexiseg.protocols import Masker, MaskPrompts
@@ -22,7 +23,7 @@ PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "street.jpg"
 def same_answers(
     masker: Masker, theirs: Callable[..., Any], rgb: NDArray[np.uint8], side: int, candidates: int
 ) -> None:
-    """Logits within 1e-3 and qualities within 1e-4, for points and for boxes.
+    """Logits and qualities are close, for points and for boxes.
 
     theirs: transformers' model, given its prompts in pixels of a square of ``side``.
     """
@@ -44,8 +45,8 @@ def same_answers(
         raw = masker.decode(state, given, candidates=candidates)
         with torch.inference_mode():
             out = theirs(multimask_output=candidates == 3, **inputs)
-        np.testing.assert_allclose(raw.logits, out.pred_masks[0].flatten(0, 1), atol=1e-3)
-        np.testing.assert_allclose(raw.quality, out.iou_scores[0].flatten(), atol=1e-4)
+        assert_close(raw.logits, out.pred_masks[0].flatten(0, 1))
+        assert_close(raw.quality, out.iou_scores[0].flatten())
         inside = (raw.logits > 0).float().mean((1, 2))
         assert float(raw.logits.std()) > 1
         assert bool(((inside > 0.01) & (inside < 0.99)).any())

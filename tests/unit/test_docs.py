@@ -27,14 +27,12 @@ from lexiseg.results import Provenance, Segmentation, UnknownWord
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*blocks.pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 HELD = {path: path.read_text(encoding="utf-8") for path in PAGES}
-OVER_PAGES = pytest.mark.parametrize(
-    "page", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES]
-)
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 GENERATED = re.compile(r"<!-- (?:made|results): .*?<!-- end -->", re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+EXAMPLES = ("METHOD", "whole-image")  # no methods: a place holder; what a page shows how to add
 NOT_RUN = re.compile(r"<!-- not run: [^>]+-->\n```python\n.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -113,7 +111,7 @@ def check_command(arguments: list[str]) -> None:
     found = vars(commands.parse(command, rest))
     method = found.get("method") or "dense"
     known = [one.name for one in loading.list_methods()] + list(checkpoint_names())
-    if command in ("segment", "bench", "evaluate") and method != "METHOD":
+    if command in ("segment", "bench", "evaluate") and method not in EXAMPLES:
         assert method in known
         fields.overrides(found["settings"] or [], loading.config_class(method))
         preset, _, data_set = (found["preset"] or "").partition("@")
@@ -128,10 +126,15 @@ def check_command(arguments: list[str]) -> None:
         assert all("=" in setting for setting in found["settings"])
 
 
-@OVER_PAGES
-def test_every_command_parses(page):
-    for arguments in [*command_lines(HELD[page]), *inline_commands(HELD[page])]:
-        check_command(arguments)
+def test_every_command_parses():
+    wrong = []
+    for page, text in HELD.items():
+        for arguments in [*command_lines(text), *inline_commands(text)]:
+            try:
+                check_command(arguments)
+            except (errors.LexisegError, AssertionError) as error:
+                wrong.append(f"{page.name}: lexiseg {shlex.join(arguments)}: {error}")
+    assert wrong == []
 
 
 def test_a_wrong_command_does_not_parse():
@@ -173,12 +176,6 @@ def test_every_flag_exists():
     assert used - known - others == set()
 
 
-@OVER_PAGES
-def test_python_compiles(page):
-    for block in fenced(HELD[page], "python"):
-        compile(block, str(page), "exec")
-
-
 def pieces_of_python(text: str) -> list[str]:
     """Return blocks of Python, and the pieces inside lines that are Python about lexiseg."""
     out = fenced(text, "python")
@@ -196,17 +193,31 @@ def names_of(node: ast.AST) -> str:
     return f"{inner}.{node.attr}" if isinstance(node, ast.Attribute) and inner else ""
 
 
-@OVER_PAGES
-def test_names_of_the_package_exist(page):
+def test_names_of_the_package_exist():
+    wrong = []
+    for page, text in HELD.items():
+        for piece in pieces_of_python(text):
+            wrong += [f"{page.name}: {name}" for name in unknown_names(ast.parse(piece))]
+    assert wrong == []
+
+
+def unknown_names(tree: ast.AST) -> list[str]:
+    """Return names of the package that do not exist, and fields that no Config has."""
+    out = []
     arguments = set(inspect.signature(lexiseg.load).parameters)
-    for piece in pieces_of_python(HELD[page]):
-        for node in ast.walk(ast.parse(piece)):
-            if isinstance(node, ast.Attribute) and names_of(node).startswith("lexiseg."):
-                assert exists(names_of(node)), names_of(node)
-            if isinstance(node, ast.Call) and names_of(node.func) == "lexiseg.load":
-                method = ast.literal_eval(node.args[0]) if node.args else "dense"
-                known = arguments | set(loading.config_class(method).__dataclass_fields__)
-                assert {word.arg for word in node.keywords} <= known
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and names_of(node).startswith("lexiseg."):
+            out += [] if exists(names_of(node)) else [names_of(node)]
+        if isinstance(node, ast.Call) and names_of(node.func) == "lexiseg.load":
+            method = ast.literal_eval(node.args[0]) if node.args else "dense"
+            known = arguments | set(loading.config_class(method).__dataclass_fields__)
+            out += [str(word.arg) for word in node.keywords if word.arg not in known]
+    return out
+
+
+def test_unknown_names_are_noticed():
+    tree = ast.parse("lexiseg.laod('dense'); lexiseg.load('dense', min_shar=1); lexiseg.edit.blur")
+    assert unknown_names(tree) == ["min_shar", "lexiseg.laod"]
 
 
 def exists(name: str) -> bool:
@@ -224,16 +235,16 @@ def exists(name: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("page", blocks.pages(), ids=lambda path: path.stem)
-def test_generated_blocks_have_makers(page):
-    made = blocks.names(HELD[page])
-    assert HELD[page].count("<!-- made: ") == len(made)
-    assert set(made) <= {*blocks.FACTS, *blocks.RUNS}
-    for place in re.findall(r"<!-- results: (\S+) -->", HELD[page]):
-        name, _, part = place.partition("/")
-        row = name.partition("-")[0]
-        assert row in rows.NAMES
-        assert callable(getattr(rows.row(row), part or "table"))
+def test_generated_blocks_have_makers():
+    for page in blocks.pages():
+        made = blocks.names(HELD[page])
+        assert HELD[page].count("<!-- made: ") == len(made), page.name
+        assert set(made) <= {*blocks.FACTS, *blocks.RUNS}, page.name
+        for place in re.findall(r"<!-- results: (\S+) -->", HELD[page]):
+            name, _, part = place.partition("/")
+            row = name.partition("-")[0]
+            assert row in rows.NAMES, f"{page.name}: {place}"
+            assert callable(getattr(rows.row(row), part or "table")), f"{page.name}: {place}"
 
 
 def test_generated_facts_are_current():
@@ -383,19 +394,23 @@ def test_the_readme_prints_what_it_says(tmp_path):
     assert (tmp_path / "pets.png").is_file()
 
 
+RUN = {
+    page: held
+    for page, text in HELD.items()
+    if page.name != "README.md" and (held := fenced(NOT_RUN.sub("", text), "python"))
+}
+
+
 @pytest.mark.slow
-@OVER_PAGES
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_python_runs(page, tmp_path, monkeypatch):
-    held = fenced(NOT_RUN.sub("", HELD[page]), "python")
-    if page.name == "README.md" or not held:
-        return
     photo = Image.open(ROOT / "examples" / "photos" / "pets.jpg").resize((256, 215))
     (tmp_path / "photos").mkdir()
     for name in ("photo.jpg", "photos/one.jpg"):
         photo.save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    for block in held:
+    for block in RUN[page]:
         exec(compile(block, str(page), "exec"), names)
     if page.name == "many-pictures.md":
         assert json.loads((tmp_path / "instances.json").read_text())["images"]

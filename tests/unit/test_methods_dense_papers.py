@@ -1,147 +1,119 @@
-"""The papers' settings for data sets, against the table that was read off their configurations."""
+"""The papers' settings for data sets, against a table read off their configurations by hand."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import lexiseg
-from lexiseg import loading
 from lexiseg.errors import UnknownName
-from lexiseg.methods import resclip
-from lexiseg.methods.dense import DATA_SETS, PRESETS, Config
+from lexiseg.loading import list_methods, make_config
+from lexiseg.methods.dense import PRESETS
 from lexiseg.prompts import Vocabulary
 
-REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "METHODS.md"
-ROWS = {
-    "V21": "voc21", "V20": "voc20", "C60": "context60", "C59": "context59", "Obj": "coco-object",
-    "Stuff164k": "coco-stuff164k", "City": "cityscapes", "ADE": "ade20k",
-}  # fmt: skip
-COLUMNS = {"SCLIP": "sclip", "NACLIP": "naclip", "ClearCLIP": "clearclip"}
-
-
-def settings(preset: str) -> Any:
-    name, _, data_set = preset.partition("@")
-    if name == "resclip":  # a method of its own
-        return resclip.Config(**loading._preset("resclip", f"paper@{data_set}"))
-    return Config(**loading._preset("dense", preset))
-
-
-# preset: short side, window, stride, logit scale, threshold, area threshold, way to refine
-EXPECTED = {
-    "sclip@voc21": (336, 224, 112, 65.0, 0.1, 0.1, "none"),
-    "sclip@voc20": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "sclip@context60": (336, 224, 112, 50.0, 0.1, 0.0, "none"),
-    "sclip@context59": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "sclip@coco-object": (336, 224, 112, 50.0, 0.1, 0.0, "none"),
-    "sclip@coco-stuff164k": (448, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "sclip@cityscapes": (560, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "sclip@ade20k": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "naclip@voc21": (336, 8192, 8192, 40.0, 0.1, 0.0, "pamr"),
-    "naclip@voc20": (336, 8192, 8192, 40.0, 0.0, 0.0, "pamr"),
-    "naclip@context60": (336, 224, 112, 40.0, 0.1, 0.0, "pamr"),
-    "naclip@context59": (336, 224, 112, 40.0, 0.0, 0.0, "pamr"),
-    "naclip@coco-object": (336, 224, 112, 40.0, 0.1, 0.0, "pamr"),
-    "naclip@coco-stuff164k": (336, 224, 112, 40.0, 0.0, 0.0, "pamr"),
-    "naclip@cityscapes": (560, 224, 112, 40.0, 0.0, 0.0, "pamr"),
-    "naclip@ade20k": (336, 224, 112, 40.0, 0.0, 0.0, "pamr"),
-    "resclip@voc21": (336, 8192, 8192, 40.0, 0.1, 0.0, "none"),
-    "resclip@voc20": (336, 8192, 8192, 40.0, 0.0, 0.0, "none"),
-    "resclip@context60": (336, 224, 112, 40.0, 0.1, 0.0, "none"),
-    "resclip@context59": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "resclip@coco-object": (336, 224, 112, 40.0, 0.1, 0.0, "none"),
-    "resclip@coco-stuff164k": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "resclip@cityscapes": (560, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "resclip@ade20k": (336, 224, 112, 40.0, 0.0, 0.0, "none"),
-    "clearclip@voc21": (448, 448, 224, 50.0, 0.5, 0.0, "none"),
-    "clearclip@voc20": (448, 448, 224, 50.0, 0.0, 0.0, "none"),
-    "clearclip@context60": (448, 448, 224, 50.0, 0.15, 0.0, "none"),
-    "clearclip@context59": (448, 448, 224, 50.0, 0.0, 0.0, "none"),
-    "clearclip@coco-object": (448, 448, 224, 50.0, 0.4, 0.0, "none"),
-    "clearclip@coco-stuff164k": (448, 448, 224, 50.0, 0.0, 0.0, "none"),
-    "clearclip@cityscapes": (448, 224, 224, 50.0, 0.0, 0.0, "none"),
-    "clearclip@ade20k": (448, 448, 224, 50.0, 0.0, 0.0, "none"),
+# From configs/cfg_*.py and base_config.py of each repository, for ViT-B/16. First what holds where
+# a cell says nothing else: window/stride, logit scale. S: short side, τ: logit scale, thd:
+# threshold of a score, area: least part of the foreground's pixels, c: window.
+NACLIP = {
+    "voc21": "S336 whole thd.1",
+    "voc20": "S336 whole",
+    "context60": "S336 thd.1",
+    "context59": "S336",
+    "coco-object": "S336 thd.1",
+    "coco-stuff164k": "S336",
+    "cityscapes": "S560",
+    "ade20k": "S336",
+}
+TABLE: dict[tuple[str, str], tuple[str, dict[str, str]]] = {
+    ("dense", "sclip"): (
+        "224/112, 40",
+        {
+            "voc21": "S336 τ65 thd.1 area.1",
+            "voc20": "S336",
+            "context60": "S336 τ50 thd.1",
+            "context59": "S336",
+            "coco-object": "S336 τ50 thd.1",
+            "coco-stuff164k": "S448",
+            "cityscapes": "S560",
+            "ade20k": "S336",
+        },
+    ),
+    ("dense", "naclip"): ("224/112, 40", NACLIP),
+    ("resclip", "paper"): ("224/112, 40", NACLIP),  # on top of NACLIP, without its PAMR
+    ("dense", "clearclip"): (
+        "448/224, 50",
+        {
+            "voc21": "S448 thd.5",
+            "voc20": "S448",
+            "context60": "S448 thd.15",
+            "context59": "S448",
+            "coco-object": "S448 thd.4",
+            "coco-stuff164k": "S448",
+            "cityscapes": "S448 c224",
+            "ade20k": "S448",
+        },
+    ),
+}
+# ResCLIP's (τ_r, λ_r), (τ_s, λ_s) and temp_thd.
+FED_BACK = {
+    "voc21": ((2.0, 0.3), (2.2, 0.7), 0.50),
+    "voc20": ((2.0, 0.6), (2.1, 0.6), 0.10),
+    "context60": ((2.0, 0.3), (1.8, 0.7), 0.30),
+    "context59": ((2.0, 0.4), (1.8, 0.7), 0.25),
+    "coco-object": ((2.0, 0.4), (1.8, 0.7), 0.11),
+    "coco-stuff164k": ((2.0, 0.4), (1.8, 0.7), 0.11),
+    "cityscapes": ((2.0, 0.2), (2.1, 0.6), 0.10),
+    "ade20k": ((2.0, 0.3), (2.1, 0.7), 0.25),
+}
+# A letter of the table -> where the setting stands in a Config.
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "S": lambda config: config.short_side,
+    "c": lambda config: config.window,
+    "stride": lambda config: config.stride,
+    "τ": lambda config: config.logit_scale,
+    "thd": lambda config: config.threshold,
+    "area": lambda config: config.area_threshold,
 }
 
 
-def test_every_data_set_has_its_settings() -> None:
-    sets = {**DATA_SETS, "resclip": resclip.DATA_SETS["paper"]}
-    assert {f"{preset}@{name}" for preset in sets for name in sets[preset]} == set(EXPECTED)
-    for name in ROWS.values():
-        Vocabulary.named(name)
-
-
-@pytest.mark.parametrize("preset", EXPECTED)
-def test_settings_are_those_of_the_papers(preset: str) -> None:
-    found = settings(preset)
-    assert (
-        found.short_side, found.window, found.stride, found.logit_scale, found.threshold,
-        found.area_threshold, found.refine,
-    ) == EXPECTED[preset]  # fmt: skip
-    assert getattr(found, "readout", "resclip") == preset.partition("@")[0]
-    assert len(found.sentences) == 80
-    assert found.pamr_steps == 10
-
-
-def test_resclip_feeds_back_as_its_paper_says() -> None:
-    fed = {
-        name: (c.rcs, c.sfr, c.first_threshold)
-        for name in ROWS.values()
-        for c in [settings(f"resclip@{name}")]
-    }
-    assert fed == {
-        "voc21": ((2.0, 0.3), (2.2, 0.7), 0.5),
-        "voc20": ((2.0, 0.6), (2.1, 0.6), 0.1),
-        "context60": ((2.0, 0.3), (1.8, 0.7), 0.3),
-        "context59": ((2.0, 0.4), (1.8, 0.7), 0.25),
-        "coco-object": ((2.0, 0.4), (1.8, 0.7), 0.11),
-        "coco-stuff164k": ((2.0, 0.4), (1.8, 0.7), 0.11),
-        "cityscapes": ((2.0, 0.2), (2.1, 0.6), 0.1),
-        "ade20k": ((2.0, 0.3), (2.1, 0.7), 0.25),
-    }
-
-
-def wanted(cell: str, default: dict[str, Any]) -> dict[str, Any]:
-    """A cell of the reference's table, such as "S336 τ65 thd.1 area.1"."""
-    out = {"threshold": 0.0, "area_threshold": 0.0, **default}
-    for part in re.split(r" (?!image)", cell.strip()):
-        if part == "whole image":
-            out |= {"window": 8192, "stride": 8192}
-        elif part:
-            name, number = re.fullmatch(r"([^\d.]+)([\d.]+)", part).groups()  # type: ignore[union-attr]
-            field = {
-                "S": "short_side", "τ": "logit_scale", "thd": "threshold", "area": "area_threshold",
-                "c": "window",
-            }[name]  # fmt: skip
-            out[field] = float(number)
+def wanted(defaults: str, cell: str) -> dict[str, float]:
+    """A cell of the table, such as "S336 τ65 thd.1 area.1", as letters and numbers."""
+    window, stride, scale = map(float, re.findall(r"\d+", defaults))
+    out = {"c": window, "stride": stride, "τ": scale, "thd": 0.0, "area": 0.0}
+    for part in cell.split():
+        if part == "whole":  # larger than any picture
+            out |= {"c": 8192, "stride": 8192}
+        else:
+            name, number = re.findall(r"[^\d.]+|[\d.]+", part)
+            out[name] = float(number)
     return out
 
 
-def test_settings_are_those_of_the_reference() -> None:
-    if not REFERENCE.is_file():
-        pytest.skip("the reference data do not lie beside the project")
-    text = REFERENCE.read_text(encoding="utf-8")
-    part = text[text.index("### Per-dataset values") :]
-    table = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in part.splitlines()
-        if line.startswith("|") and not line.startswith("|---")
-    ]
-    head, defaults, *rows = table[:10]
-    seen = 0
-    for column, preset in COLUMNS.items():
-        at = head.index(column)
-        crop, stride, scale = re.match(r"(\d+)/(\d+), (\d+)", defaults[at]).groups()  # type: ignore[union-attr]
-        default = {"window": float(crop), "stride": float(stride), "logit_scale": float(scale)}
-        for row in rows:
-            found = settings(f"{preset}@{ROWS[row[0]]}")
-            for field, value in wanted(row[at], default).items():
-                assert getattr(found, field) == value, (preset, row[0], field)
-                seen += 1
-    assert seen == 3 * 8 * 6
+@pytest.mark.parametrize(("method", "preset"), TABLE)
+def test_settings_are_those_of_the_paper(method: str, preset: str) -> None:
+    defaults, cells = TABLE[method, preset]
+    (info,) = (one for one in list_methods() if one.name == method)
+    assert set(info.data_sets[preset]) == set(cells)
+    wrong = []
+    for name, cell in cells.items():
+        config = make_config(method, preset=f"{preset}@{name}")
+        for letter, value in wanted(defaults, cell).items():
+            if PLACES[letter](config) != value:
+                wrong.append((name, letter, PLACES[letter](config), value))
+        assert getattr(config, "readout", preset) == preset
+        assert config.refine == ("pamr" if preset == "naclip" else "none")
+        assert config.pamr_steps == 10
+        assert len(config.sentences) == 80
+        Vocabulary.named(name)
+    assert wrong == []
+
+
+def test_resclip_feeds_back_as_its_paper_says() -> None:
+    configs = {name: make_config("resclip", preset=f"paper@{name}") for name in FED_BACK}
+    assert {name: (c.rcs, c.sfr, c.first_threshold) for name, c in configs.items()} == FED_BACK
 
 
 def test_a_preset_of_a_data_set_is_loaded_by_its_name() -> None:
@@ -149,7 +121,6 @@ def test_a_preset_of_a_data_set_is_loaded_by_its_name() -> None:
     assert dense.data_sets["sclip"][0] == "voc21"
     assert "sclip@voc21" not in PRESETS  # lists stay short
     for preset, message in (
-        ("resclip", "no preset of dense is named 'resclip'"),
         ("sclip@voc22", "no data set of the preset 'sclip' is named 'voc22'; did you mean"),
         ("fast@voc21", "no data set of the preset 'fast'"),
         ("sclib@voc21", "no preset of dense is named 'sclib'; did you mean 'sclip'"),

@@ -16,7 +16,7 @@ from tests.flood import FloodMasker
 
 from lexiseg.errors import OptionError
 from lexiseg.masks import Masks
-from lexiseg.methods import sam_then_clip
+from lexiseg.methods import clip_then_sam, dense, sam_then_clip
 from lexiseg.methods.sam_then_clip.classify_masks import classify_masks
 from lexiseg.methods.sam_then_clip.segmenter import EncodedMasks
 from lexiseg.models import load_encoder
@@ -164,3 +164,9 @@ def test_a_view_of_another_segmenter_is_refused(colours: Any, garden: Pixels) ->
     view = replace(seg.prepare(garden), models=("somebody", "else"))
     with pytest.raises(OptionError, match="same segmenter"):
         seg(view, ["red"])
+    # The same two models, of another method.
+    mapper = dense.Segmenter(colours, dense.Config(encoder="colours"))
+    other = clip_then_sam.Segmenter(mapper, FloodMasker(), clip_then_sam.Config())
+    assert other.prepare(garden).models == seg.prepare(garden).models
+    with pytest.raises(OptionError, match=r"made by clip-then-sam .* this is sam-then-clip"):
+        seg(other.prepare(garden), ["red"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests import clip_weights
+from tests.close import assert_close
 from torch import Tensor
 
 from lexiseg.errors import UnknownName
@@ -81,7 +82,7 @@ def test_a_readout_is_its_formula(block: OpenVitBlock, name: str) -> None:
     if name in COMPLETE:
         wanted = block.complete(wanted)
     got = readout(name)(block)
-    torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-5)
+    assert_close(got, wanted)
 
 
 def test_readouts_differ(block: OpenVitBlock) -> None:

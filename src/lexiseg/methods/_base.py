@@ -118,7 +118,7 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         if windows_xyxy is None:
             height, width = picture.size_hw
             windows_xyxy = np.array([[0, 0, width, height]], np.int64)
-        return View(picture, encoded, self.models, windows_xyxy, timer.seconds)
+        return View(picture, encoded, self.name, self.models, windows_xyxy, timer.seconds)
 
     def __call__(
         self,
@@ -171,10 +171,11 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         return replace(self._provenance, seconds=dict(seconds), notes=view.picture.notes)
 
     def _checked(self, view: View[Encoded]) -> View[Encoded]:
-        if view.models != self.models:
+        if (view.method, view.models) != (self.name, self.models):
             raise OptionError(
-                f"the view was made by {', '.join(view.models)}, and this segmenter has "
-                f"{', '.join(self.models)}; prepare the image with the same segmenter"
+                f"the view was made by {view.method} with {', '.join(view.models)}, and this is "
+                f"{self.name} with {', '.join(self.models)}; prepare the image with the same "
+                "segmenter"
             )
         return view
 

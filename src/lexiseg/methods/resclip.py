@@ -144,7 +144,7 @@ class Segmenter(DenseSegmenter):
                     f"resclip mixes in the attention of the 6th to 9th block, and {clip.name!r} "
                     "has fewer blocks; give a larger CLIP"
                 )
-            planes = pixels.permute(0, 3, 1, 2).float()
+            planes = pixels.permute(0, 3, 1, 2).float().to(block.v.device)
             return block.finish(resclip(block, planes, feedback, clip.size.multiple))
 
         return encode_windows(clip, rgb, settings, see=cells)

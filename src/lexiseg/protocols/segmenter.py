@@ -29,13 +29,14 @@ Encoded = TypeVar("Encoded")
 class View(Generic[Encoded]):
     """An encoded image: further prompts cost no second encoding.
 
-    encoded: what the models made of it, the method's own. models: the names of the models, which
-    tell whose view it is. windows_xyxy: (N, 4) int64, the parts that were encoded, in pixels of the
-    image. seconds: stage -> wall time of making it.
+    encoded: what the models made of it, the method's own. method, models: the names of the method
+    and of its models, which tell whose view it is. windows_xyxy: (N, 4) int64, the parts that were
+    encoded, in pixels of the image. seconds: stage -> wall time of making it.
     """
 
     picture: Picture
     encoded: Encoded
+    method: str
     models: tuple[str, ...]
     windows_xyxy: NDArray[np.int64]
     seconds: Mapping[str, float]
