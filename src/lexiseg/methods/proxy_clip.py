@@ -80,7 +80,7 @@ class Segmenter(DenseSegmenter):
 
     def _cells(self, windows: Tensor) -> Tensor:
         """Windows (B, H, W, 3) -> their cells in the words' space, (B, h, w, D)."""
-        from lexiseg.stages.proxy import pad_windows, proxied
+        from lexiseg.stages.proxy_attention import pad_windows, proxied
 
         padded = pad_windows(windows, _ALIGNED, self._clip.mean_colour)
         block = self._clip.trunk(padded, positions=self.config.positions)

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import AttentionEncoder, LastBlock
-from lexiseg.stages.attention import vanilla
+from lexiseg.stages.attention import combined, kept_for, layered, vanilla
 from lexiseg.stages.dense_features import DenseFeatures, LabelRules, boxes_in_image
 from lexiseg.stages.guided_filter import Window
 from lexiseg.stages.label_map import LabelMap
-from lexiseg.stages.multi_layer import combined, kept_for, layered
 from lexiseg.stages.pamr import Pamr, resampled_pixels
 from lexiseg.stages.resample import bilinear_matrix
 from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels, sum_tensors

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lexiseg.stages.merge import resize_labels
 from lexiseg.visualize import canvas, legend
-from lexiseg.visualize.palette import palette
+from lexiseg.visualize.canvas import palette
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Source

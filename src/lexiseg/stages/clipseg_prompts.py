@@ -1,21 +1,26 @@
-"""An example image made ready as a prompt: visual prompt engineering of CLIPSeg.
+"""Prompts of CLIPSeg: example images made ready, and maps of several prompts made into one.
 
-Lüddecke and Ecker (CVPR 2022), section 3.3 and table 4: cropped to the thing, background blurred,
-background darkened. As in their code, which works on normalised pixels, "dark" is the mean colour
-of ImageNet, not black, and so is what is padded.
+Visual prompt engineering: Lüddecke and Ecker (CVPR 2022), section 3.3 and table 4: cropped to the
+thing, background blurred, background darkened. As in their code, which works on normalised pixels,
+"dark" is the mean colour of ImageNet, not black, and so is what is padded.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lexiseg.errors import PromptError, UnknownName
 from lexiseg.prompts import Example
 
-__all__ = ["WAYS", "example_pixels", "prepare_example"]
+__all__ = ["FUSIONS", "WAYS", "compete", "example_pixels", "fuse", "prepare_example"]
+
 
 WAYS = ("crop", "blur", "darken")
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
@@ -91,3 +96,47 @@ def _square(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     top, left = (side - height) // 2, (side - width) // 2
     out[top : top + height, left : left + width] = values
     return out
+
+
+FUSIONS = ("max", "mean", "attention")
+
+
+def fuse(logits: Tensor, vectors: Tensor, how: str) -> Tensor:
+    """Maps of prompts that stand for one thing, (N, h, w) logits -> one map, (h, w).
+
+    vectors: (N, C), the prompts'. how: "max", the best at each place; "mean" of the logits;
+    "attention", a mean whose weights at each place are a softmax over the prompts' logits there
+    plus ten times the prompt's mean cosine to the others, so that of several phrases those count
+    that see something, and one that means something else counts little.
+    """
+    if how not in FUSIONS:
+        raise UnknownName.among("way to fuse prompts", how, FUSIONS)
+    count = len(logits)
+    if count == 1:
+        return logits[0]
+    if how == "max":
+        return logits.amax(0)
+    if how == "mean":
+        return logits.mean(0)
+    unit = F.normalize(vectors.float(), dim=-1)
+    alike = ((unit @ unit.T).sum(1) - 1) / (count - 1)
+    weight = (logits + 10 * alike[:, None, None].to(logits.device)).softmax(0)
+    return (weight * logits).sum(0)
+
+
+def compete(
+    logits: Tensor, background: int | None, cutoff: float, rest: Tensor | None = None
+) -> Tensor:
+    """Independent maps, (O, h, w) logits -> probabilities, (O, h, w), that share with nothing.
+
+    Odds are kept: without rivals a word's probability is the sigmoid of its map, where ``cutoff``
+    is 0.5. background: the class_id of nothing, whose odds are those of ``cutoff`` and of ``rest``,
+    (M, h, w), the maps of background words; None for a closed vocabulary, in which words share all.
+    A word wins where its map is the highest and passes ``cutoff``: CLIPSeg's arg-max.
+    """
+    if background is not None:
+        nothing = torch.full_like(logits[:1], math.log(cutoff / (1 - cutoff)))
+        if rest is not None and len(rest):
+            nothing = torch.cat([nothing, rest]).logsumexp(0, keepdim=True)
+        logits = torch.cat([logits[:background], nothing, logits[background + 1 :]])
+    return logits.softmax(0)
