@@ -211,10 +211,10 @@ def parse_vocabulary(
     for word in config.word_thresholds:
         if word not in words.names:
             raise UnknownName.among("word of the vocabulary", word, words.names)
-    return read_examples(words)
+    return _read_examples(words)
 
 
-def read_examples(vocabulary: Vocabulary) -> Vocabulary:
+def _read_examples(vocabulary: Vocabulary) -> Vocabulary:
     """Return a vocabulary whose example images are pixels. Raises PictureError."""
     if not any(word.examples for word in vocabulary.words):
         return vocabulary
