@@ -21,7 +21,7 @@ def run(options: Namespace) -> dict[str, Any]:
     """Evaluate both on every set."""
     import lexiseg
     from lexiseg.evaluation import evaluate
-    from lexiseg.metrics.bootstrap import draw_weights, interval, resample_iou
+    from lexiseg.metrics.confusion import draw_weights, interval, resample_iou
 
     methods = {
         "dense": lexiseg.load("tiny", device=options.device),

@@ -78,7 +78,7 @@ def _accuracy(guided: Any, data: Any) -> dict[str, Any]:
 
 def _paired(matrices: Any, outlines: dict[str, Any], chosen: Any) -> dict[str, Any]:
     """Values of both, and their differences with intervals over the same draws of photos."""
-    from lexiseg.metrics.bootstrap import draw_weights, interval, resample_iou
+    from lexiseg.metrics.confusion import draw_weights, interval, resample_iou
 
     weights = draw_weights(len(matrices["dense"]))
     out: dict[str, Any] = {"words": len(chosen)}
@@ -167,7 +167,7 @@ def _against_grid(guided: Any, data: Any, options: Namespace) -> dict[str, Any]:
 
 def objects(sample: Any, classes: Any, size_hw: tuple[int, int]) -> list[tuple[str, Any]]:
     """Return the annotated objects of a photo, (word, (H, W) bool)."""
-    from lexiseg.datasets.coco import fill_polygons
+    from lexiseg.datasets.annotations import fill_polygons
     from lexiseg.masks import Masks
 
     out = []

@@ -107,7 +107,7 @@ def _measure(segmenter: Any, net: Any, data: Any, train: Any) -> dict[str, Any]:
 def _scores(
     data: Any, classes: list[int], sums: dict[str, NDArray[np.int64]], seen: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    from lexiseg.metrics.bootstrap import draw_weights, interval, resample
+    from lexiseg.metrics.confusion import draw_weights, interval, resample
 
     kept = seen.sum(0) >= LEAST
     weights = draw_weights(len(data))

@@ -27,7 +27,7 @@ from lexiseg.models.dino.net import DinoNet
 from lexiseg.models.dino.proxy import DinoProxy
 from lexiseg.models.sam.trunk import SamTrunk, trunk_of
 from lexiseg.stages.clip_windows import Windows
-from lexiseg.stages.proxy import proxy_attention
+from lexiseg.stages.proxy_attention import proxy_attention
 from lexiseg.stages.resclip import RCS_BLOCKS
 from lexiseg.stages.tiled_argmax import ArgmaxRules, argmax_labels
 from lexiseg.stages.word_vectors import WordVectors

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lexiseg.datasets import find_sets, open_set
-from lexiseg.datasets.coco import fill_polygons
+from lexiseg.datasets.annotations import fill_polygons
 from lexiseg.errors import InputError
 from lexiseg.masks import Masks
 

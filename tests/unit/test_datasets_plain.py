@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lexiseg.datasets import find_sets, open_set
-from lexiseg.datasets.labels import MaskFile
+from lexiseg.datasets.annotations import MaskFile
 from lexiseg.errors import InputError, UnknownName
 
 CARD = {"title": "Two pets", "classes": ["nothing", "cat", "dog"], "background_index": 0}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lexiseg.visualize.canvas import Pen
 from lexiseg.visualize.legend import PAPER, Entry, attach, percent
-from lexiseg.visualize.text import Pen
 
 NAMES = ("sky", "red car", "猫", "кошка", "Straße", "a person who is wearing a very long red hat")
 

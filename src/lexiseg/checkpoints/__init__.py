@@ -6,7 +6,6 @@ Nothing is downloaded unless it is asked for (`pull`), and nothing is used unver
 from __future__ import annotations
 
 from lexiseg.checkpoints.cache import cache_folder
-from lexiseg.checkpoints.manifest import describe_files, read_manifest, with_pin, write_manifest
 from lexiseg.checkpoints.records import (
     CLIP_PIXELS,
     IMAGENET_PIXELS,
@@ -16,7 +15,16 @@ from lexiseg.checkpoints.records import (
     Record,
     WeightFile,
 )
-from lexiseg.checkpoints.registry import get, names, records, register
+from lexiseg.checkpoints.registry import (
+    describe_files,
+    get,
+    names,
+    read_manifest,
+    records,
+    register,
+    with_pin,
+    write_manifest,
+)
 from lexiseg.checkpoints.store import (
     is_here,
     pull,

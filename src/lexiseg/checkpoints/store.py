@@ -16,9 +16,9 @@ from lexiseg.checkpoints.cache import (
     verify,
     verify_all,
 )
-from lexiseg.checkpoints.manifest import with_pin, write_manifest
 from lexiseg.checkpoints.recognise import is_path, open_path
 from lexiseg.checkpoints.records import Checkpoint, Record, WeightFile
+from lexiseg.checkpoints.registry import with_pin, write_manifest
 from lexiseg.errors import CheckpointError, OptionError, OutputError, WeightsMissing
 
 __all__ = ["is_here", "pull", "remove", "remove_words", "resolve", "verify_again"]

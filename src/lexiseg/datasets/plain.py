@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lexiseg.datasets.annotations import Labels, MaskFile, Truth, read_instances
 from lexiseg.datasets.card import FILE_NAME, Card, read_card, read_json
-from lexiseg.datasets.coco import read_instances
-from lexiseg.datasets.labels import Labels, MaskFile, Truth
 from lexiseg.errors import InputError, UnknownName
 
 __all__ = ["PlainDataset", "Sample", "find_sets", "open_set"]

@@ -75,12 +75,12 @@ class Segmenter(DenseSegmenter):
 
         settings = self.window_settings(scale, ragged="pad")
         return encode_windows(
-            self._clip, rgb, settings, see=self._cells, batch=4, multiple=_ALIGNED
+            self._clip, rgb, settings, encode=self._cells, batch=4, multiple=_ALIGNED
         )
 
     def _cells(self, windows: Tensor) -> Tensor:
         """Windows (B, H, W, 3) -> their cells in the words' space, (B, h, w, D)."""
-        from lexiseg.stages.proxy import pad_windows, proxied
+        from lexiseg.stages.proxy_attention import pad_windows, proxied
 
         padded = pad_windows(windows, _ALIGNED, self._clip.mean_colour)
         block = self._clip.trunk(padded, positions=self.config.positions)

@@ -105,7 +105,7 @@ class Segmenter(DenseSegmenter):
         import torch
 
         from lexiseg.stages.clip_windows import Windows
-        from lexiseg.stages.trident import gather
+        from lexiseg.stages.proxy_attention import gather
 
         config = self.config
         values, block = self._spliced(rgb, self.window_settings(scale))
@@ -137,8 +137,7 @@ class Segmenter(DenseSegmenter):
         import torch.nn.functional as F
 
         from lexiseg.stages.clip_windows import paper_size, spans
-        from lexiseg.stages.proxy import pad_windows
-        from lexiseg.stages.trident import spliced
+        from lexiseg.stages.proxy_attention import pad_windows, spliced
 
         size = paper_size((rgb.shape[0], rgb.shape[1]), settings.short_side)
         scaled = cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_LINEAR)

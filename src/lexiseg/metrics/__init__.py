@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from lexiseg.metrics.bootstrap import draw_weights, interval, resample, resample_iou
 from lexiseg.metrics.boundary import BoundaryScore, boundary_counts
-from lexiseg.metrics.confusion import ConfusionMatrix, confusion
+from lexiseg.metrics.confusion import (
+    ConfusionMatrix,
+    confusion,
+    draw_weights,
+    interval,
+    resample,
+    resample_iou,
+)
 from lexiseg.metrics.edits import gradient_histogram, psnr, texture_distance
 from lexiseg.metrics.sets import Kid, clip_score, fid, frechet_distance, kid
 

@@ -1,8 +1,4 @@
-"""Confusion counts of label maps: a pure function, and a class that sums it over a data set.
-
-Areas are summed over all photos before anything is divided, as the literature does. The mean of
-each photo's own IoU is another number, and is not offered.
-"""
+"""Confusion matrices summed over a set, and intervals over its photos."""
 
 from __future__ import annotations
 
@@ -13,7 +9,8 @@ from numpy.typing import NDArray
 
 from lexiseg.errors import InputError, OptionError
 
-__all__ = ["ConfusionMatrix", "confusion"]
+__all__ = ["ConfusionMatrix", "confusion", "draw_weights", "interval", "resample", "resample_iou"]
+
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -206,3 +203,45 @@ def _check_range(values: NDArray[np.integer], limit: int, kind: str) -> None:
             f"{kind} class indices run from {low} to {high}, outside 0..{limit - 1}; "
             "is the number of classes or the ignore index right?"
         )
+
+
+def draw_weights(photos: int, *, samples: int = 1000, seed: int = 0) -> NDArray[np.int64]:
+    """Return how often each photo is in each resampled set, (S, N); every row sums to N."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(photos, np.full(photos, 1 / photos), size=samples)
+
+
+def resample(
+    part: NDArray[np.int64], whole: NDArray[np.int64], weights: NDArray[np.int64]
+) -> Floats:
+    """Return sum(part) / sum(whole) of each resampled set, (S, ...); NaN where `whole` is 0.
+
+    `part` and `whole` are counts by photo, (N, ...); `weights` come from `draw_weights`.
+    """
+    draws = weights.astype(np.float64)  # float products use BLAS; counts stay exact below 2**53
+    top = np.tensordot(draws, part.astype(np.float64), axes=1)
+    bottom = np.tensordot(draws, whole.astype(np.float64), axes=1)
+    out: Floats = np.full(np.shape(top), np.nan)
+    np.divide(top, bottom, out=out, where=bottom > 0)
+    return out
+
+
+def resample_iou(matrix: ConfusionMatrix, weights: NDArray[np.int64]) -> Floats:
+    """Return each class's IoU in each resampled set, (S, C)."""
+    hits = matrix.hits()
+    union = matrix.truth_areas() + matrix.predicted_areas()[:, : matrix.num_classes] - hits
+    return resample(hits, union, weights)
+
+
+def interval(values: Floats, coverage: float = 0.95) -> Floats:
+    """Return the central interval of resampled values (S, ...), (2, ...): low and high.
+
+    Sets in which a value does not exist (NaN) are left out; NaN where none has it.
+    """
+    tail = (1 - coverage) / 2
+    flat = values.reshape(len(values), -1)
+    known = np.isfinite(flat).any(0)
+    out = np.full((2, flat.shape[1]), np.nan)
+    if known.any():
+        out[:, known] = np.nanquantile(flat[:, known], [tail, 1 - tail], axis=0)
+    return out.reshape(2, *values.shape[1:])

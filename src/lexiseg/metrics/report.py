@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from lexiseg.metrics.bootstrap import draw_weights, interval, resample, resample_iou
 from lexiseg.metrics.boundary import BoundaryScore
-from lexiseg.metrics.confusion import ConfusionMatrix
+from lexiseg.metrics.confusion import (
+    ConfusionMatrix,
+    draw_weights,
+    interval,
+    resample,
+    resample_iou,
+)
 
 __all__ = ["ClassScore", "Estimate", "SetScore", "score_set"]
 

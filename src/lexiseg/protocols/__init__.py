@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lexiseg.protocols.detector import Detections, Detector, DetectorState, ExampleDetector
+from lexiseg.protocols.detector import (
+    Detections,
+    Detector,
+    DetectorState,
+    EncodedImage,
+    ExampleDetector,
+    PromptedModel,
+)
 from lexiseg.protocols.encoder import (
     AttentionEncoder,
     AttentionSource,
@@ -15,10 +22,8 @@ from lexiseg.protocols.encoder import (
     VocabularyAware,
     WholeAttention,
 )
-from lexiseg.protocols.inpainter import Inpainter
 from lexiseg.protocols.masker import Frame, Masker, MaskPrompts, MaskState, RawMasks
-from lexiseg.protocols.model import LoadOptions, Model
-from lexiseg.protocols.prompted import EncodedImage, PromptedModel
+from lexiseg.protocols.model import Inpainter, LoadOptions, Model
 from lexiseg.protocols.segmenter import DenseMapper, DenseScores, Segmenter, View
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a stage or method may ask of a detector that finds boxes, or masks, for words."""
+"""What a stage or method may ask of models that answer prompts: with boxes, or with maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from lexiseg.protocols.masker import RawMasks
 
-__all__ = ["Detections", "Detector", "DetectorState", "ExampleDetector"]
+__all__ = [
+    "Detections",
+    "Detector",
+    "DetectorState",
+    "EncodedImage",
+    "ExampleDetector",
+    "PromptedModel",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,3 +75,41 @@ class ExampleDetector(Detector, Protocol):
 
         wanted: (N,) bool; False for what is not meant. word: what they are, or None.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """A picture encoded by a ``PromptedModel``: any number of prompts cost no second encoding.
+
+    value: the model's own. work_hw: the size that the picture was scaled to. cell: pixels of that
+    size a cell of the maps; the last cells may reach over the border.
+    """
+
+    value: Any
+    work_hw: tuple[int, int]
+    cell: int
+
+
+@runtime_checkable
+class PromptedModel(Model, Protocol):
+    """Draws a map of logits for each vector of what is asked for: of words, or of pictures.
+
+    Vectors of both kinds lie in one space, so that they can be mixed.
+    """
+
+    templates: Sequence[str]  # sentences around a word that it was trained with
+    example: Sequence[str]  # how example pictures were prepared: of "crop", "blur", "darken"
+
+    def encode(
+        self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True
+    ) -> EncodedImage:
+        """Encode a picture, (H, W, 3) uint8; ``side``: pixels it is scaled to, None as trained."""
+
+    def words(self, sentences: Sequence[str]) -> Tensor:
+        """Return the vectors of sentences, (N, C)."""
+
+    def examples(self, pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]]) -> Tensor:
+        """Return the vector, (C,), of the one thing that prepared pictures show in their masks."""
+
+    def maps(self, image: EncodedImage, vectors: Tensor) -> Tensor:
+        """Return a map of logits for each vector, (N, h, w) float32; above 0: rather yes."""

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import AttentionEncoder, LastBlock
-from lexiseg.stages.attention import vanilla
+from lexiseg.stages.attention import combined, kept_for, layered, vanilla
 from lexiseg.stages.dense_features import DenseFeatures, LabelRules, boxes_in_image
 from lexiseg.stages.guided_filter import Window
 from lexiseg.stages.label_map import LabelMap
-from lexiseg.stages.multi_layer import combined, kept_for, layered
 from lexiseg.stages.pamr import Pamr, resampled_pixels
 from lexiseg.stages.resample import bilinear_matrix
 from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels, sum_tensors
@@ -179,13 +178,13 @@ def encode_windows(
     read: Callable[[LastBlock], Tensor] | None = None,
     *,
     batch: int = 8,
-    see: Callable[[Tensor], Tensor] | None = None,
+    encode: Callable[[Tensor], Tensor] | None = None,
     multiple: int | None = None,
 ) -> Windows:
     """Encode an image (H, W, 3) by windows, ``batch`` of them at a time.
 
-    read: how the last attention is read out (``stages.attention``). see: in its place, what makes
-    cells (B, h, w, D) of windows (B, H, W, 3) itself. multiple: what it pads sides to, where
+    read: how the last attention is read out (``stages.attention``). encode: in its place, what
+    makes cells (B, h, w, D) of windows (B, H, W, 3). multiple: what it pads sides to, where
     ``settings`` say so; None: a cell of the encoder.
     """
     import cv2
@@ -197,7 +196,7 @@ def encode_windows(
     scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     rows, columns = (spans(side, settings.crop, settings.stride) for side in work_hw)
     crops = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])
-    encode = see or partial(_encode_crops, encoder, settings, read or vanilla)
+    encode = encode or partial(_encode_crops, encoder, settings, read or vanilla)
     parts = []
     for start in range(0, len(crops), batch):
         pixels = torch.from_numpy(crops[start : start + batch])

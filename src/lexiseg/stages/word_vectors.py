@@ -14,7 +14,7 @@ from torch import Tensor
 from lexiseg.prompts import Example, Vocabulary
 from lexiseg.protocols import AttentionEncoder, Encoder, VocabularyAware
 from lexiseg.results import UnknownWord
-from lexiseg.stages.example_prompts import WAYS, example_pixels
+from lexiseg.stages.clipseg_prompts import WAYS, example_pixels
 from lexiseg.stages.resample import pad_to_multiple, resize_image, working_size
 
 __all__ = ["WordVectors", "class_probabilities", "unknown_words", "word_vectors"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from lexiseg.visualize.canvas import palette
 from lexiseg.visualize.debug_overlay import debug_overlay
 from lexiseg.visualize.heatmap import heatmap
 from lexiseg.visualize.overlay import OverlayOptions, cutout, mask_overlay, overlay
-from lexiseg.visualize.palette import palette
 
 __all__ = [
     "OverlayOptions",

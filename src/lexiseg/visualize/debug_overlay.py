@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lexiseg.visualize import canvas
+from lexiseg.visualize.canvas import palette
 from lexiseg.visualize.heatmap import attach_scale, heat
-from lexiseg.visualize.palette import palette
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Source

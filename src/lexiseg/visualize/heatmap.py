@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.visualize import canvas
+from lexiseg.visualize.canvas import Pen
 from lexiseg.visualize.legend import FAINT, INK, PAPER, pen_for
-from lexiseg.visualize.text import Pen
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Source

@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.visualize.text import Pen
+from lexiseg.visualize.canvas import Pen
 
 __all__ = ["FAINT", "INK", "PAPER", "Entry", "attach", "pen_for", "percent"]
 

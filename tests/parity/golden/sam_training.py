@@ -46,8 +46,8 @@ def things(data: Path, scaled: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
     """Pictures at their working size, (H, W, 3), and their regions, (N, H, W) bool."""
     from skimage.segmentation import felzenszwalb
 
+    from lexiseg.datasets.annotations import fill_polygons
     from lexiseg.datasets.card import read_json
-    from lexiseg.datasets.coco import fill_polygons
 
     out = []
     for path in sorted((data / "bsds/train/images").glob("*"))[:10]:

@@ -23,7 +23,7 @@ from lexiseg.checkpoints import (
     verify_again,
     with_pin,
 )
-from lexiseg.checkpoints.manifest import MANIFEST, write_manifest
+from lexiseg.checkpoints.registry import MANIFEST, write_manifest
 from lexiseg.errors import CheckpointError, OptionError, WeightsMissing
 
 from .conftest import Hub, make_record, weight_file

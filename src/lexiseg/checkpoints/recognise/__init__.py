@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lexiseg.checkpoints import registry
 from lexiseg.checkpoints.cache import sha256_of, verify, verify_all
-from lexiseg.checkpoints.manifest import MANIFEST, read_manifest, with_pin
 from lexiseg.checkpoints.recognise.files import describe_file
 from lexiseg.checkpoints.recognise.folders import describe_folder
 from lexiseg.checkpoints.records import Checkpoint, Record
+from lexiseg.checkpoints.registry import MANIFEST, read_manifest, with_pin
 from lexiseg.errors import CheckpointError, WeightsMissing
 
 __all__ = ["describe_file", "describe_folder", "is_path", "open_path"]

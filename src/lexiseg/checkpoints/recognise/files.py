@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from lexiseg.checkpoints.manifest import describe_files
 from lexiseg.checkpoints.recognise.folders import like
 from lexiseg.checkpoints.records import Record
+from lexiseg.checkpoints.registry import describe_files
 from lexiseg.errors import CheckpointError
 
 __all__ = ["describe_file"]

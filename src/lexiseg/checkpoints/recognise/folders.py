@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.checkpoints.cache import read_json
-from lexiseg.checkpoints.manifest import describe_files
 from lexiseg.checkpoints.records import (
     CLIP_PIXELS,
     IMAGENET_PIXELS,
@@ -18,6 +17,7 @@ from lexiseg.checkpoints.records import (
     WeightFile,
     is_plain,
 )
+from lexiseg.checkpoints.registry import describe_files
 from lexiseg.checkpoints.table import TABLE
 from lexiseg.errors import CheckpointError
 

@@ -7,11 +7,9 @@ asks for trust, and keeps what the server told and what came (``Record.pinned``)
 from __future__ import annotations
 
 from lexiseg.checkpoints.records import Record
-from lexiseg.checkpoints.table.detectors import DETECTORS
 from lexiseg.checkpoints.table.encoders import ENCODERS
 from lexiseg.checkpoints.table.inpainters import INPAINTERS
-from lexiseg.checkpoints.table.maskers import MASKERS
-from lexiseg.checkpoints.table.proxies import PROXIES
+from lexiseg.checkpoints.table.tasks import DETECTORS, MASKERS, PROXIES
 
 __all__ = ["TABLE"]
 

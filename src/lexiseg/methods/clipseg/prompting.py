@@ -73,7 +73,7 @@ def _mixed(model: PromptedModel, word: Word, sentences: tuple[str, ...], config:
 
     Vectors are mixed as they are, as in the paper's training: CLIP's are not normalised.
     """
-    from lexiseg.stages.example_prompts import example_pixels
+    from lexiseg.stages.clipseg_prompts import example_pixels
 
     ways = tuple(model.example) if config.prepare is None else config.prepare
     visual = model.examples([example_pixels(e, ways) for e in word.examples])

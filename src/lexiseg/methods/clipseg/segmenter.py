@@ -97,7 +97,7 @@ class Segmenter(BaseSegmenter[EncodedImage]):
         """
         import torch
 
-        from lexiseg.stages.prompt_fusion import fuse
+        from lexiseg.stages.clipseg_prompts import fuse
 
         image, count = view.encoded, prompts.count
         if prompts.vectors is None:
@@ -116,7 +116,7 @@ class Segmenter(BaseSegmenter[EncodedImage]):
         """The probability of every class, (C, h, w)."""
         import torch
 
-        from lexiseg.stages.prompt_fusion import compete
+        from lexiseg.stages.clipseg_prompts import compete
 
         logits, of_background = self._class_logits(view, prompts)
         background = vocabulary.background_class

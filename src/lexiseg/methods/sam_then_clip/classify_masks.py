@@ -146,7 +146,7 @@ def _label_map(
 ) -> tuple[Labels, Labels, NDArray[np.float32]]:
     """Each pixel's class (-1: no mask), its word (-1: none), and each word's score, (K,): that of
     the best of its masks where it has pixels."""
-    from lexiseg.stages.mask_voting import covering_masks, mean_votes, overlap_regions
+    from lexiseg.stages.mask_scores import covering_masks, mean_votes, overlap_regions
 
     few, size_hw = len(limits) < 2**15, voters.masks.size_hw
     height, width = size_hw
@@ -173,7 +173,7 @@ def _label_map(
 def _score_map(voters: _Voters, count: int) -> ScoreMap:
     """The words' probabilities at the centre of each cell, (K, h, w); 0 where no mask is."""
     from lexiseg.results import ScoreMap
-    from lexiseg.stages.mask_voting import covering_masks, mean_votes
+    from lexiseg.stages.mask_scores import covering_masks, mean_votes
 
     size_hw = voters.masks.size_hw
     scale = min(1.0, _GRID / max(size_hw))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lexiseg import imaging
 from lexiseg.models.clipseg.model import ClipSeg
-from lexiseg.stages.example_prompts import prepare_example
+from lexiseg.stages.clipseg_prompts import prepare_example
 from lexiseg.training.clipseg.phrases import LabelledPhoto
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 from lexiseg.training.clipseg.sampling import Prompt, cut_square, find_square

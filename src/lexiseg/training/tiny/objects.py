@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lexiseg import imaging
 from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets.annotations import fill_polygons
 from lexiseg.datasets.card import read_json
-from lexiseg.datasets.coco import fill_polygons
 from lexiseg.errors import InputError
 from lexiseg.training.tiny.crops import cut_crop, is_held_out, sample_window
 

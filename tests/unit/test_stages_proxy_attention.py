@@ -1,4 +1,4 @@
-"""ProxyCLIP's, Trident's and ResCLIP's parts against loops written from their formulas."""
+"""ProxyCLIP's and Trident's stages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lexiseg.stages.proxy import proxied, proxy_attention
+from lexiseg.stages.proxy_attention import gather, proxied, proxy_attention, spliced
 from lexiseg.stages.resclip import agreement, unbroken
-from lexiseg.stages.trident import gather, spliced
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
