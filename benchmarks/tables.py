@@ -46,7 +46,7 @@ def update(*, check: bool = False, root: Path = ROOT) -> list[Path]:
 def page() -> str:
     """Return docs/results.md: a section for each result, in the rows' order."""
     order = {name: place for place, name in enumerate(rows.NAMES)}
-    found = sorted(store.names(), key=lambda name: (order[_row(name)], name))
+    found = sorted(store.names(), key=lambda name: (order[row_of(name)], name))
     return "\n".join([_HEAD, *(_section(name) for name in found)])
 
 
@@ -63,7 +63,7 @@ def _section(name: str) -> str:
         where = f"{machine['gpu']}; {where}"
     source = f"commit {commit['id'][:10]}{' (changed)' if commit['changed'] else ''}"
     return (
-        f"## {name}\n\n{rows.row(_row(name)).ABOUT}\n\n{_table(name)}\n\n"
+        f"## {name}\n\n{rows.row(row_of(name)).ABOUT}\n\n{_table(name)}\n\n"
         f"`{content['command']}` · {content['date']} · {source} · {where}, "
         f"torch {machine['torch']}, load {machine['load']}\n"
     )
@@ -74,11 +74,11 @@ def _table(place: str) -> str:
     try:
         result = store.read(name)["result"]
     except FileNotFoundError:
-        return _MISSING.format(row=_row(name))
-    table: str = getattr(rows.row(_row(name)), part or "table")(result)
+        return _MISSING.format(row=row_of(name))
+    table: str = getattr(rows.row(row_of(name)), part or "table")(result)
     return table.strip()
 
 
-def _row(name: str) -> str:
+def row_of(name: str) -> str:
     """The row of a result: "edit-speed" of "edit-speed-tiny"."""
     return max((row for row in rows.NAMES if f"{name}-".startswith(f"{row}-")), key=len)

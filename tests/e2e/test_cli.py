@@ -26,7 +26,8 @@ from lexiseg.cli import main
 from lexiseg.errors import PictureError, WeightsMissing
 from lexiseg.imaging import Picture
 from lexiseg.masks import Masks
-from lexiseg.prompts import Vocabulary
+from lexiseg.methods import dense
+from lexiseg.prompts import DEFAULT_BACKGROUND, Vocabulary
 from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -53,12 +54,18 @@ class ColourFinder:
     def prepare(self, image: Any) -> View:
         return View(imaging.read(image))
 
-    def __call__(self, image: Any, words: Sequence[str], **options: Any) -> Segmentation:
-        self.calls.append({"words": list(words), **options})
+    def all_masks(self, view: View) -> None:
+        """It draws no masks before it hears words."""
+
+    def __call__(
+        self, image: Any, words: Vocabulary | Sequence[str], **options: Any
+    ) -> Segmentation:
+        vocabulary = words if isinstance(words, Vocabulary) else Vocabulary.parse(words)
+        names = vocabulary.names
+        self.calls.append({"words": names, "background": vocabulary.background, **options})
         picture = image.picture if isinstance(image, View) else imaging.read(image)
         if (picture.rgb[0, 0] == 255).all():
             raise PictureError("a white corner; paint it")
-        names = Vocabulary.parse(words).names
         label_map = np.full(picture.size_hw, -1, np.int16)
         for k, name in enumerate(names):
             label_map[(picture.rgb == COLOURS.get(name, (1, 2, 3))).all(axis=-1)] = k
@@ -86,8 +93,8 @@ class ColourFinder:
 def finder(monkeypatch: pytest.MonkeyPatch) -> ColourFinder:
     found = ColourFinder()
 
-    def load(name: str = "colours", **options: Any) -> ColourFinder:
-        found.loaded = {"name": name, **options}
+    def load(config: Any, **options: Any) -> ColourFinder:
+        found.loaded = {"config": config, **options}
         return found
 
     monkeypatch.setattr(loading, "load", load)
@@ -161,7 +168,7 @@ def test_json_is_the_only_thing_on_stdout(here: Path, finder: ColourFinder, caps
 
 def test_only_writes_what_it_names_though_all_compete(here: Path, finder: ColourFinder) -> None:
     assert run("segment", "a.png", "red", "green", "--only", "green", "-q") == 0
-    assert finder.calls == [{"words": ["red", "green"]}]
+    assert finder.calls == [{"words": ("red", "green"), "background": DEFAULT_BACKGROUND}]
     out = here / "lexiseg-out/a"
     assert files(out / "masks") == {"green.png"}
     result = json.loads((out / "result.json").read_text("utf-8"))
@@ -186,23 +193,17 @@ def test_heat_maps_cut_outs_and_what_was_looked_at(
 
 def test_flags_reach_the_model_and_absent_ones_do_not(here: Path, finder: ColourFinder) -> None:
     assert run("segment", "a.png", "red") == 0
-    assert finder.loaded == {"name": "colours"}
+    assert finder.loaded == {"config": dense.Config()}
     line = "a.png red --method dense --encoder eye --preset fast --set overlap=0.5 --device cpu"
     line += " --dtype fp32 --pull --offline --threshold 0.3 --min-confidence red=0.2"
     assert run("segment", *line.split(), "--background", "wall; floor") == 0
-    assert finder.loaded == {
-        "name": "dense",
-        "encoder": "eye",
-        "preset": "fast",
-        "overlap": 0.5,
-        "device": "cpu",
-        "dtype": "fp32",
-        "pull": True,
-        "offline": True,
-        "threshold": 0.3,
-        "word_thresholds": {"red": 0.2},
-    }
-    assert finder.calls[-1] == {"words": ["red"], "background": ["wall", "floor"]}
+    config = dense.Config(
+        encoder="eye", overlap=0.5, threshold=0.3, word_thresholds={"red": 0.2},
+        **dense.PRESETS["fast"],
+    )  # fmt: skip
+    options = {"device": "cpu", "dtype": "fp32", "pull": True, "offline": True}
+    assert finder.loaded == {"config": config, **options}
+    assert finder.calls[-1] == {"words": ("red",), "background": ("wall", "floor")}
     assert run("segment", "a.png", "red", "--background", "none") == 0
     assert finder.calls[-1]["background"] is None
 
@@ -329,7 +330,7 @@ def test_a_folder_without_permission_is_refused(
 def test_missing_weights_are_exit_code_4(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def load(**options: Any) -> Any:
+    def load(config: Any, **options: Any) -> Any:
         raise WeightsMissing("the weights of 'x' are not here: lexiseg models pull x")
 
     monkeypatch.setattr(loading, "load", load)
@@ -376,7 +377,7 @@ def test_a_full_disk_leaves_the_earlier_results(
 def test_a_fault_of_ours_is_a_line_and_with_debug_a_traceback(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def load(**options: Any) -> Any:
+    def load(config: Any, **options: Any) -> Any:
         raise ZeroDivisionError("oh\nno")
 
     monkeypatch.setattr(loading, "load", load)
@@ -422,7 +423,7 @@ def test_evaluate_measures_a_data_set(here: Path, finder: ColourFinder, capsys: 
     imaging.write_text(data / "dataset.json", json.dumps(card))
     assert run("evaluate", "dense", "--data", data, "--out", "e", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert finder.loaded == {"name": "dense"}
+    assert finder.loaded == {"config": dense.Config()}
     assert document["split"] == "val"
     assert json.loads((here / "e/results.json").read_text("utf-8")) == document
     assert (here / "e/summary.txt").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,12 @@ class ColourFinder:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
-        self.options: dict[str, Any] = {}
+        self.config: Any = None
 
-    def __call__(self, image: Any, words: Sequence[str], **options: Any) -> Segmentation:
-        self.asked.append(list(words))
-        picture = imaging.read(image)
-        names = Vocabulary.parse(list(words)).names
+    def __call__(self, picture: imaging.Picture, vocabulary: Vocabulary) -> Segmentation:
+        self.vocabulary = vocabulary
+        names = vocabulary.names
+        self.asked.append(list(names))
         label_map = np.full(picture.size_hw, -1, np.int16)
         for k, name in enumerate(names):
             label_map[(picture.rgb == COLOURS.get(name, (1, 2, 3))).all(axis=-1)] = k
@@ -53,8 +52,8 @@ class ColourFinder:
 def finder(monkeypatch: pytest.MonkeyPatch) -> ColourFinder:
     found = ColourFinder()
 
-    def load(name: str = "colours", **options: Any) -> ColourFinder:
-        found.options = {"name": name, **options}
+    def load(config: Any) -> ColourFinder:
+        found.config = config
         return found
 
     monkeypatch.setattr(loading, "load", load)
@@ -148,6 +147,33 @@ def test_no_match_writes_nothing(here: Path, finder: ColourFinder, capsys: Any) 
     assert second.endswith("the model does not know it; nearest: horse, goat")
 
 
+def test_what_a_file_cannot_hold_is_said_before_the_work(
+    here: Path, finder: ColourFinder, capsys: Any
+) -> None:
+    assert run("edit", "a.png", "cutout", "blue", "--out", "b.jpg") == 2
+    assert "JPEG has no transparency" in capsys.readouterr().err
+    assert finder.asked == []
+    deep = imaging.read(here / "a.png").rgb.astype(np.uint16) * 257
+    imaging.write(here / "deep.png", deep)
+    assert run("edit", "deep.png", "blur", "blue", "--out", "deep.jpg") == 0
+    assert capsys.readouterr().err == (
+        "lexiseg: deep.png: JPEG holds 8 bits a channel: the picture's 16 are rounded to them\n"
+    )
+    assert run("edit", "deep.png", "blur", "blue", "--out", "deep.jpg", "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_flags_of_the_whole_call_stand_anywhere(here: Path, finder: ColourFinder) -> None:
+    line = ["edit", "--background", "none", "a.png", "blur", "red", "--threshold", "0.2", "+"]
+    line += ["blur", "blue", "--words", "sky", "--threshold", "red=0.3", "--method", "clipseg"]
+    assert run(*line) == 0
+    assert finder.asked == [["red", "blue", "sky"]]
+    assert type(finder.config).__module__ == "lexiseg.methods.clipseg.config"
+    assert finder.config.threshold == 0.2
+    assert finder.config.word_thresholds == {"red": 0.3}
+    assert finder.vocabulary.background is None
+
+
 BAD = {
     ("edit",): "no picture is given",
     ("edit", "a.png"): "no operation is given",
@@ -168,6 +194,9 @@ BAD = {
     ("edit", "a.png", "remove", "red", "green", "blue"): "covers all of the picture",
     ("edit", "a.png", "style", "red", "--with", "cartoo"): "did you mean 'cartoon'",
     ("edit", "a.png", "remove", "red", "--threshold", "2"): "--threshold takes a score",
+    ("edit", "a.png", "remove", "red", "--fill", "tela"): "did you mean 'telea'",
+    ("edit", "a.png", "blur", "red", "+", "blur", "RED"): "'RED' is given twice",
+    ("edit", "a.png", "blur", "red", "--background", ";"): "is empty",
 }  # fmt: skip
 
 

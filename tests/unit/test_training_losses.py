@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from tests.training_data import bare_set, shape_set, word_bank
 from torch import Tensor
 
+from lexiseg.device import generator
 from lexiseg.training.tiny.crops import CropBatch, CropSampling, ImageSet, make_crops
 from lexiseg.training.tiny.losses import distill_loss, sample_map, word_loss
 from lexiseg.training.tiny.words import WordBank
@@ -57,10 +58,12 @@ def test_values_at_points_are_bilinear() -> None:
 
 def slow_word_loss(
     features: Tensor, batch: CropBatch, sets: list[ImageSet], bank: WordBank, vectors: Tensor,
-    scale: float, num_balanced: int, dice_weight: float,
+    scale: float, num_balanced: int, dice_weight: float, negatives: list[list[str]],
+    on_background: bool,
 ) -> tuple[float, float]:  # fmt: skip
     """A photo, a point and a word at a time, with names in place of rows."""
     losses, hits, count = [], 0, 0
+    number = {word: bank.words.index(word) for word in bank.words}
     for b, s in enumerate(batch.sets):
         chosen = sets[s]
         if chosen.masks is None:
@@ -71,24 +74,26 @@ def slow_word_loss(
             for i, c in enumerate(chosen.classes)
             if i != chosen.background_index and (queried is None or queried[i])
         ]
+        competing = [*named, *negatives[b]]
         is_open = chosen.background_index is not None or queried is not None
-        number = {word: bank.words.index(word) for word in bank.words}
-        rest = [
+        background = [
             w
             for w in (bank.words[i] for i in bank.background.tolist())
-            if not any(bank.synonyms[number[w], number[n]] for n in named)
+            if not any(bank.synonyms[number[w], number[n]] for n in competing)
         ]
-        columns = [*named, None] if is_open else named
         rows = []
         for p, label in enumerate(batch.labels[b].tolist()):
-            if label < 0:
+            if label < 0 or (chosen.classes[label] not in named and not is_open):
                 continue
             name = chosen.classes[label]
-            target = columns.index(name) if name in named else len(named)
-            cosine = {w: float(features[b, p] @ vectors[number[w]]) for w in [*named, *rest]}
-            logits = [scale * cosine[n] for n in named]
+            target = named.index(name) if name in named else len(competing)
+            cosine = {w: float(features[b, p] @ vectors[number[w]]) for w in number}
+            logits = [scale * cosine[n] for n in competing]
             if is_open:
-                logits.append(float(np.log(sum(np.exp(scale * cosine[w]) for w in rest))))
+                logits.append(float(np.log(sum(np.exp(scale * cosine[w]) for w in background))))
+            if target == len(competing) and not on_background:
+                for k in range(len(named), len(competing)):
+                    logits[k] = -np.inf
             weight = np.exp(np.array(logits) - max(logits))
             rows.append((p, target, weight / weight.sum()))
             hits += int(np.argmax(logits) == target)
@@ -110,22 +115,32 @@ def slow_word_loss(
 
 
 @pytest.mark.parametrize("dice_weight", [0.0, 0.5])
-def test_word_loss_equals_a_slow_loop(dice_weight: float) -> None:
+@pytest.mark.parametrize("with_negatives", [None, True, False])
+def test_word_loss_equals_a_slow_loop(dice_weight: float, with_negatives: bool | None) -> None:
+    """with_negatives: None for none, else whether they compete where the background is."""
     sets = [shape_set(), shape_set(name="closed", background=False), bare_set()]
     bank = word_bank(sets)
     how = CropSampling(batch=5, sizes_hw=((32, 48),), points=60, subset_share=0.6)
-    generator = torch.Generator().manual_seed(2)
+    rng = generator(2)
     kinds = set()
     for step in range(6):
         batch = make_crops(sets, [2, 2, 1], how, 1, step)
         kinds |= {(s, a is None) for s, a in zip(batch.sets, batch.queried, strict=True)}
-        features = F.normalize(torch.randn(5, 60, 12, generator=generator), dim=-1)
+        features = F.normalize(torch.randn(5, 60, 12, generator=rng), dim=-1)
         vectors = bank.augmented(0.1, batch.seed)
+        names = (
+            [["fish"], [], ["ox", "fish"], ["ox"], []] if with_negatives is not None else [[]] * 5
+        )
+        rows = [np.array([bank.words.index(n) for n in own], np.int64) for own in names]
         made, accuracy = word_loss(
             features, batch, bank, vectors, torch.tensor(6.0), num_balanced=21,
-            dice_weight=dice_weight,
+            dice_weight=dice_weight, negatives=None if with_negatives is None else rows,
+            negatives_on_background=with_negatives is not False,
         )  # fmt: skip
-        wanted, hits = slow_word_loss(features, batch, sets, bank, vectors, 6.0, 21, dice_weight)
+        wanted, hits = slow_word_loss(
+            features, batch, sets, bank, vectors, 6.0, 21, dice_weight, names,
+            with_negatives is not False,
+        )  # fmt: skip
         assert float(made) == pytest.approx(wanted, rel=1e-4)
         assert accuracy == pytest.approx(hits)
     assert kinds == {(0, True), (0, False), (1, True), (1, False), (2, True)}

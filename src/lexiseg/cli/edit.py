@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from lexiseg.errors import NothingFound, OptionError
 if TYPE_CHECKING:
     from lexiseg.edit import EditResult
     from lexiseg.imaging import Picture
+    from lexiseg.prompts import Vocabulary
     from lexiseg.results import Segmentation
 
 __all__ = ["run"]
@@ -56,19 +57,13 @@ def run(argv: list[str]) -> int:
     given = [_parser().parse(part) for part in edit_steps.split(argv)]
     args = edit_steps.common_flags(given)
     source, steps = edit_steps.read_steps(given)
-    words = edit_steps.all_words(steps, args.words)
-    competitors = options.background(args.background)
     # All that can be refused is, before a model is loaded: that takes seconds.
-    from lexiseg.prompts import Vocabulary
-
-    fields = options.thresholds(args.threshold, Vocabulary.parse(words, **competitors).names)
+    vocabulary, config = _question(edit_steps.all_words(steps, args.words), args)
     job = _job(source, steps, args)
     with Progress(quiet=args.quiet) as progress:
         steps = _with_networks(steps, args, progress)
-        # What a dense map leaves of a thing's edges stays in the picture, and shows.
-        args.method = args.method or options.WITH_MASKS
-        segmenter = options.load_segmenter(args, **fields)
-        seg = segmenter(job.picture, words, **competitors)
+        segmenter = options.load_segmenter(args, config)
+        seg = segmenter(job.picture, vocabulary)
         result = _edit(job.picture, seg, steps)
     files = _save(result, job.target)
     missing = [word for step in steps for word in step.names if word not in seg.found]
@@ -118,6 +113,20 @@ def _parser() -> Parser:
     add("-q", "--quiet", action="store_true", help="print errors only")
     options.add_model_flags(parser)
     return parser
+
+
+def _question(words: list[str], args: argparse.Namespace) -> tuple[Vocabulary, Any]:
+    """The words against their background, and the Config of the method that is to find them."""
+    from lexiseg.prompts import Vocabulary
+
+    # What a dense map leaves of a thing's edges stays in the picture, and shows.
+    args.method = args.method or options.WITH_MASKS
+    config = options.build_config(args)
+    background = options.background(args.background)
+    vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+    fields = options.thresholds(args.threshold, vocabulary.names)
+    options.refuse_twice(args, fields)
+    return vocabulary, replace(config, **fields)
 
 
 def _job(source: Path, steps: Sequence[EditStep], args: argparse.Namespace) -> _Job:

@@ -15,29 +15,36 @@ from lexiseg.errors import OptionError, UnknownName
 
 __all__ = ["run"]
 
-_MODELS = ("clipseg", "tiny")
+Log = Callable[[str], None]
+
+_STAGES = ("head",)
 _NOTES = """models:
   tiny     the bundled model: a text tower, the picture side, the mask network; --backbone is
-           MobileNetV2's .tflite
+           MobileNetV2's .tflite. With --stage head only the head of a bundle learns, on all
+           photos: minutes on a CPU; --backbone names the bundle: tiny, or a folder
+  words    words of your own for a bundle, from your labelled photos; --backbone names the bundle
   clipseg  a decoder for words and example pictures on a frozen encoder; --backbone names that
            encoder: a CLIP (clip-vit-b16.openai), or tiny
 
-DIR holds data sets in the plain layout, each with a split "train"; for clipseg also PhraseCut, VOC
-or COCO-Stuff as published. The recipe's settings are fields of TinyRecipe and ClipSegRecipe:
---set vision.lr=0.001. A run that was stopped goes on with --resume and the same settings.
+DIR holds data sets in the plain layout, each with a split "train", or is one; for clipseg also
+PhraseCut, VOC or COCO-Stuff as published. The recipe's settings are fields of TinyRecipe,
+WordsRecipe and ClipSegRecipe: --set vision.lr=0.001. A run that was stopped goes on with --resume
+and the same settings.
 """
 
 
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
+    trainers = {"clipseg": _clipseg, "tiny": _tiny, "words": _words}
     parser = Parser("train", "Train a model on a folder of data sets.", epilog=_NOTES)
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"what to train: {', '.join(_MODELS)}")
+    add("model", metavar="MODEL", help=f"what to train: {', '.join(trainers)}")
     add("--data", metavar="DIR", type=Path, required=True, help="the data sets")
-    add("--backbone", metavar="NAME", help="a file for tiny, an encoder for clipseg")
+    add("--backbone", metavar="NAME", help="a file for tiny, a bundle for words, or an encoder")
     add("--out", metavar="DIR", type=Path, required=True, help="for the state and the bundle")
+    add("--stage", metavar="NAME", help=f"of tiny, this stage alone: {', '.join(_STAGES)}")
     add("--only", metavar="SET", action="append", help="train on this set; may be repeated")
-    add("--steps", metavar="N", type=int, help="steps (of tiny: of the picture side)")
+    add("--steps", metavar="N", type=int, help="steps (of tiny: of the picture side or stage)")
     add("--stop-after", metavar="N", type=int, help="stop after N of them, to go on later")
     add("--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings")
     add("--resume", action="store_true", help="go on with the run in --out")
@@ -45,19 +52,9 @@ def run(argv: list[str]) -> int:
     add("--tensorboard", action="store_true", help="write a TensorBoard log (clipseg)")
     add("--pull", action="store_true", help="download an encoder that is missing (clipseg)")
     args = parser.parse(argv)
-    if args.model not in _MODELS:
-        raise UnknownName.among("model to train", args.model, _MODELS)
-    if not args.data.is_dir():
-        raise OptionError(f"--data {str(args.data)!r} is not a folder; give one with data sets")
-    if args.model == "tiny" and not (args.backbone and Path(args.backbone).is_file()):
-        given = "is missing" if args.backbone is None else f"{args.backbone!r} is not a file"
-        raise OptionError(f"--backbone {given}; give MobileNetV2's .tflite")
-    started = args.out.is_dir() and any(args.out.iterdir())
-    if started and not args.resume:
-        raise OptionError(
-            f"--out {str(args.out)!r} is not empty; go on with its run by --resume, "
-            "or give another folder"
-        )
+    if args.model not in trainers:
+        raise UnknownName.among("model to train", args.model, trainers)
+    _check(args)
     check_folder(args.out)
     begun = time.monotonic()
 
@@ -65,7 +62,7 @@ def run(argv: list[str]) -> int:
         sys.stderr.write(f"[{time.monotonic() - begun:7.0f} s] {line}\n")
         sys.stderr.flush()
 
-    made = (_tiny if args.model == "tiny" else _clipseg)(args, log)
+    made = trainers[args.model](args, log)
     if made is None:
         sys.stdout.write(f"stopped after {args.stop_after} steps; go on with --resume\n")
     else:
@@ -73,11 +70,41 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _tiny(args: argparse.Namespace, log: Callable[[str], None]) -> Path | None:
-    from lexiseg.training.tiny import TinyRecipe, train_tiny
+def _check(args: argparse.Namespace) -> None:
+    """Raise OptionError for flags that do not go together, before anything is loaded."""
+    if not args.data.is_dir():
+        raise OptionError(f"--data {str(args.data)!r} is not a folder; give one with data sets")
+    if args.stage is not None and args.model != "tiny":
+        raise OptionError(f"--stage is for tiny, and the model is {args.model}; leave it out")
+    if args.stage is not None and args.stage not in _STAGES:
+        raise UnknownName.among("stage", args.stage, _STAGES)
+    needs_file = args.model == "tiny" and args.stage is None
+    if needs_file and not (args.backbone and Path(args.backbone).is_file()):
+        given = "is missing" if args.backbone is None else f"{args.backbone!r} is not a file"
+        raise OptionError(f"--backbone {given}; give MobileNetV2's .tflite")
+    if args.out.is_dir() and any(args.out.iterdir()) and not args.resume:
+        raise OptionError(
+            f"--out {str(args.out)!r} is not empty; go on with its run by --resume, "
+            "or give another folder"
+        )
 
-    steps = [] if args.steps is None else [f"vision.steps={args.steps}"]
+
+def _tiny(args: argparse.Namespace, log: Log) -> Path | None:
+    from lexiseg.training.tiny import TinyRecipe, refine_tiny, train_tiny
+
+    steps = [] if args.steps is None else [f"{args.stage or 'vision'}.steps={args.steps}"]
     recipe = replaced(TinyRecipe(), [*args.settings, *steps])
+    if args.stage == "head":
+        return refine_tiny(
+            args.data,
+            args.out,
+            recipe,
+            bundle=args.backbone or "tiny",
+            only=args.only,
+            log=log,
+            stop_after=args.stop_after,
+            progress=True,
+        )
     return train_tiny(
         args.data,
         args.backbone,
@@ -90,7 +117,23 @@ def _tiny(args: argparse.Namespace, log: Callable[[str], None]) -> Path | None:
     )
 
 
-def _clipseg(args: argparse.Namespace, log: Callable[[str], None]) -> Path | None:
+def _words(args: argparse.Namespace, log: Log) -> Path | None:
+    from lexiseg.training.tiny import WordsRecipe, train_words
+
+    steps = [] if args.steps is None else [f"steps={args.steps}"]
+    return train_words(
+        args.data,
+        args.out,
+        replaced(WordsRecipe(), [*args.settings, *steps]),
+        bundle=args.backbone or "tiny",
+        only=args.only,
+        log=log,
+        stop_after=args.stop_after,
+        progress=True,
+    )
+
+
+def _clipseg(args: argparse.Namespace, log: Log) -> Path | None:
     from lexiseg.training.clipseg import ClipSegRecipe, tiny_recipe, train_clipseg
 
     backbone = args.backbone or "clip-vit-b16.openai"

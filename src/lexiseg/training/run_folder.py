@@ -11,9 +11,10 @@ from typing import Any, TextIO
 
 import torch
 
+from lexiseg.datasets.annotations import MaskFile, Truth
 from lexiseg.errors import OptionError
 
-__all__ = ["RunFolder", "digest", "save_atomically"]
+__all__ = ["RunFolder", "digest", "label_source", "save_atomically"]
 
 _SHOWN = 3  # differing settings in an error message
 
@@ -76,6 +77,11 @@ def digest(*parts: bytes | str | Path) -> str:
         total.update(len(data).to_bytes(8, "big"))  # so that ("ab", "c") is not ("a", "bc")
         total.update(data)
     return total.hexdigest()[:16]
+
+
+def label_source(truth: Truth) -> Path | str:
+    """Return the file of a photo's class mask, or a text that says the same, for a digest."""
+    return truth.path if isinstance(truth, MaskFile) else repr(truth)
 
 
 def _compare(recipe: Path, wanted: object) -> None:

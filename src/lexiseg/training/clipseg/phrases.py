@@ -21,6 +21,7 @@ from PIL import Image
 from lexiseg.datasets import PlainDataset, find_sets
 from lexiseg.datasets.annotations import MaskFile, Truth
 from lexiseg.errors import InputError
+from lexiseg.training.run_folder import label_source
 
 __all__ = ["LabelledPhoto", "PhraseSet", "from_plain", "open_phrases"]
 
@@ -123,8 +124,7 @@ def _labelled(
         return np.asarray(labels(size_hw) == data.ignore_index)
 
     phrases = tuple(data.classes[i] for i in sorted(present))
-    source = truth.path if isinstance(truth, MaskFile) else repr(truth)
-    return LabelledPhoto(name, path, phrases, mask, source, ignored)
+    return LabelledPhoto(name, path, phrases, mask, label_source(truth), ignored)
 
 
 def _phrasecut(root: Path, split: str) -> PhraseSet:

@@ -1,7 +1,8 @@
-"""How the bundled model is made: ``train_tiny`` runs the whole recipe; see its docstring."""
+"""How the bundled model is made (``train_tiny``), made better, and taught words of one's own."""
 
 from __future__ import annotations
 
-from lexiseg.training.tiny.recipe import TinyRecipe, train_tiny
+from lexiseg.training.tiny.recipe import TinyRecipe, refine_tiny, train_tiny
+from lexiseg.training.tiny.user_words import WordsRecipe, train_words
 
-__all__ = ["TinyRecipe", "train_tiny"]
+__all__ = ["TinyRecipe", "WordsRecipe", "refine_tiny", "train_tiny", "train_words"]

@@ -26,6 +26,7 @@ __all__ = [
     "load_unlabelled",
     "make_crops",
     "mirrored_classes",
+    "random_subset",
     "sample_window",
 ]
 
@@ -156,7 +157,9 @@ def make_crops(
         across = (xs + 0.5) / cw * 2 - 1
         points[b] = np.stack([-across if flip else across, (ys + 0.5) / ch * 2 - 1], -1)
         labels[b] = _labels_at(mask[ys, xs], chosen.mirrored if flip else {})
-        queried.append(_subset(len(chosen.classes), how, chosen.background_index, rng))
+        subset = rng.random() < how.subset_share
+        count, background = len(chosen.classes), chosen.background_index
+        queried.append(random_subset(count, background, rng) if subset else None)
     further = int(rng.integers(2**31))
     return CropBatch(pixels, list(map(int, drawn)), points, labels, queried, further)
 
@@ -212,6 +215,18 @@ def mirrored_classes(names: Iterable[str]) -> dict[int, int]:
     return out
 
 
+def random_subset(
+    num_classes: int, background: int | None, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return which classes are queried, (C,) bool: some, and the background where there is one."""
+    queried: NDArray[np.bool_] = rng.random(num_classes) < rng.uniform(0.1, 0.9)
+    if background is not None:
+        queried[background] = True
+    if not queried.any():
+        queried[rng.integers(num_classes)] = True
+    return queried
+
+
 def _rarity_weights(masks: Sequence[NDArray[np.uint8]], rarity: float) -> NDArray[np.float64]:
     """How often each photo is drawn: by its rarest class."""
     counts = np.stack([np.bincount(m.ravel(), minlength=256)[:UNLABELLED] for m in masks])
@@ -240,17 +255,3 @@ def _labels_at(values: NDArray[np.uint8], mirrored: dict[int, int]) -> NDArray[n
     for one, other in mirrored.items():
         labels[values == one] = other
     return labels
-
-
-def _subset(
-    num_classes: int, how: CropSampling, background: int | None, rng: np.random.Generator
-) -> NDArray[np.bool_] | None:
-    """Now and then only some words are queried; what the others name is background then."""
-    if rng.random() >= how.subset_share:
-        return None
-    queried: NDArray[np.bool_] = rng.random(num_classes) < rng.uniform(0.1, 0.9)
-    if background is not None:
-        queried[background] = True
-    if not queried.any():
-        queried[rng.integers(num_classes)] = True
-    return queried

@@ -41,18 +41,22 @@ def sample_map(values: Tensor, points_xy: Tensor) -> Tensor:
 def word_loss(
     features: Tensor, batch: LabelledPoints, bank: WordBank, vectors: Tensor, scale: Tensor,
     *, num_balanced: int, dice_weight: float,
+    negatives: Sequence[NDArray[np.int64]] | None = None, negatives_on_background: bool = True,
 ) -> tuple[Tensor, float]:  # fmt: skip
     """Return the mean over the photos of cross-entropy over their words plus Dice; the accuracy.
 
     features: (B, P, D) at the points; vectors: (W, D). The first ``num_balanced`` points of a
-    photo were drawn class by class, so Dice takes the others only.
+    photo were drawn class by class, so Dice takes the others only. negatives: for each photo
+    further rows of the bank that compete and win nothing; negatives_on_background: also where the
+    background is, which may show them unlabelled.
     """
     losses, hits, count = [], 0, 0
     for b, s in enumerate(batch.sets):
         own = bank.sets[s]
         if not len(own.rows):
             continue
-        words, background, column = _columns(own, batch.queried[b], bank)
+        further = np.array([], np.int64) if negatives is None else negatives[b]
+        words, background, column = _columns(own, batch.queried[b], further, bank)
         labels = torch.from_numpy(batch.labels[b]).to(features.device)
         target = torch.where(labels >= 0, column.to(labels.device)[labels.clamp(min=0)], -1)
         labelled = target >= 0
@@ -62,6 +66,10 @@ def word_loss(
         if background is not None:
             others = scale * features[b] @ vectors[background].T
             logits = torch.cat([logits, others.logsumexp(-1, keepdim=True)], -1)
+            if len(further) and not negatives_on_background:
+                unsure = torch.zeros_like(logits, dtype=torch.bool)
+                unsure[target == len(words), len(words) - len(further) : len(words)] = True
+                logits = logits.masked_fill(unsure, -torch.inf)
         loss = F.cross_entropy(logits, target, ignore_index=-1)
         with torch.no_grad():
             hits += int((logits.argmax(-1) == target)[labelled].sum())
@@ -77,11 +85,12 @@ def word_loss(
 
 
 def _columns(
-    own: SetWords, queried: NDArray[np.bool_] | None, bank: WordBank
+    own: SetWords, queried: NDArray[np.bool_] | None, negatives: NDArray[np.int64], bank: WordBank
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Rows of the words that compete, rows of the background words, and class -> column.
 
-    The background, where there is one, is the last column; classes not queried belong to it.
+    The negatives stand behind the classes. The background, where there is one, is the last
+    column; classes not queried belong to it.
     """
     keep = torch.ones(len(own.rows), dtype=torch.bool)
     if queried is not None:
@@ -89,9 +98,9 @@ def _columns(
     has_background = own.background_index is not None or queried is not None
     if own.background_index is not None:
         keep[own.background_index] = False
-    words = own.rows[keep]
+    words = torch.cat([own.rows[keep], torch.from_numpy(negatives)])
     column = torch.full((len(own.rows),), len(words) if has_background else -1)
-    column[keep] = torch.arange(len(words))
+    column[keep] = torch.arange(int(keep.sum()))
     if not has_background:
         return words, None, column
     same = bank.synonyms[bank.background][:, words].any(1)

@@ -1,8 +1,8 @@
 """The recipe that made the bundled model, from folders of photos to files in the package.
 
-Three stages, each of which can be killed and continued: the text tower (``text``), the picture side
-against it (``vision``), and the mask network on that (``masker``); then all is written as the
-bundle.
+Four stages, each of which can be killed and continued: the text tower (``text``), the picture side
+against it (``vision``), its head once more on kept features (``head``), and the mask network on
+that (``masker``); then all is written as the bundle.
 """
 
 from __future__ import annotations
@@ -11,23 +11,29 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
 
 from lexiseg.datasets import PlainDataset, find_sets
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
-from lexiseg.models.tiny.text import TextConfig
-from lexiseg.models.tiny.vision import VisionConfig
-from lexiseg.training.tiny.bundle import write_bundle
+from lexiseg.models.tiny.text import TextConfig, TextTower
+from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.training.loop import Fitted
+from lexiseg.training.tiny.bundle import TOKENIZER, read_bundle, rewrite_bundle, write_bundle
 from lexiseg.training.tiny.corpus import Teacher
 from lexiseg.training.tiny.crops import load_set, load_unlabelled
+from lexiseg.training.tiny.head import HeadRecipe, train_head
 from lexiseg.training.tiny.masker import MaskerRecipe, train_masker
+from lexiseg.training.tiny.negatives import open_absent
 from lexiseg.training.tiny.objects import ObjectSet, load_objects, load_regions
-from lexiseg.training.tiny.text import TOKENIZER, TextRecipe, train_text
+from lexiseg.training.tiny.text import TextRecipe, train_text
 from lexiseg.training.tiny.tflite import read_mobilenet
 from lexiseg.training.tiny.vision import VisionRecipe, train_vision
 from lexiseg.training.tiny.words import build_bank
 
-__all__ = ["TinyRecipe", "train_tiny"]
+__all__ = ["TinyRecipe", "refine_tiny", "train_tiny"]
 
 _IMAGENET = "imagenet1000"
 _UNLABELLED = (_IMAGENET, "coco-unlabelled")
@@ -37,12 +43,13 @@ _UNLABELLED = (_IMAGENET, "coco-unlabelled")
 class TinyRecipe:
     """Everything that decides the bundled model, but for the data.
 
-    unknown_below, tagged_below: see ``TinyEncoder.unknown``; set on far-away nouns that are not
-    among those of the benchmark.
+    head: with 0 steps, the head stays as the picture side was trained. unknown_below, tagged_below:
+    see ``TinyEncoder.unknown``; set on far-away nouns that are not among those of the benchmark.
     """
 
     text: TextRecipe = field(default_factory=TextRecipe)
     vision: VisionRecipe = field(default_factory=VisionRecipe)
+    head: HeadRecipe = field(default_factory=HeadRecipe)
     masker: MaskerRecipe = field(default_factory=MaskerRecipe)
     text_sizes: TextConfig = field(default_factory=TextConfig)
     vision_sizes: VisionConfig = field(default_factory=VisionConfig)
@@ -94,15 +101,66 @@ def train_tiny(
     if not fitted.finished:
         return None
     del images
+    net = fitted.net
+    if recipe.head.steps > 0:
+        net = _refine_head(
+            net, sets, data, tower, tokenizer, out / "head", recipe.head, only, log=log,
+            progress=progress,
+        ).net  # fmt: skip
     masker = train_masker(
-        _objects(sets, data, only), fitted.net, out / "masker", recipe.masker, recipe.masker_sizes,
+        _objects(sets, data, only), net, out / "masker", recipe.masker, recipe.masker_sizes,
         log=log, progress=progress,
     ).net  # fmt: skip
     return write_bundle(
-        out / "bundle", fitted.net, tower, masker, out / "text" / TOKENIZER,
+        out / "bundle", net, tower, masker, out / "text" / TOKENIZER,
         known_words=known, trained_words=list(bank.words),
         unknown_below=recipe.unknown_below, tagged_below=recipe.tagged_below, recipe=asdict(recipe),
     )  # fmt: skip
+
+
+def refine_tiny(
+    data: str | Path,
+    out: str | Path,
+    recipe: TinyRecipe | None = None,
+    *,
+    bundle: str | Path = "tiny",
+    only: Sequence[str] | None = None,
+    log: Callable[[str], None] = lambda line: None,
+    stop_after: int | None = None,
+    progress: bool = False,
+) -> Path | None:
+    """Run the stage ``head`` alone: on a bundle, whose other parts stay; write ``out/bundle``.
+
+    data: as for ``train_tiny``. bundle: "tiny", or a folder. Returns the new bundle's folder, or
+    None when ``stop_after`` ended the run before its last step.
+    """
+    recipe, data, out = recipe or TinyRecipe(), Path(data), Path(out)
+    sets = _ordered(find_sets(data, "train"), recipe, only)
+    base = read_bundle(bundle)
+    fitted = _refine_head(
+        base.net, sets, data, base.tower, base.tokenizer, out, recipe.head, only,
+        log=log, stop_after=stop_after, progress=progress,
+    )  # fmt: skip
+    if not fitted.finished:
+        return None
+    words = list(dict.fromkeys(n for s in sets for n in s.classes if n != "background"))
+    return rewrite_bundle(
+        base, out / "bundle", fitted.net, words=words, recipe={"head": asdict(recipe.head)},
+        notes=base.checkpoint.record.notes,
+    )  # fmt: skip
+
+
+def _refine_head(
+    net: VisionNet, sets: Sequence[PlainDataset], data: Path, tower: TextTower,
+    tokenizer: Tokenizer, out: Path, recipe: HeadRecipe, only: Sequence[str] | None, **how: Any,
+) -> Fitted[VisionNet]:  # fmt: skip
+    """The head on the sets' features, with photos that lack some words where ImageNet's are."""
+    absent = None
+    if only is None or _IMAGENET in only:
+        absent = open_absent(data / _IMAGENET, recipe.negatives)
+    everything = [*sets, *([] if absent is None else [absent])]
+    bank = build_bank([(s.classes, s.background_index) for s in everything], [], tower, tokenizer)
+    return train_head(net, everything, bank, out, recipe, **how)
 
 
 def _ordered(

@@ -17,6 +17,7 @@ from lexiseg.models.sentence import SentenceEncoder
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
 from lexiseg.training.loop import FitSettings, fit
 from lexiseg.training.run_folder import RunFolder, save_atomically
+from lexiseg.training.tiny.bundle import TOKENIZER
 from lexiseg.training.tiny.corpus import (
     Corpus,
     Teacher,
@@ -29,7 +30,6 @@ from lexiseg.training.wordnet import Nouns
 
 __all__ = ["TextRecipe", "train_text"]
 
-TOKENIZER = "tokenizer.json"
 
 # How often a text of each kind is drawn: names (drawn by ``name_share``), everyday nouns, other
 # nouns, phrases.

@@ -81,7 +81,8 @@ def train_vision(
 ) -> Fitted[VisionNet]:
     """Train the picture side and return its average, or continue the run in ``out``.
 
-    imagenet: the backbone to begin with, and its classifier, 1,001 logits. Raises OptionError
+    bank: its further words are ImageNet's names, or none. imagenet: the backbone to begin with,
+    and its classifier, 1,001 logits. Raises OptionError
     where the run in ``out`` has other settings.
     """
     recipe, config = recipe or VisionRecipe(), config or VisionConfig()
@@ -105,7 +106,7 @@ def train_vision(
         if step >= recipe.backbone_steps:  # without a gradient, the optimiser leaves it alone
             net.backbone.requires_grad_(False)
         # Without ImageNet's names its classifier has nothing to teach.
-        distill = len(bank.imagenet) > 0 and step % recipe.distill_every == 0
+        distill = len(bank.further) > 0 and step % recipe.distill_every == 0
         teacher = (frozen, classifier) if distill else None
         return _loss(net, teacher, batch, bank, recipe)
 
@@ -154,6 +155,6 @@ def _loss(
         pooled = F.avg_pool2d(backbone.high(low)[1], 3, 1, 1, count_include_pad=False)
         wanted = classifier(pooled)[:, 1:]  # the first of 1,001 is "background"
     cells = F.avg_pool2d(decoded.permute(0, 3, 1, 2), 8).permute(0, 2, 3, 1)
-    distilled = distill_loss(net.embed(cells), wanted, vectors[bank.imagenet], scale)
+    distilled = distill_loss(net.embed(cells), wanted, vectors[bank.further], scale)
     values["distill"] = float(distilled.detach())
     return words + recipe.distill_weight * recipe.distill_every * distilled, values

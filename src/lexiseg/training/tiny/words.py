@@ -35,15 +35,15 @@ class WordBank:
 
     meanings: (V, W, 384), V phrasings of W words, unit length; the first is the bare word. sets:
     of the data sets, in their order; no rows for a set without labels. background: rows of the
-    default background words. imagenet: rows of ImageNet's names. synonyms: (W, W) bool, words
-    taken as the same.
+    default background words. further: rows of words that no set names. synonyms: (W, W) bool,
+    words taken as the same.
     """
 
     words: tuple[str, ...]
     meanings: Tensor
     sets: tuple[SetWords, ...]
     background: Tensor
-    imagenet: Tensor
+    further: Tensor
     synonyms: Tensor
 
     def augmented(self, noise: float, seed: int) -> Tensor:
@@ -60,13 +60,16 @@ class WordBank:
 @torch.no_grad()
 def build_bank(
     sets: Sequence[tuple[Sequence[str], int | None]],
-    imagenet: Sequence[str],
+    further: Sequence[str],
     tower: TextTower,
     tokenizer: Tokenizer,
 ) -> WordBank:
-    """Return the bank for data sets, each of its classes and which of these is the background."""
+    """Return the bank for data sets, each of its classes and which of these is the background.
+
+    further: words beside those of the sets.
+    """
     classes = (name for names, _ in sets for name in names)
-    words = list(dict.fromkeys([*classes, *DEFAULT_BACKGROUND, *imagenet]))
+    words = list(dict.fromkeys([*classes, *DEFAULT_BACKGROUND, *further]))
     row = {word: i for i, word in enumerate(words)}
 
     def rows(names: Sequence[str]) -> Tensor:
@@ -81,6 +84,6 @@ def build_bank(
         meanings,
         tuple(SetWords(rows(names), background) for names, background in sets),
         rows(DEFAULT_BACKGROUND),
-        rows(imagenet),
+        rows(further),
         meanings[0] @ meanings[0].T > _SYNONYMS,
     )
