@@ -50,7 +50,7 @@ class MaskPrompts:
         given = (self.points_xy, self.boxes_xyxy, self.masks)
         return next((len(part) for part in given if part is not None), 0)
 
-    def __getitem__(self, key: slice | Tensor) -> MaskPrompts:
+    def __getitem__(self, key: slice) -> MaskPrompts:
         parts = (self.points_xy, self.point_labels, self.boxes_xyxy, self.masks)
         return MaskPrompts(*(None if part is None else part[key] for part in parts))
 

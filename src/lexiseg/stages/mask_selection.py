@@ -79,15 +79,13 @@ def select_masks(
     regions: Regions,
     *,
     clicked: RawMasks | None = None,
-    earlier: Selection | None = None,
     min_agreement: float,
     min_quality: float,
     nested: NestedRule | None = None,
 ) -> Selection | None:
     """Return the best candidate of each prompt, where it is good enough; None for no prompt.
 
-    clicked: masks that a user pointed at, kept whatever the map says. earlier: what was selected
-    of other prompts of the same image; the result has it too.
+    clicked: masks that a user pointed at, kept whatever the map says.
     """
     grid: GridScores | None = None
     competing: Candidates | None = None
@@ -95,9 +93,6 @@ def select_masks(
     best: list[ScoredMasks] = []
     own: list[ScoredMasks] = []
     good: ScoredMasks | None = None
-    if earlier is not None:
-        grid, competing, votes = earlier.grid, earlier.competing, earlier.votes
-        best, good = [earlier.masks], earlier.nested
     for raw, batch in _with_clicked(batches, clicked):
         if grid is None or competing is None or votes is None:
             grid = _grid(raw, word_map, regions)

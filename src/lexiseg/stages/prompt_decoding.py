@@ -35,9 +35,8 @@ class PromptBatch:
     def __len__(self) -> int:
         return len(self.class_ids)
 
-    def __getitem__(self, key: slice | NDArray[np.integer]) -> PromptBatch:
-        rows = key if isinstance(key, slice) else torch.from_numpy(key)
-        return PromptBatch(self.prompts[rows], self.class_ids[key], self.regions[key])
+    def __getitem__(self, key: slice) -> PromptBatch:
+        return PromptBatch(self.prompts[key], self.class_ids[key], self.regions[key])
 
 
 @dataclass(frozen=True, eq=False)

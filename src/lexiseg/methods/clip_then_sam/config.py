@@ -25,8 +25,6 @@ class Config(MaskerConfig, GuidedFilterConfig, VocabularyConfig):
     region_threshold: regions are made of pixels whose word scores at least this, in [0, 1].
     min_region_area: smaller regions, in pixels of the image, get no prompt.
     points_per_region: how many points a region gets at most; further ones want room.
-    answered: regions of which the first point's mask covers at least this part, in [0, 1], get no
-        further points, unless all good masks are wanted (``nested``).
     points_per_side: besides, regions are prompted wherever a grid of so many points a side meets
         them.
     negative_points: how many points of other words' regions each prompt is told to leave out.
@@ -50,7 +48,6 @@ class Config(MaskerConfig, GuidedFilterConfig, VocabularyConfig):
     region_threshold: float = 0.3
     min_region_area: int = 100
     points_per_region: int = 3
-    answered: float = 0.8
     points_per_side: int = 0
     negative_points: int = 0
     point: str = "pole"
@@ -67,15 +64,7 @@ class Config(MaskerConfig, GuidedFilterConfig, VocabularyConfig):
         """Raise OptionError for a value out of its range, UnknownName for no choice."""
         check_choice(self, "point", ("peak", "pole"))
         check_range(
-            self,
-            0,
-            1,
-            "region_threshold",
-            "answered",
-            "min_quality",
-            "min_agreement",
-            "coverage",
-            "pooling",
+            self, 0, 1, "region_threshold", "min_quality", "min_agreement", "coverage", "pooling"
         )
         check_range(self, 0, 1e6, "trust")
         check_range(self, 1, 10**9, "min_region_area")
@@ -87,6 +76,6 @@ class Config(MaskerConfig, GuidedFilterConfig, VocabularyConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"min_region_area": 200, "points_per_region": 1},
     "balanced": {},
-    "quality": {"region_threshold": 0.5, "points_per_region": 5, "answered": 1.0},
+    "quality": {"region_threshold": 0.5, "points_per_region": 5},
     "everything": {"points_per_side": 24, "nested": True},
 }

@@ -150,20 +150,15 @@ class Segmenter(BaseSegmenter[Encoded]):
             word_map = steps.map_words(scores, vocabulary)
         with timer("regions"):
             regions = steps.find_regions(word_map, config)
-            first, further = steps.plan_prompts(regions, word_map, clicks, config)
+            prompts = steps.plan_prompts(regions, word_map, clicks, config)
         with timer("masks"):
             clicked = None
             if clicks.names:
                 clicked = decode_clicks(
                     masker, state, clicks.points_xy, clicks.boxes_xyxy, clicks.not_points_xy
                 )
-            batches = steps.decode_candidates(masker, state, first)
+            batches = steps.decode_candidates(masker, state, prompts)
             selection = steps.select_masks(batches, clicked, masker, regions, word_map, config)
-            further = steps.unanswered(further, selection, regions, config)
-            batches = steps.decode_candidates(masker, state, further)
-            selection = steps.select_masks(
-                batches, None, masker, regions, word_map, config, earlier=selection
-            )
         with timer("fuse"):
             labels, masks = steps.fuse_with_map(
                 selection, regions, word_map, view.picture.rgb, clicks, config
@@ -173,7 +168,7 @@ class Segmenter(BaseSegmenter[Encoded]):
             result = self._result(view, vocabulary, word_map, labels, found)
         made = replace(
             self.provenance(view, timer.seconds),
-            prompts=_summary((first, further), clicks),
+            prompts=_summary(prompts, clicks),
             notes=(*view.picture.notes, *_notes(regions, word_map, config)),
         )
         return replace(result, provenance=made)
@@ -217,15 +212,13 @@ class Segmenter(BaseSegmenter[Encoded]):
         )
 
 
-def _summary(rounds: Sequence[PromptBatch], clicks: Clicks) -> PromptSummary:
-    points: list[list[float]] = []
-    for prompts in rounds:
-        if prompts.prompts.points_xy is not None:
-            points += (prompts.prompts.points_xy[:, 0].double().numpy() - 0.5).tolist()
+def _summary(prompts: PromptBatch, clicks: Clicks) -> PromptSummary:
+    points = prompts.prompts.points_xy
+    planned = [] if points is None else (points[:, 0].double().numpy() - 0.5).tolist()
     return PromptSummary(
-        num_prompts=sum(map(len, rounds)) + len(clicks.names),
+        num_prompts=len(prompts) + len(clicks.names),
         grid_size=_GRID,
-        points_xy=(*map(tuple, points), *clicks.points_xy),
+        points_xy=(*planned, *clicks.points_xy),
     )
 
 

@@ -37,7 +37,7 @@ from lexiseg.stages.regions import Regions
 
 __all__ = [
     "Found", "decode_candidates", "find_regions", "fuse_with_map",
-    "make_instances", "map_words", "plan_prompts", "select_masks", "unanswered",
+    "make_instances", "map_words", "plan_prompts", "select_masks",
 ]  # fmt: skip
 
 _WORK = 1024  # pixels of the longer side at which regions are found; the map itself is coarser
@@ -83,8 +83,8 @@ def find_regions(word_map: WordMap, config: Config) -> Regions:
 
 def plan_prompts(
     regions: Regions, word_map: WordMap, clicks: Clicks, config: Config
-) -> tuple[PromptBatch, PromptBatch]:
-    """Step 3. Choose points in the regions, in pixels of the image: the first of each, and further.
+) -> PromptBatch:
+    """Step 3. Choose points in the regions, in pixels of the image.
 
     A user's "not this" counts for the region that it is in.
     """
@@ -105,9 +105,7 @@ def plan_prompts(
         negatives = np.concatenate([negatives, np.repeat(wrong, len(points), 0)], 1)
         there = np.concatenate([there, points.region[:, None] == clicked[None]], 1)
     prompts = point_prompts((points.points_xy + 0.5) * scale, negatives, there)
-    batch = PromptBatch(prompts, regions.word[points.region], points.region)
-    is_first = np.diff(points.region, prepend=-1) > 0
-    return batch[np.flatnonzero(is_first)], batch[np.flatnonzero(~is_first)]
+    return PromptBatch(prompts, regions.word[points.region], points.region)
 
 
 def decode_candidates(
@@ -124,12 +122,10 @@ def select_masks(
     regions: Regions,
     word_map: WordMap,
     config: Config,
-    earlier: Selection | None = None,
 ) -> Selection | None:
     """Step 5. Keep the best candidate of each prompt; count what all of them say of the map.
 
-    clicked: masks that a user pointed at, kept whatever the map says. earlier: what was selected
-    before, to go on from. None: there was no prompt.
+    clicked: masks that a user pointed at, kept whatever the map says. None: there was no prompt.
     """
     nested = None
     if config.nested:
@@ -140,21 +136,10 @@ def select_masks(
         word_map,
         regions,
         clicked=clicked,
-        earlier=earlier,
         min_agreement=config.min_agreement,
         min_quality=config.min_quality,
         nested=nested,
     )
-
-
-def unanswered(
-    prompts: PromptBatch, selection: Selection | None, regions: Regions, config: Config
-) -> PromptBatch:
-    """Return the further prompts of regions that no mask covers so far, for a second round."""
-    if selection is None or config.nested or not len(prompts):
-        return prompts
-    covered = _coverage(selection.masks, selection.grid, regions)
-    return prompts[np.flatnonzero(covered[prompts.regions] < config.answered)]
 
 
 def fuse_with_map(
