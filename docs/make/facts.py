@@ -186,7 +186,7 @@ def _meanings(text: str) -> list[tuple[list[str], str]]:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, tuple) and len(value) > 3:
+    if value == DEFAULT_BACKGROUND:
         return "[the list](../concepts.md#background-words)"
     return f"`{value}`"
 

@@ -8,6 +8,7 @@
     │   ├── OptionError             2   an option or field with a wrong value
     │   │   └── UnknownName         2   a name that no method, model, preset or field has
     │   └── OutputError             2   a place that cannot be written
+    │       └── DiskFull            2   no room is left there
     ├── NothingFound                3   no picture holds any of the words (the command only)
     ├── MissingError                4   something must be installed or downloaded first
     │   ├── WeightsMissing          4
@@ -25,6 +26,7 @@ from typing import ClassVar
 
 __all__ = [
     "CheckpointError",
+    "DiskFull",
     "ExtraMissing",
     "InputError",
     "LexisegError",
@@ -94,6 +96,10 @@ class UnknownName(OptionError):
 
 class OutputError(InputError):
     """A file or folder cannot be written."""
+
+
+class DiskFull(OutputError):
+    """No room is left on the disk, or in the user's part of it: whatever follows fails too."""
 
 
 class NothingFound(LexisegError):

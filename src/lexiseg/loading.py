@@ -71,8 +71,9 @@ def load(
 ) -> Segmenter:
     """Return a segmenter, ready to be called with an image and words.
 
-    name: a method ("dense"); an encoder's checkpoint ("tiny") as a shorthand for
-        ``load("dense", encoder="tiny")``; or a Config object of a method, which names it.
+    name: a method ("dense"); an encoder's checkpoint or its folder ("tiny", "run/bundle") as a
+        shorthand for ``load("dense", encoder="tiny")``; or a Config object of a method, which
+        names it.
     preset: settings that belong together; see ``list_methods()``. Those of a paper may have
         others for each data set: "sclip@voc21".
     device, dtype: where and in what format to compute; None chooses the best that is there.
@@ -116,12 +117,13 @@ def _info(name: str, module: ModuleType) -> MethodInfo:
 
 
 def _split(name: str) -> tuple[str, dict[str, Any]]:
-    """A method's name, or an encoder's name as a shorthand for ``dense`` with it."""
+    """A method's name, or an encoder's name or folder as a shorthand for ``dense`` with it."""
     if name in registered_methods():
         return name, {}
     from lexiseg.checkpoints import names
+    from lexiseg.checkpoints.recognise import is_path
 
-    if name in names():
+    if name in names() or is_path(name):
         return _DEFAULT, {"encoder": name}
     raise UnknownName.among("method or checkpoint", name, [*registered_methods().names(), *names()])
 

@@ -11,8 +11,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,85 +18,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tests.colour_finder import COLOURS, ColourFinder, stand_in
 
 from lexiseg import imaging, loading
 from lexiseg.cli import main
-from lexiseg.errors import PictureError, WeightsMissing
-from lexiseg.imaging import Picture
+from lexiseg.errors import WeightsMissing
 from lexiseg.masks import Masks
-from lexiseg.methods import dense
-from lexiseg.prompts import DEFAULT_BACKGROUND, Vocabulary
-from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
+from lexiseg.prompts import Vocabulary
 
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 SIZE_HW = (40, 60)
-
-
-@dataclass(frozen=True)
-class View:
-    picture: Picture
-
-    @property
-    def windows_xyxy(self) -> NDArray[np.int64]:
-        height, width = self.picture.size_hw
-        return np.array([[0, 0, width, height]])
-
-
-class ColourFinder:
-    """Finds red, green and blue; knows no unicorn; fails on pictures with a white corner."""
-
-    def __init__(self) -> None:
-        self.loaded: dict[str, Any] = {}
-        self.calls: list[dict[str, Any]] = []
-
-    def prepare(self, image: Any) -> View:
-        return View(imaging.read(image))
-
-    def all_masks(self, view: View) -> None:
-        """It draws no masks before it hears words."""
-
-    def __call__(
-        self, image: Any, words: Vocabulary | Sequence[str], **options: Any
-    ) -> Segmentation:
-        vocabulary = words if isinstance(words, Vocabulary) else Vocabulary.parse(words)
-        names = vocabulary.names
-        self.calls.append({"words": names, "background": vocabulary.background, **options})
-        picture = image.picture if isinstance(image, View) else imaging.read(image)
-        if (picture.rgb[0, 0] == 255).all():
-            raise PictureError("a white corner; paint it")
-        label_map = np.full(picture.size_hw, -1, np.int16)
-        for k, name in enumerate(names):
-            label_map[(picture.rgb == COLOURS.get(name, (1, 2, 3))).all(axis=-1)] = k
-        found = [k for k in range(len(names)) if (label_map == k).any()]
-        grid = np.stack([label_map == k for k in range(len(names))]).astype(np.float16)
-        return Segmentation(
-            words=names,
-            labels=np.array([names[k] for k in found], dtype=np.str_),
-            scores=np.full(len(found), 0.9, np.float32),
-            masks=Masks.from_labels(label_map, found),
-            label_map=label_map,
-            word_scores=np.array([0.9 * (k in found) for k in range(len(names))], np.float32),
-            unknown=tuple(
-                UnknownWord(name, ("horse", "goat"), 0.2) for name in names if name == "unicorn"
-            ),
-            score_map=ScoreMap(grid * np.float16(0.9), picture.size_hw),
-            image=picture.rgb,
-            provenance=Provenance(
-                method="colours", encoder="eye", config={"a": 1}, seconds={"look": 0.001}
-            ),
-        )
 
 
 @pytest.fixture
 def finder(monkeypatch: pytest.MonkeyPatch) -> ColourFinder:
-    found = ColourFinder()
-
-    def load(config: Any, **options: Any) -> ColourFinder:
-        found.loaded = {"config": config, **options}
-        return found
-
-    monkeypatch.setattr(loading, "load", load)
-    return found
+    return stand_in(monkeypatch)
 
 
 @pytest.fixture
@@ -168,7 +101,7 @@ def test_json_is_the_only_thing_on_stdout(here: Path, finder: ColourFinder, caps
 
 def test_only_writes_what_it_names_though_all_compete(here: Path, finder: ColourFinder) -> None:
     assert run("segment", "a.png", "red", "green", "--only", "green", "-q") == 0
-    assert finder.calls == [{"words": ("red", "green"), "background": DEFAULT_BACKGROUND}]
+    assert [call.names for call in finder.calls] == [("red", "green")]
     out = here / "lexiseg-out/a"
     assert files(out / "masks") == {"green.png"}
     result = json.loads((out / "result.json").read_text("utf-8"))
@@ -193,19 +126,20 @@ def test_heat_maps_cut_outs_and_what_was_looked_at(
 
 def test_flags_reach_the_model_and_absent_ones_do_not(here: Path, finder: ColourFinder) -> None:
     assert run("segment", "a.png", "red") == 0
-    assert finder.loaded == {"config": dense.Config()}
+    assert (finder.loaded, finder.config) == ({"loaded": True}, loading.make_config())
     line = "a.png red --method dense --encoder eye --preset fast --set overlap=0.5 --device cpu"
     line += " --dtype fp32 --pull --offline --threshold 0.3 --min-confidence red=0.2"
     assert run("segment", *line.split(), "--background", "wall; floor") == 0
-    config = dense.Config(
-        encoder="eye", overlap=0.5, threshold=0.3, word_thresholds={"red": 0.2},
-        **dense.PRESETS["fast"],
+    assert finder.loaded == {
+        "loaded": True, "device": "cpu", "dtype": "fp32", "pull": True, "offline": True,
+    }  # fmt: skip
+    assert finder.config == loading.make_config(
+        "dense", preset="fast", encoder="eye", overlap=0.5, threshold=0.3,
+        word_thresholds={"red": 0.2},
     )  # fmt: skip
-    options = {"device": "cpu", "dtype": "fp32", "pull": True, "offline": True}
-    assert finder.loaded == {"config": config, **options}
-    assert finder.calls[-1] == {"words": ("red",), "background": ("wall", "floor")}
+    assert finder.calls[-1] == Vocabulary.parse("red", background=["wall", "floor"])
     assert run("segment", "a.png", "red", "--background", "none") == 0
-    assert finder.calls[-1]["background"] is None
+    assert finder.calls[-1].background is None
 
 
 def test_several_pictures(here: Path, finder: ColourFinder, capsys: Any) -> None:
@@ -216,10 +150,11 @@ def test_several_pictures(here: Path, finder: ColourFinder, capsys: Any) -> None
     assert code == 1
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "lexiseg: a white corner; paint it",
+        "lexiseg: in/b.png: a white corner; paint it",
         "lexiseg: 1 of 3 pictures failed",
     ]
-    assert {path.name for path in (here / "o").iterdir()} == {"a", "c"}
+    assert {path.name for path in (here / "o").iterdir()} == {"a", "in"}
+    assert {path.name for path in (here / "o/in").iterdir()} == {"c"}
     assert said.out.count("->") == 2
 
 
@@ -279,7 +214,8 @@ def test_a_second_run_replaces_its_files_and_nothing_else(here: Path, finder: Co
         ("a.png red --only blue", "no word of this call is named 'blue'"),
         ("a.png red --threshold 7", "a score from 0 to 1, or WORD=SCORE"),
         ("a.png red --threshold blue=0.5", "no word of this call is named 'blue'"),
-        ("a.png red --out a.png", "the output folder 'a.png' cannot be written"),
+        ("a.png red --out a.png", "--out 'a.png' is the name of a file"),
+        ("a.png red --out m.heic", "give a folder, such as 'm'"),
         ("a.png red --out a.png/deep", "cannot be written"),
         ("a.png red --max-pixels 10", "more than the limit of 10"),
         ("a.png red --max-pixels many", "argument --max-pixels: invalid int value"),
@@ -330,7 +266,7 @@ def test_a_folder_without_permission_is_refused(
 def test_missing_weights_are_exit_code_4(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def load(config: Any, **options: Any) -> Any:
+    def load(*config: Any, **options: Any) -> Any:
         raise WeightsMissing("the weights of 'x' are not here: lexiseg models pull x")
 
     monkeypatch.setattr(loading, "load", load)
@@ -377,7 +313,7 @@ def test_a_full_disk_leaves_the_earlier_results(
 def test_a_fault_of_ours_is_a_line_and_with_debug_a_traceback(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def load(config: Any, **options: Any) -> Any:
+    def load(*config: Any, **options: Any) -> Any:
         raise ZeroDivisionError("oh\nno")
 
     monkeypatch.setattr(loading, "load", load)
@@ -423,7 +359,7 @@ def test_evaluate_measures_a_data_set(here: Path, finder: ColourFinder, capsys: 
     imaging.write_text(data / "dataset.json", json.dumps(card))
     assert run("evaluate", "dense", "--data", data, "--out", "e", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert finder.loaded == {"config": dense.Config()}
+    assert finder.config == loading.make_config("dense")
     assert document["split"] == "val"
     assert json.loads((here / "e/results.json").read_text("utf-8")) == document
     assert (here / "e/summary.txt").exists()

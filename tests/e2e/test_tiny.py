@@ -91,6 +91,27 @@ def test_every_kind_of_file_gets_the_same_mask(name: str, tmp_path: Path) -> Non
     assert (seg(tmp_path / name, ["bird"])["bird"].union() == expected).all()
 
 
+@pytest.mark.parametrize("method", ["dense", "clip-then-sam", "sam-then-clip"])
+def test_what_is_hidden_is_never_counted_drawn_or_cut_out(method: str, tmp_path: Path) -> None:
+    with Image.open(PHOTOS / "pets.jpg") as image:
+        rgb = np.asarray(image.convert("RGB").resize((192, 160)))
+    alpha = np.full(rgb.shape[:2], 255, np.uint8)
+    alpha[:, :64] = 0
+    lexiseg.imaging.write(tmp_path / "t.png", np.dstack([rgb, alpha]))
+    line = ["segment", tmp_path / "t.png", "dog", "grass", "--cutout", "--out", tmp_path / "o"]
+    line += ["--set", "points_per_side=6"] if method == "sam-then-clip" else []
+    assert run(*line, "--method", method, "--background", "none") in (0, 3)
+    out = tmp_path / "o" / "t"
+    drawn = [*out.glob("masks/*.png"), out / "labels.png"]
+    for path in drawn:
+        assert not mask(path)[:, :64].any(), path
+    for path in [*out.glob("cutouts/*.png"), *out.glob("segmented.png")]:
+        assert not lexiseg.imaging.read(path).alpha[:, :64].any(), path  # type: ignore[index]
+    result = json.loads((out / "result.json").read_text("utf-8"))
+    assert sum(word["share"] for word in result["vocabulary"]) <= 2 / 3 + 1e-5
+    assert all(box["box_xywh"][0] >= 64 for box in result["instances"])
+
+
 def test_a_picture_of_one_pixel(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), (90, 140, 230)).save(tmp_path / "dot.png")
     assert run("segment", tmp_path / "dot.png", "sky", "dog", "--out", tmp_path / "o") == 0

@@ -63,65 +63,6 @@ def test_pictures_among_words_are_told(
     assert message in str(caught.value)
 
 
-def test_folders_and_patterns_stand_for_their_pictures(tmp_path: Path) -> None:
-    a, b = make_pictures(tmp_path / "in", "b.jpg", "A.PNG")
-    make_pictures(tmp_path / "in", ".hidden.png", "deep/c.png")
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
-    assert inputs.pictures([str(tmp_path / "in")]) == [b, a]
-    assert inputs.pictures([str(tmp_path / "in" / "*.jpg")]) == [a]
-    deep = inputs.pictures([str(tmp_path / "in" / "**" / "*.png")])
-    assert deep == [tmp_path / "in" / "deep" / "c.png"]
-    # Each once, however it is named.
-    again = [str(a), str(tmp_path / "in"), str(tmp_path / "in" / ".." / "in" / "b.jpg")]
-    assert inputs.pictures(again) == [a, b]
-    # A file that is named may end in anything, and may look like a pattern.
-    (odd,) = make_pictures(tmp_path, "odd[1].png")
-    assert inputs.pictures([str(odd)]) == [odd]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("gone.jpg", "does not exist"),
-        ("a.pnG", "did you mean 'a.png'"),
-        ("empty", "holds no pictures"),
-        ("*.webp", "no picture matches the pattern"),
-    ],
-)
-def test_what_stands_for_no_picture_is_refused(name: str, message: str, tmp_path: Path) -> None:
-    make_pictures(tmp_path, "a.png")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(PictureError) as caught:
-        inputs.pictures([str(tmp_path / name)])
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("sources", "folders"),
-    [
-        (["a/x.jpg", "b/y.png"], ["x", "y"]),
-        (["a/x.jpg", "a/x.png"], ["x.jpg", "x.png"]),
-        (["a/x.jpg", "b/x.jpg"], ["a/x", "b/x"]),
-        (["a/x.jpg", "b/X.jpg", "b/x.png"], ["a/x.jpg", "b/X.jpg", "b/x.png"]),
-        (["a/...jpg", "a/y.jpg"], ["_", "y"]),
-    ],
-)
-def test_every_picture_gets_a_folder_of_its_own(
-    sources: list[str], folders: list[str], tmp_path: Path
-) -> None:
-    jobs = inputs.plan([tmp_path / source for source in sources], tmp_path / "out")
-    assert [job.folder for job in jobs] == [tmp_path / "out" / folder for folder in folders]
-
-
-def test_clashes_are_refused(tmp_path: Path) -> None:
-    twins = [tmp_path / "a" / "p" / "x.jpg", tmp_path / "b" / "p" / "x.jpg"]
-    with pytest.raises(OptionError, match=r"two pictures would both go to .*p.x\.jpg"):
-        inputs.plan(twins, tmp_path / "out")
-    inside = tmp_path / "out" / "overlay" / "overlay.png"
-    with pytest.raises(OptionError, match=r"where the picture 'overlay\.png' lies"):
-        inputs.plan([inside], tmp_path / "out")
-
-
 @dataclass(frozen=True)
 class Part:
     steps: int = 5

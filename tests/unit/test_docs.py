@@ -209,7 +209,10 @@ def unknown_names(tree: ast.AST) -> list[str]:
         if isinstance(node, ast.Attribute) and names_of(node).startswith("lexiseg."):
             out += [] if exists(names_of(node)) else [names_of(node)]
         if isinstance(node, ast.Call) and names_of(node.func) == "lexiseg.load":
-            method = ast.literal_eval(node.args[0]) if node.args else "dense"
+            first = node.args[0] if node.args else ast.Constant("dense")
+            if not isinstance(first, ast.Constant):  # a Config names its method
+                continue
+            method = first.value
             known = arguments | set(loading.config_class(method).__dataclass_fields__)
             out += [str(word.arg) for word in node.keywords if word.arg not in known]
     return out

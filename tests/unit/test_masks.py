@@ -401,3 +401,17 @@ def test_polygons_agree_with_slow_code_up_to_the_outline() -> None:
 def test_polygons_that_cannot_be_filled_are_refused(polygon: list[Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         Masks.from_polygons([[polygon]], (5, 8))
+
+
+def test_masks_within_a_region() -> None:
+    rng = np.random.default_rng(3)
+    dense = rng.random((4, 17, 29)) < 0.3
+    dense[2, :, :15] = False
+    region = np.zeros((17, 29), np.bool_)
+    region[3:12, :15] = rng.random((9, 15)) < 0.8
+    got = Masks.from_dense(dense).within(region)
+    assert (got.dense() == (dense & region)).all()
+    assert got.areas[2] == 0
+    assert len(Masks.empty((17, 29)).within(region)) == 0
+    with pytest.raises(InputError, match="give \\(H, W\\) bool"):
+        got.within(region.T)

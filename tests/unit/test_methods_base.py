@@ -200,6 +200,20 @@ def test_a_result_holds_its_image_if_that_is_wanted(seg: FirstWord, stripes: Pix
     assert seg(view, "red").image is None
 
 
+def test_what_is_fully_transparent_is_nothing(seg: FirstWord, stripes: Pixels) -> None:
+    alpha = np.full((64, 96), 255, np.uint8)
+    alpha[:, :32], alpha[10, 50] = 0, 1
+    out = seg(np.dstack([stripes, alpha]), "red; blue", background=None)
+    there = alpha > 0
+    assert (out.label_map == np.where(there, 0, -1)).all()
+    assert (out.masks.mask(0) == there).all()
+    assert out.share("red") == 64 / 96
+    assert out.word_scores.tolist() == [1, 0]
+    nothing = seg(np.dstack([stripes, np.zeros_like(alpha)]), "red")
+    assert (nothing.found, len(nothing), nothing.word_scores.tolist()) == ((), 0, [0])
+    assert nothing.label_map.dtype == np.int16
+
+
 def test_a_result_says_how_it_came_about(stripes: Pixels) -> None:
     picture = imaging.Picture(stripes, notes=("turned upright",))
     config = Config(threshold=0.25)

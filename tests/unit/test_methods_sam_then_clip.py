@@ -80,7 +80,7 @@ def classified(
     vocabulary = Vocabulary.parse(words, background=background)
     assert vocabulary.num_classes == len(probabilities[0])
     quality = np.array([0.4, 0.8], np.float32)
-    proposals = Proposals(Masks.from_dense(masks), quality, np.ones_like(quality), 9)
+    proposals = Proposals(Masks.from_dense(masks), quality, np.ones_like(quality), 9, 9)
     uncovered = Masks.from_dense(~masks.any(0, keepdims=True))
     class_ids = torch.arange(vocabulary.num_classes)
     vectors = WordVectors(

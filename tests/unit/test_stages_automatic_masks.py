@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from tests.device_double import DeviceDouble
 from tests.flood import FloodMasker
 
 from lexiseg.masks import Masks
@@ -53,16 +54,24 @@ def test_what_is_refused_suppresses_nothing() -> None:
     boxes = np.concatenate([low, low + rng.integers(5, 30, (120, 2))], 1)
     scores = rng.random(120).astype(np.float32)
     good = rng.random(120) < 0.6
-    asked: list[int] = []
-
-    def keep(i: int) -> bool:
-        asked.append(i)
-        return bool(good[i])
-
-    got = nms(boxes, scores, 0.4, keep)
     left = np.flatnonzero(good)
-    assert got.tolist() == left[slow_suppression(boxes[left], scores[left], 0.4)].tolist()
-    assert len(got) < len(asked) < 100, "the suppressed ones are not asked about"
+    want = left[slow_suppression(boxes[left], scores[left], 0.4)].tolist()
+    counts = {}
+    for at_once in (1, 7, 200):
+        asked: list[list[int]] = []
+
+        def keep(which: NDArray[np.int64], asked: list[list[int]] = asked) -> NDArray[np.bool_]:
+            asked.append(which.tolist())
+            return good[which]
+
+        assert nms(boxes, scores, 0.4, keep, at_once=at_once).tolist() == want
+        assert max(map(len, asked)) <= at_once
+        every = [i for part in asked for i in part]
+        assert len(set(every)) == len(every), "nothing is asked twice"
+        assert [scores[i] for i in every] == sorted(scores[every], reverse=True)
+        counts[at_once] = len(every)
+    assert len(want) < counts[1] < 100, "the suppressed ones are not asked about"
+    assert counts[1] <= counts[7] <= counts[200] == 120
 
 
 def slow_specks(mask: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
@@ -183,10 +192,27 @@ def test_everything_equals_the_slow_way() -> None:
     quality = raw.quality.numpy()[good]
     kept = good[slow_suppression(masks.boxes_xyxy[good], quality, 0.6)]
     assert 10 < len(kept) < len(good) < len(masks)
+    assert len(good) <= found.candidates < len(masks)
     np.testing.assert_array_equal(found.quality, raw.quality.numpy()[kept])
     np.testing.assert_array_equal(found.masks.boxes_xyxy, masks.boxes_xyxy[kept])
     np.testing.assert_array_equal(found.masks.dense(), masks[kept].dense())
     np.testing.assert_allclose(found.stability, stability[kept], atol=1e-3)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_gpu_finds_the_same_and_waits_twice_a_batch(again: bool) -> None:
+    settings = AutomaticMaskSettings(
+        12, quality=0.3, stability=0.7, box_nms=0.6, crop_layers=1, use_m2m=again
+    )
+    here = generate_masks(FloodMasker(), scene(), settings)
+    with DeviceDouble() as double:
+        there = generate_masks(double.on_gpu(FloodMasker()), scene(), settings)
+    assert there.masks.to_rle() == here.masks.to_rle()
+    np.testing.assert_array_equal(there.quality, here.quality)
+    np.testing.assert_array_equal(there.stability, here.stability)
+    # Five crops of 144 prompts, 64 a batch; what passes is measured in one round, of two transfers.
+    batches = 5 * (3 if not again else 3 * 3)
+    assert len(double.waits) <= 2 * batches + 5 * 2
 
 
 def test_crops_leave_out_what_they_cut() -> None:

@@ -124,7 +124,7 @@ def test_a_run_in_parts_is_the_whole_run(bundle: Path, mine: Path, tmp_path: Pat
     config = json.loads((whole / "config.json").read_text())
     assert config["known_words"] == ["dog", "cat", "red car", *NEW]
     assert config["recipe"]["words"]["recipe"]["steps"] == 6
-    seg = lexiseg.load("dense", encoder=str(whole), short_side=64, device="cpu")
+    seg = lexiseg.load(str(whole), short_side=64, device="cpu")
     photo = draw_scene(0)[0]
     assert seg(photo, ["gasket", "dog"]).semantic().shape == photo.shape[:2]
     with pytest.raises(OptionError, match="data_digest"):

@@ -191,6 +191,9 @@ def test_a_cut_out_keeps_the_pixels_of_the_word_and_nothing_else() -> None:
     assert (every[seg.label_map >= 0, 3] == 255).all()
     assert not every[seg.label_map < 0].any()
     assert (cutout(seg, ["dog", "zebra"]) == out).all()
+    half = np.full(mask.shape, 128, np.uint8)
+    thin = cutout(seg, "dog", np.dstack([seg.image, half]))
+    assert (thin == np.where(out[..., 3:] > 0, np.dstack([out[..., :3], half]), 0)).all()
     with pytest.raises(WordNotAsked):
         cutout(seg, "cat")
 

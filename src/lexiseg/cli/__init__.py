@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from lexiseg.cli.terminal import error_line
 from lexiseg.errors import LexisegError, UnknownName
 
 __all__ = ["main"]
@@ -54,19 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAULT
     except LexisegError as error:
-        _debug()
-        return _say(str(error), error.exit_code)
-    except MemoryError:
-        _debug()
-        return _say("not enough memory; use smaller pictures, fewer words, or another machine", 2)
+        return _say(error_line(error), error.exit_code)
+    except MemoryError as error:
+        return _say(error_line(error), 2)
     except Exception as error:  # noqa: BLE001 - the outermost door: a fault of ours, told in a line
-        _debug()
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        return _say(
-            f"a fault in lexiseg, not in what you asked ({what}); "
-            "run again with LEXISEG_DEBUG=1 and report what it prints",
-            _FAULT,
-        )
+        return _say(error_line(error), _FAULT)
 
 
 def _run(args: list[str]) -> int:
@@ -111,10 +104,3 @@ def _help() -> str:
 def _say(message: str, code: int) -> int:
     sys.stderr.write(f"lexiseg: {' '.join(message.split())}\n")
     return code
-
-
-def _debug() -> None:
-    if os.environ.get("LEXISEG_DEBUG", "") not in ("", "0"):
-        import traceback
-
-        traceback.print_exc()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lexiseg.cli import inputs, options
 from lexiseg.cli.terminal import Parser, table
 from lexiseg.errors import OptionError
+from lexiseg.planning import select_pictures
 
 if TYPE_CHECKING:
     from lexiseg.results import Segmentation
@@ -42,7 +43,7 @@ def run(argv: list[str]) -> int:
     if args.repeats < 1:
         raise OptionError(f"--repeats is {args.repeats}; give at least 1")
     names, words = inputs.split(args.items, args.words)
-    (path,) = inputs.pictures(names[:1])[:1]
+    path = select_pictures(names[:1]).pictures[0].path
     from lexiseg import imaging
     from lexiseg.prompts import Vocabulary
 
@@ -53,7 +54,7 @@ def run(argv: list[str]) -> int:
     loaded = time.perf_counter() - started
     ground = options.background(args.background)
     runs = [_timed(segmenter, picture, words, ground) for _ in range(1 + args.repeats)]
-    facts = _facts(runs, loaded, str(path), asked)
+    facts = _facts(runs, loaded, path, asked)
     if args.json:
         sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,21 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging, visualize
-from lexiseg.errors import OutputError
+from lexiseg.errors import DiskFull, OptionError, OutputError
 from lexiseg.export import file_names, result_json, save_label_map, save_masks, save_overlay
 from lexiseg.masks import Masks
+from lexiseg.planning import RESULT, Job, picture_path, read_record, results_obstacle
 from lexiseg.results import Segmentation
 
-__all__ = ["check_folder", "write_results"]
+__all__ = ["check_folder", "possible_names", "write_results"]
 
-RESULT = "result.json"
-_OURS = re.compile(
-    r"(overlay|labels|looked-at|all_masks|segmented)\.png|(masks|cutouts|heatmaps)/[^/\\]+\.png"
-)
+# Endings by which a name is meant as a file, though it may be the name of a folder.
+_FILE_ENDINGS = imaging.SUFFIXES | {".psd", ".svg", ".pdf", ".jp2", ".jxl", ".ico", ".json", ".zip"}
 
 
 def check_folder(folder: Path) -> None:
-    """Make `folder` and see that files can be written into it; raises OutputError if not."""
+    """Make `folder` and see that files can be written into it.
+
+    Raises OutputError if not, and OptionError for a name that is meant as a file's.
+    """
+    if folder.suffix.lower() in _FILE_ENDINGS and not folder.is_dir():
+        raise OptionError(
+            f"--out {str(folder)!r} is the name of a file, and results are several files; "
+            f"give a folder, such as {str(folder.with_suffix(''))!r}"
+        )
     probe = folder / f".lexiseg-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,8 +48,15 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
+def possible_names(words: Sequence[str]) -> set[str]:
+    """Return every file that the results of a picture may be, relative to their folder."""
+    fixed = {"overlay.png", "labels.png", "looked-at.png", "all_masks.png", "segmented.png"}
+    folders = ("masks", "cutouts", "heatmaps")
+    return fixed | {f"{part}/{name}.png" for part in folders for name in file_names(words)}
+
+
 def write_results(
-    folder: Path,
+    job: Job,
     picture: imaging.Picture,
     seg: Segmentation,
     words: Sequence[str],
@@ -52,32 +66,59 @@ def write_results(
     debug_overlay: NDArray[np.uint8] | None = None,
     everything: Masks | None = None,
 ) -> dict[str, Any]:
-    """Write the results of `words` into `folder`, and return what result.json holds.
+    """Write the results of `words` to the place of a job, and return what result.json holds.
 
     everything: the masks of a method that draws them all, drawn too.
 
-    The files are made beside the folder and moved in when all are there, result.json last; files
-    of an earlier run that this one does not replace go away, anything else in the folder stays.
+    The files are made beside the folder and moved in when all are there; files of an earlier run
+    that this one does not replace go away, anything else in the folder stays.
     """
+    folder = job.target
     stage = folder.parent / f".{folder.name}.{os.getpid()}.partial"
+    made = [path for path in folder.parents if not path.exists()]
     try:
         files = _write(stage, picture, seg, words, heatmaps, cutouts, debug_overlay, everything)
-        result = result_json(seg, picture=picture, only=words, files=files)
-        imaging.write_text(stage / RESULT, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
-        written = _flat(files)
-        for name in _earlier(folder) - written:
-            (folder / name).unlink(missing_ok=True)
-        for name in [*sorted(written), RESULT]:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(stage / name, folder / name)
+        home = picture_path(job.real, os.path.realpath(folder))
+        result = result_json(seg, picture=picture, path=home, only=words, files=files)
+        _write_json(stage / RESULT, result)
+        _move(stage, job, words, result)
     except OSError as error:
-        raise OutputError(
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (DiskFull if full else OutputError)(
             f"the results cannot be written to {str(folder)!r} ({error.strerror or error}); "
             "make room, or choose another folder with --out"
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        for path in made:  # where nothing was written
+            if not folder.exists():
+                _remove_empty(path)
     return result
+
+
+def _move(stage: Path, job: Job, words: Sequence[str], result: dict[str, Any]) -> None:
+    """Put complete results in their place; were that cut off, result.json tells of all files."""
+    folder = job.target
+    may_write = frozenset(name.casefold() for name in (*possible_names(words), RESULT))
+    why = results_obstacle(str(folder), job.real, may_write)
+    if why is not None:  # it was free when the run began
+        raise OutputError(f"the results cannot be written to {str(folder)!r}: {why}")
+    if not folder.exists():
+        os.replace(stage, folder)
+        return
+    earlier = read_record(folder)
+    before = frozenset() if earlier is None else earlier.names
+    written = {path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file()}
+    written.remove(RESULT)
+    unfinished = {"files": {name: name for name in sorted(before | written)}, "complete": False}
+    _write_json(folder / RESULT, {**result, **unfinished})
+    for name in before - written:
+        (folder / name).unlink(missing_ok=True)
+    for name in [*sorted(written), RESULT]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        os.replace(stage / name, folder / name)
+    for name in {os.path.dirname(name) for name in before - written} - {""}:
+        _remove_empty(folder / name)
 
 
 def _write(
@@ -91,46 +132,43 @@ def _write(
     everything: Masks | None,
 ) -> dict[str, str | dict[str, str]]:
     """Write all files but result.json into `stage`; return what each is, relative to it."""
+
+    def draw(name: str, pixels: NDArray[np.uint8]) -> None:
+        imaging.write(stage / name, pixels, icc=picture.icc)  # the photo's colours are in it
+
     save_overlay(seg, stage / "overlay.png", picture, only=words)
     save_label_map(seg, stage / "labels.png", words)
     files: dict[str, str | dict[str, str]] = {"overlay": "overlay.png", "labels": "labels.png"}
     if debug_overlay is not None:
-        imaging.write(stage / "looked-at.png", debug_overlay)
+        draw("looked-at.png", debug_overlay)
         files["looked_at"] = "looked-at.png"
     if everything is not None:
-        imaging.write(stage / "all_masks.png", visualize.mask_overlay(seg, everything, picture))
-        imaging.write(stage / "segmented.png", visualize.cutout(seg, words, picture))
+        draw("all_masks.png", visualize.mask_overlay(seg, everything, picture))
+        draw("segmented.png", visualize.cutout(seg, words, picture))
         files |= {"all_masks": "all_masks.png", "segmented": "segmented.png"}
     masks = {word: path.name for word, path in save_masks(seg, stage / "masks", words).items()}
     files["masks"] = {word: f"masks/{name}" for word, name in masks.items()}
     if cutouts:
         files["cutouts"] = {word: f"cutouts/{name}" for word, name in masks.items()}
         for word, name in masks.items():
-            imaging.write(stage / "cutouts" / name, visualize.cutout(seg, word, picture))
+            draw(f"cutouts/{name}", visualize.cutout(seg, word, picture))
     if heatmaps:
         # Of every word: why one was not found is what a heat map shows.
         names = dict(zip(words, file_names(words), strict=True))
         files["heatmaps"] = {word: f"heatmaps/{names[word]}.png" for word in words}
         for word in words:
-            drawn = visualize.heatmap(seg, word, picture)
-            imaging.write(stage / "heatmaps" / f"{names[word]}.png", drawn)
+            draw(f"heatmaps/{names[word]}.png", visualize.heatmap(seg, word, picture))
     return files
 
 
-def _flat(files: object) -> set[str]:
-    """The file names in the values of `files`, which may be of an earlier run's result.json."""
-    if not isinstance(files, dict):
-        return set()
-    values = [*files.values(), *(name for part in files.values() for name in _flat(part))]
-    return {value for value in values if isinstance(value, str)}
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write JSON. Bytes of names that are no UTF-8 become escapes, which JSON strings may hold."""
+    text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    imaging.write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def _earlier(folder: Path) -> set[str]:
-    """The files that an earlier run left in `folder`, by its result.json."""
+def _remove_empty(folder: Path) -> None:
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return set()
-    named = _flat(result.get("files")) if isinstance(result, dict) else set()
-    # Only names that this module gives: the file may have been edited.
-    return {name for name in named if _OURS.fullmatch(name)}
+        folder.rmdir()
+    except OSError:  # there is something in it, or it has gone
+        return

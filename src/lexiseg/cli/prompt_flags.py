@@ -18,8 +18,8 @@ from lexiseg.errors import OptionError, PictureError, PromptError
 from lexiseg.prompts import Clicks, Example, Like
 
 __all__ = [
-    "add_click_flags", "add_like_flag", "call_arguments", "check_method", "read_clicks",
-    "read_prompts", "with_fields",
+    "add_click_flags", "add_like_flag", "call_arguments", "check_method", "example_files",
+    "read_clicks", "read_prompts", "with_fields",
 ]  # fmt: skip
 
 # Flag -> the field of a Config that it sets.
@@ -141,6 +141,12 @@ def add_like_flag(parser: Parser) -> None:
         help="what an example picture shows, or its box; of one WORD, examples are averaged, and "
         "mixed with the word where it is asked for too; may be repeated",
     )
+
+
+def example_files(args: argparse.Namespace) -> list[str]:
+    """Return the files that the flags name: a run may write over none of them."""
+    named = (_FORM.fullmatch(text) for text in args.like)
+    return [match["path"] for match in named if match is not None]
 
 
 def read_prompts(words: Sequence[str], given: Sequence[str]) -> list[str | Like]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options, prompt_flags
-from lexiseg.cli.terminal import Parser, Progress
-from lexiseg.errors import LexisegError, NothingFound, UnknownName
+from lexiseg.cli.run_log import RunLog, ends_run
+from lexiseg.cli.terminal import Parser, Progress, on_one_line
+from lexiseg.errors import DiskFull, NothingFound, UnknownName
+from lexiseg.planning import Job, OutputFolder, Selection, plan_folders, select_pictures
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
@@ -44,14 +46,15 @@ are missing, 130 interrupted
 class _Task:
     """What to do: the pictures and their places, the words, those to write, the other flags."""
 
-    jobs: list[inputs.Job]
+    selection: Selection
+    jobs: list[Job]
     vocabulary: Vocabulary | None
     shown: tuple[str, ...]
     config: Any
     clicks: Clicks
     args: argparse.Namespace
 
-    def read(self, job: inputs.Job) -> Picture:
+    def read(self, job: Job) -> Picture:
         from lexiseg import imaging
 
         limit = self.args.max_pixels
@@ -65,41 +68,45 @@ def run(argv: list[str]) -> int:
     from lexiseg.cli import outputs, report
 
     outputs.check_folder(task.args.out)
-    single = task.read(task.jobs[0]) if len(task.jobs) == 1 else None
+    single = task.read(task.jobs[0]) if task.selection.single else None
     if single is not None:
         task.clicks.check(single.size_hw)
-    segmenter = options.load_segmenter(task.args, task.config)
-    prompt_flags.check_method(segmenter, task.clicks)
-
+    log = RunLog(task.selection, task.jobs, quiet=task.args.quiet)
     results: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
     nearest = report.Nearest(task.shown)
+    if task.jobs:
+        segmenter = options.load_segmenter(task.args, task.config)
+        prompt_flags.check_method(segmenter, task.clicks)
     talk = not (task.args.json or task.args.quiet)
     with Progress(quiet=task.args.quiet) as progress:
         for number, job in enumerate(task.jobs, start=1):
-            progress.step(number, len(task.jobs), str(job.source))
+            name, picture = on_one_line(str(job.source)), single
+            progress.step(number, len(task.jobs), name)
             try:
-                picture = single or task.read(job)
+                picture = picture or task.read(job)
+                progress.clear()
+                log.remarks(job, picture.notes)
                 seg, result = _segment(segmenter, picture, job, task)
-            except LexisegError as error:
-                if single is not None:
+            except Exception as error:  # one picture must not stop the others
+                if single is not None or (picture is not None and ends_run(error)):
                     raise
                 progress.clear()
-                sys.stderr.write(f"lexiseg: {error}\n")
-                failed.append({"picture": str(job.source), "error": str(error)})
+                if isinstance(error, DiskFull):
+                    log.stop(job, error, task.jobs[number:])
+                    break
+                log.fail(job, error)
                 continue
             nearest.add(seg)
-            results.append({"picture": str(job.source), "folder": str(job.folder), **result})
+            results.append({"picture": str(job.source), "folder": str(job.target), **result})
             if talk:
                 progress.clear()
-                sys.stdout.write(report.describe(str(job.source), seg, task.shown, job.folder))
+                sys.stdout.write(report.describe(name, seg, task.shown, job.target))
                 sys.stdout.write(report.stages(seg) if task.args.verbose else "")
                 sys.stdout.flush()
     if task.args.json:
-        document = {"pictures": results, "failed": failed}
+        document = {"pictures": results, "failed": log.failed, "passed_over": log.passed_over}
         sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-    if failed:
-        sys.stderr.write(f"lexiseg: {len(failed)} of {len(task.jobs)} pictures failed\n")
+    if log.finish():
         return 1
     if not nearest.found:
         raise NothingFound(nearest.nothing_found())
@@ -148,6 +155,7 @@ def _parser() -> Parser:
 
 def _task(args: argparse.Namespace) -> _Task:
     """Check everything that the command line says; raises InputError."""
+    from lexiseg.cli import outputs
     from lexiseg.prompts import Vocabulary
 
     clicks = prompt_flags.read_clicks(args)
@@ -165,8 +173,13 @@ def _task(args: argparse.Namespace) -> _Task:
     for word in args.only or ():
         if word not in asked:
             raise UnknownName.among("word of this call", word, asked)
+    selection = select_pictures(names)
+    reads = [*(picture.path for picture in selection.pictures), *prompt_flags.example_files(args)]
+    out = OutputFolder(args.out, reads)
+    possible = outputs.possible_names(asked)
     return _Task(
-        jobs=inputs.plan(inputs.pictures(names), args.out),
+        selection=selection,
+        jobs=plan_folders(selection.pictures, out, possible),
         vocabulary=vocabulary,
         shown=tuple(w for w in asked if args.only is None or w in args.only),
         config=prompt_flags.with_fields(config, args, asked),
@@ -176,7 +189,7 @@ def _task(args: argparse.Namespace) -> _Task:
 
 
 def _segment(
-    segmenter: Any, picture: Picture, job: inputs.Job, task: _Task
+    segmenter: Any, picture: Picture, job: Job, task: _Task
 ) -> tuple[Segmentation, dict[str, Any]]:
     """Segment a picture and write its files; return the result and what its JSON says."""
     from lexiseg import visualize
@@ -199,7 +212,7 @@ def _segment(
             points_xy=prompts.points_xy if prompts else None,
         )
     result = outputs.write_results(
-        job.folder,
+        job,
         picture,
         seg,
         task.shown,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,9 @@ def save_overlay(
     image: the photo, where the result keeps none: a path, a PIL image or an (H, W, 3) uint8 array.
     The name says the kind of file: png, jpg, webp or tif. Raises OutputError, PictureError.
     """
-    imaging.write(path, overlay(seg, image, **options))
+    picture = None if image is None else imaging.read(image)
+    icc = None if picture is None else picture.icc  # the overlay's colours are the photo's
+    imaging.write(path, overlay(seg, picture, **options), icc=icc)
 
 
 def save_masks(
@@ -106,9 +109,16 @@ def file_names(names: Sequence[str]) -> list[str]:
 
 
 def safe_name(text: str) -> str:
-    """Return `text` as the name of a file: no separators, no reserved names, 100 bytes."""
+    """Return `text` as the name of a file: no separators, no reserved names, 100 bytes.
+
+    What is not printable becomes "_": so do the bytes of names that are no UTF-8, and what this
+    system's file names cannot spell.
+    """
     text = unicodedata.normalize("NFC", text)
     text = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in text)
+    spelling = sys.getfilesystemencoding()
+    if spelling != "utf-8":
+        text = text.encode(spelling, "replace").decode(spelling).replace("?", "_")
     text = text.encode()[:100].decode(errors="ignore").strip(" .")
     if not text or text.partition(".")[0].casefold() in _RESERVED:
         text = f"_{text}"

@@ -17,21 +17,24 @@ def result_json(
     seg: Segmentation,
     *,
     picture: Picture | None = None,
+    path: str | None = None,
     only: Iterable[str] | None = None,
     files: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return a result as dicts, lists, strings and numbers, ready for json.dumps.
 
     schema_version: 1.
-    image: file_name (None without a path), height, width in pixels, notes from reading it.
+    image: file_name (None without one), path, height, width in pixels, notes from reading it.
+    files: as given.
     vocabulary: word, index in the label map, score in [0, 1], share of the picture in [0, 1] and
         pixels, both of the label map, and whether the model knows the word.
     instances: word, score, quality (or None), area in pixels, box_xywh in pixels, and rle, a
         compressed COCO run length; any COCO tool reads it.
     unknown: word, the nearest words that the model knows, similarity in [-1, 1].
-    files: as given. provenance: as `Provenance.to_json`.
+    provenance: as `Provenance.to_json`.
 
-    picture: what was segmented, for its name and notes.
+    picture: what was segmented, for its name and notes. path: where it lies, as seen from the
+    folder of the file that is made of this, for whoever finds that.
     only: keep these words alone. Raises WordNotAsked for one outside the vocabulary.
     """
     words = list(seg.words) if only is None else list(dict.fromkeys(only))
@@ -41,10 +44,12 @@ def result_json(
         "schema_version": SCHEMA_VERSION,
         "image": {
             "file_name": picture.path.name if picture is not None and picture.path else None,
+            **({} if path is None else {"path": path}),
             "height": height,
             "width": width,
             "notes": list(picture.notes) if picture is not None else [],
         },
+        "files": dict(files or {}),
         "vocabulary": [
             {
                 "word": word,
@@ -66,7 +71,6 @@ def result_json(
             for item in seg.unknown
             if item.word in words
         ],
-        "files": dict(files or {}),
         "provenance": seg.provenance.to_json(),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lexiseg.imaging._files import write_bytes, write_text
-from lexiseg.imaging._formats import SUFFIXES, WRITABLE_SUFFIXES
+from lexiseg.imaging._formats import SUFFIXES, WRITABLE_SUFFIXES, is_picture
 from lexiseg.imaging._indices import read_indices
 from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read
 from lexiseg.imaging._write import check_target, write
@@ -15,6 +15,7 @@ __all__ = [
     "Picture",
     "Source",
     "check_target",
+    "is_picture",
     "read",
     "read_indices",
     "write",

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from lexiseg.errors import OutputError
+from lexiseg.errors import DiskFull, OutputError
 
 __all__ = ["write_bytes", "write_text"]
 
@@ -44,7 +44,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         _remove(temporary)
         number = getattr(error, "errno", None)
         why = _FIXES.get(number or 0) or f"{error}; choose another place"
-        raise OutputError(f"{str(path)!r} cannot be written: {why}") from error
+        kind = DiskFull if number in (errno.ENOSPC, errno.EDQUOT) else OutputError
+        raise kind(f"{str(path)!r} cannot be written: {why}") from error
     except BaseException:  # an interrupt: leave nothing behind
         _remove(temporary)
         raise

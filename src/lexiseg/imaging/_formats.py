@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "Format",
     "format_of_path",
     "guess",
+    "is_picture",
     "opened",
     "plugin_there",
     "quiet",
@@ -145,6 +147,20 @@ def sniff(start: bytes) -> str | None:
                 return name
         return "HEIF" if brands[0] in _CONTAINER_BRANDS else None
     return None
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file begins like a picture that is read; False where it cannot be opened.
+
+    For files whose names tell nothing: two letters, as PPM and BMP begin, are not enough.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512)
+    except (OSError, ValueError):
+        return False
+    kind = sniff(start)
+    return kind not in (None, "PPM") and (kind != "BMP" or start[6:10] == bytes(4))
 
 
 def guess(start: bytes) -> str:

@@ -258,6 +258,17 @@ class Masks:
             out[y0:y1, x0 // 8 : x0 // 8 + bits.shape[1]] |= bits
         return np.unpackbits(out, axis=1, count=width).view(np.bool_)
 
+    def within(self, region: NDArray[np.bool_]) -> Masks:
+        """Return each mask without its pixels outside a region, (H, W) bool; all may go."""
+        if region.shape != self.size_hw or region.dtype != np.bool_:
+            raise InputError(
+                f"a region of shape {region.shape} and type {region.dtype} for masks of "
+                f"{self.size_hw}; give (H, W) bool"
+            )
+        boxes = self.boxes_xyxy.tolist()
+        crops = (self.crop(i) & region[y0:y1, x0:x1] for i, (x0, y0, x1, y1) in enumerate(boxes))
+        return Masks.from_crops(self.size_hw, self.boxes_xyxy[:, :2], crops)
+
     def iou(self, other: Masks) -> NDArray[np.float64]:
         """Return intersection over union with each mask of `other`, (N, M), in [0, 1].
 

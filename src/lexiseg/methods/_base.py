@@ -190,8 +190,24 @@ def read_image(image: Source | Picture, max_pixels: int | None = None) -> Pictur
 
 
 def finish(result: Segmentation, view: View[Any], *, keep_image: bool) -> Segmentation:
-    """Return a result, with its image if that is wanted."""
+    """Return a result without what is fully transparent; with its image if that is wanted."""
+    there = view.picture.opaque
+    if there is not None:
+        result = _without_hidden(result, there)
     return replace(result, image=view.picture.rgb) if keep_image else result
+
+
+def _without_hidden(result: Segmentation, there: NDArray[np.bool_]) -> Segmentation:
+    """Return a result whose words and instances have no pixel where nothing is to be seen.
+
+    there: (H, W) bool. An instance that loses all its pixels is gone.
+    """
+    import numpy as np
+
+    masks = result.masks.within(there)
+    result = replace(result, masks=masks, label_map=np.where(there, result.label_map, -1))
+    result = result[np.flatnonzero(masks.areas)]
+    return replace(result, word_scores=np.where(result.pixels > 0, result.word_scores, 0))
 
 
 def parse_vocabulary(
@@ -211,7 +227,21 @@ def parse_vocabulary(
     for word in config.word_thresholds:
         if word not in words.names:
             raise UnknownName.among("word of the vocabulary", word, words.names)
-    return words
+    return _read_examples(words)
+
+
+def _read_examples(vocabulary: Vocabulary) -> Vocabulary:
+    """Return a vocabulary whose example images are pixels. Raises PictureError."""
+    if not any(word.examples for word in vocabulary.words):
+        return vocabulary
+    words = (
+        replace(
+            word,
+            examples=tuple(replace(one, image=read_image(one.image).rgb) for one in word.examples),
+        )
+        for word in vocabulary.words
+    )
+    return replace(vocabulary, words=tuple(words))
 
 
 def class_thresholds(vocabulary: Vocabulary, config: Any) -> NDArray[np.float32]:

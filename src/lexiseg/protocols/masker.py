@@ -112,6 +112,7 @@ class Masker(Model, Protocol):
         """Return the masks of all prompts, decoded in batches that fit cache or memory.
 
         candidates: 3 masks a prompt (part, whole, larger), by prompt then by candidate; or 1.
-        keep: called with each batch; returns which masks survive, (N,) bool. What does not is
-        dropped at once, so that memory does not grow with prompts.
+        keep: called with each batch; returns which masks survive, (N,) bool, or their numbers,
+        int64, for which a GPU need not be waited for. What does not survive is dropped at once,
+        so that memory does not grow with prompts.
         """

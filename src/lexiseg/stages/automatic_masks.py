@@ -9,7 +9,7 @@ stay is enlarged, straight into a crop, and measured as the official generators 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,10 +18,9 @@ from torch import Tensor
 
 from lexiseg.masks import Masks
 from lexiseg.protocols import BackboneMaps, Masker, MaskPrompts, MaskState, RawMasks
-from lexiseg.stages.mask_upsampling import axes, upsample_mask
+from lexiseg.stages.mask_upsampling import MaskUpsampler
 from lexiseg.stages.nms import nms
 from lexiseg.stages.small_regions import without_small_regions
-from lexiseg.stages.upsampled_boxes import UpsampledBoxes
 
 __all__ = ["PRESETS", "AutomaticMaskSettings", "Proposals", "crops", "generate_masks"]
 
@@ -31,6 +30,7 @@ _NEAR = 20  # pixels: a mask so near to a crop's border is cut there, not where 
 _CELLS, _MARGIN = 100, 0.1
 _AROUND = 2  # cells: of three in a row a pixel takes its value, at most
 _FAR = 1e4  # a logit below all thresholds
+_ON_GPU = 256  # masks whose turn comes next that are measured together
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,32 @@ PRESETS = {"sam1": AutomaticMaskSettings(), "sam2": AutomaticMaskSettings(qualit
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """N masks of everything. quality, stability: (N,) float32 in [0, 1]. prompts: points asked."""
+    """N masks of everything. quality, stability: (N,) float32 in [0, 1].
+
+    prompts: points asked. candidates: masks that looked good enough on the model's own grid.
+    """
 
     masks: Masks
     quality: NDArray[np.float32]
     stability: NDArray[np.float32]
     prompts: int
+    candidates: int
 
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Masks of a crop, in pixels of the picture; ratings as the model gave them."""
+    """Masks of a crop, in pixels of the picture; ratings as the model gave them. candidates: of how
+    many they were chosen."""
 
     masks: Masks
     quality: NDArray[np.float32]
     stability: NDArray[np.float32]
+    candidates: int
 
     def __getitem__(self, key: NDArray[np.integer]) -> _Found:
-        return _Found(self.masks[key], self.quality[key], self.stability[key])
+        return replace(
+            self, masks=self.masks[key], quality=self.quality[key], stability=self.stability[key]
+        )
 
 
 def generate_masks(
@@ -112,12 +120,14 @@ def generate_masks(
         found = found[nms(found.masks.boxes_xyxy, rank, settings.crop_nms)]
     if settings.least_area > 0:
         masks, changed = without_small_regions(found.masks, settings.least_area)
-        found = _Found(masks, found.quality, found.stability)
+        found = replace(found, masks=masks)
         # Masks that needed no mending are preferred.
         limit = max(settings.box_nms, settings.crop_nms)
         found = found[nms(masks.boxes_xyxy, (~changed).astype(np.float32), limit)]
     found = found[np.argsort(-found.quality, kind="stable")]
-    return Proposals(found.masks, found.quality.clip(0, 1), found.stability, prompts)
+    return Proposals(
+        found.masks, found.quality.clip(0, 1), found.stability, prompts, found.candidates
+    )
 
 
 def crops(
@@ -149,16 +159,26 @@ def _in_crop(
 ) -> _Found:
     """The masks at a grid of points of a crop that are good enough, duplicates suppressed."""
     x0, y0, x1, y1 = box
-    sieve, grid = _Sieve(size_hw, box, settings), _grid((y1 - y0, x1 - x0), side)
+    candidates, grid = _Candidates(size_hw, box, settings), _grid((y1 - y0, x1 - x0), side)
 
     def again(raw: RawMasks) -> Tensor:
-        at = raw.prompt.cpu()
-        asked = MaskPrompts(grid.points_xy[at], grid.point_labels[at], masks=raw.logits)  # type: ignore[index]
-        masker.decode(state, asked, candidates=1, keep=sieve)
-        return torch.zeros(len(raw), dtype=torch.bool, device=raw.logits.device)
+        points, labels = (
+            part.to(raw.prompt.device)[raw.prompt]
+            for part in (grid.points_xy, grid.point_labels)
+            if part is not None
+        )
+        masker.decode(
+            state, MaskPrompts(points, labels, masks=raw.logits), candidates=1, keep=candidates.add
+        )
+        return _none_of(raw)
 
-    masker.decode(state, grid, candidates=3, keep=again if settings.use_m2m else sieve)
-    return sieve.found()
+    masker.decode(state, grid, candidates=3, keep=again if settings.use_m2m else candidates.add)
+    return candidates.found()
+
+
+def _none_of(raw: RawMasks) -> Tensor:
+    """No masks, by their numbers: a device need not be waited for to know how many."""
+    return torch.zeros(0, dtype=torch.int64, device=raw.logits.device)
 
 
 def _grid(size_hw: tuple[int, int], side: int) -> MaskPrompts:
@@ -175,104 +195,107 @@ def _grid(size_hw: tuple[int, int], side: int) -> MaskPrompts:
     )  # fmt: skip
 
 
-class _Enlarged:
-    """How a mask model's grid becomes the picture: its matrices, and the boxes they give."""
+class _Candidates:
+    """What may be good enough among the masks of a crop, collected batch by batch.
 
-    def __init__(self, raw: RawMasks) -> None:
-        vertical, level = axes((raw.logits.shape[1], raw.logits.shape[2]), raw.frame)
-        self.extents = UpsampledBoxes(vertical.numpy(), level.numpy())
-        self.vertical, self.level = (m.to(raw.logits.device) for m in (vertical, level))
-
-
-@dataclass(frozen=True, eq=False)
-class _Waiting:
-    """A mask that may pass: its box in pixels of the crop that was asked, and of its logits what
-    lies around it, from row and column ``cell`` on."""
-
-    box_xyxy: tuple[int, int, int, int]
-    quality: float
-    logits: NDArray[np.float32]
-    cell: tuple[int, int]
-
-
-class _Sieve:
-    """Takes what may be good enough of each batch, and lets the masker keep nothing."""
+    The masker itself keeps nothing. Of logits, what matters stays where it was computed: all of
+    them on a GPU, on a CPU the cells around the mask.
+    """
 
     def __init__(
         self,
         size_hw: tuple[int, int],
-        box: tuple[int, int, int, int],
+        crop: tuple[int, int, int, int],
         settings: AutomaticMaskSettings,
     ) -> None:
-        self._size_hw, self._box, self._settings = size_hw, box, settings
-        self._enlarged: _Enlarged | None = None
-        self.waiting: list[_Waiting] = []
+        self._size_hw, self._crop, self._settings = size_hw, crop, settings
+        self._upsampler: MaskUpsampler | None = None
+        self._boxes, self._quality = [np.zeros((0, 4), np.int32)], [np.zeros(0, np.float32)]
+        self._logits: list[tuple[Tensor, int, int]] = []  # cells, and the first one's place
+        self._grid_hw = (0, 0)
 
-    def __call__(self, raw: RawMasks) -> Tensor:
-        if self._enlarged is None:
-            self._enlarged = _Enlarged(raw)
-        extents = self._enlarged.extents
-        likely = raw[torch.nonzero(self._likely(raw, extents.grid_hw))[:, 0]]
-        quality = likely.quality.float().tolist()
-        for logits, value in zip(likely.logits.float().cpu().numpy(), quality, strict=True):
-            box = extents.box(logits)
-            if box is not None:
-                self.waiting.append(_Waiting(box, value, *self._around(logits)))
-        return torch.zeros(len(raw), dtype=torch.bool, device=raw.logits.device)
+    def add(self, raw: RawMasks) -> Tensor:
+        """Take what may pass; return what the masker is to keep of the batch: none."""
+        if self._upsampler is None:
+            self._grid_hw = (raw.logits.shape[1], raw.logits.shape[2])
+            self._upsampler = MaskUpsampler(self._grid_hw, raw.frame)
+        quality = torch.where(self._likely(raw), raw.quality.float(), -torch.inf).cpu().numpy()
+        likely = np.flatnonzero(quality > -np.inf)
+        logits = raw.logits[torch.from_numpy(likely).to(raw.logits.device)].float()
+        boxes = self._upsampler.boxes(logits)
+        drawn = np.flatnonzero(boxes.any(1))
+        self._boxes.append(boxes[drawn])
+        self._quality.append(quality[likely[drawn]])
+        self._logits += [self._around(logits[i]) for i in drawn.tolist()]
+        return _none_of(raw)
 
     def found(self) -> _Found:
         """Return the masks that pass, best rated first; of alike boxes the best one alone."""
-        boxes = np.array([one.box_xyxy for one in self.waiting], np.int32).reshape(-1, 4)
-        boxes += np.array(self._box[:2] * 2, np.int32)
-        whole = np.flatnonzero(~_cut_off(boxes, self._box, self._size_hw))
-        quality = np.array([one.quality for one in self.waiting], np.float32)[whole]
-        passed: list[tuple[Masks, float]] = []
+        corner = np.array(self._crop[:2] * 2, np.int32)
+        boxes = np.concatenate(self._boxes) + corner
+        whole = np.flatnonzero(~_cut_off(boxes, self._crop, self._size_hw))
+        quality = np.concatenate(self._quality)[whole]
+        passed: dict[int, tuple[Masks, float]] = {}
 
-        def passes(i: int) -> bool:
-            mask, stability = self._lift(self.waiting[whole[i]])
-            if stability >= self._settings.stability:
-                passed.append((mask, stability))
-                return True
-            return False
+        def passes(which: NDArray[np.int64]) -> NDArray[np.bool_]:
+            masks, stability = self._upsampled(whole[which])
+            good = stability >= self._settings.stability
+            for i in np.flatnonzero(good).tolist():
+                passed[int(which[i])] = masks[i], float(stability[i])
+            return good
 
-        kept = nms(boxes[whole], quality, self._settings.box_nms, passes)
-        masks = Masks.concat([Masks.empty(self._size_hw), *(mask for mask, _ in passed)])
-        return _Found(masks, quality[kept], np.array([part for _, part in passed], np.float32))
+        on_cpu = not self._logits or self._logits[0][0].device.type == "cpu"
+        kept = nms(
+            boxes[whole], quality, self._settings.box_nms, passes,
+            at_once=1 if on_cpu else _ON_GPU,
+        )  # fmt: skip
+        masks = [passed[i][0] for i in kept.tolist()]
+        return _Found(
+            Masks.concat([Masks.empty(self._size_hw), *masks]),
+            quality[kept],
+            np.array([passed[i][1] for i in kept.tolist()], np.float32),
+            len(self._logits),
+        )
 
-    def _likely(self, raw: RawMasks, grid_hw: tuple[int, int]) -> Tensor:
+    def _likely(self, raw: RawMasks) -> Tensor:
         """Which masks may pass: by quality, which is certain, and by stability, which is rough."""
         s = self._settings
         good = torch.ones(len(raw), dtype=torch.bool, device=raw.logits.device)
         if s.quality > 0:
             good &= raw.quality > s.quality
         # Cells of padding are no part of the picture.
-        logits = raw.logits[:, : grid_hw[0], : grid_hw[1]].flatten(1)
+        rows, columns = self._upsampler.used_hw if self._upsampler else self._grid_hw
+        logits = raw.logits[:, :rows, :columns].flatten(1)
         larger = (logits > -s.stability_offset).sum(1)
         rough = (logits > s.stability_offset).sum(1) / larger.clamp_min(1)
         return good & ((larger < _CELLS) | (rough >= s.stability - _MARGIN))
 
-    def _around(self, logits: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    def _around(self, logits: Tensor) -> tuple[Tensor, int, int]:
         """What of a mask's logits matters at the picture's size, and its first cell."""
-        reaches = logits > -self._settings.stability_offset
+        if logits.device.type != "cpu":
+            return logits, 0, 0
+        reaches = (logits > -self._settings.stability_offset).numpy()
         spans = []
         for axis in (1, 0):
             cells = np.flatnonzero(reaches.any(axis))
             spans.append(slice(max(0, int(cells[0]) - _AROUND), int(cells[-1]) + 1 + _AROUND))
-        return logits[spans[0], spans[1]].copy(), (spans[0].start, spans[1].start)
+        return logits[spans[0], spans[1]].clone(), spans[0].start, spans[1].start
 
-    def _lift(self, one: _Waiting) -> tuple[Masks, float]:
-        """The mask at the picture's size, and its stability."""
-        if self._enlarged is None:
-            raise ValueError("a mask waits before any came")
-        vertical, level = self._enlarged.vertical, self._enlarged.level
-        offset, (x0, y0, _, _) = self._settings.stability_offset, self._box
-        (top, left), (high, wide) = one.cell, one.logits.shape
-        logits = torch.full((vertical.shape[1], level.shape[1]), -_FAR)
-        logits[top : top + high, left : left + wide] = torch.from_numpy(one.logits)
-        lifted = upsample_mask(logits.to(vertical.device), vertical, level, 0.0, (offset, -offset))
-        corner = (lifted.corner_xy[0] + x0, lifted.corner_xy[1] + y0)
-        mask = Masks.from_crops(self._size_hw, [corner], [lifted.crop])
-        return mask, lifted.counts[0] / max(1, lifted.counts[1])
+    def _upsampled(self, which: NDArray[np.int64]) -> tuple[Masks, NDArray[np.float64]]:
+        """Masks at the picture's size, and their stability."""
+        if self._upsampler is None:
+            raise ValueError("masks are measured before any came")
+        offset, (left, top, _, _) = self._settings.stability_offset, self._crop
+        parts = [self._logits[i] for i in which.tolist()]
+        logits = torch.full((len(parts), *self._grid_hw), -_FAR, device=parts[0][0].device)
+        for whole, (part, y, x) in zip(logits, parts, strict=True):
+            whole[y : y + part.shape[0], x : x + part.shape[1]] = part
+        masks, counts = self._upsampler.upsample(logits, 0.0, (offset, -offset))
+        if self._crop != (0, 0, *self._size_hw[::-1]):
+            corners = masks.boxes_xyxy[:, :2] + np.array([left, top])
+            crops = [masks.crop(i) for i in range(len(masks))]
+            masks = Masks.from_crops(self._size_hw, corners, crops)
+        return masks, counts[:, 0] / np.maximum(counts[:, 1], 1)
 
 
 def _cut_off(
@@ -292,4 +315,5 @@ def _joined(size_hw: tuple[int, int], parts: list[_Found]) -> _Found:
         Masks.concat([Masks.empty(size_hw), *(part.masks for part in parts)]),
         np.concatenate([nothing, *(part.quality for part in parts)]),
         np.concatenate([nothing, *(part.stability for part in parts)]),
+        sum(part.candidates for part in parts),
     )

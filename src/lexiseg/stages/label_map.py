@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -54,8 +53,9 @@ def label_map(
     """
     labels = empty_labels(guide.size_hw, len(probabilities))
     scores = np.empty(guide.size_hw, np.float16)
-    classes, winners = np.unique(probabilities.argmax(0).cpu().numpy(), return_inverse=True)
-    maps = probabilities[torch.from_numpy(classes).to(probabilities.device)].cpu().numpy()
+    on_host = probabilities.cpu()
+    classes, winners = np.unique(on_host.argmax(0).numpy(), return_inverse=True)
+    maps = on_host.numpy()[classes]
     coefficients, reach = guide.fit(maps), guide.reach
     classes = classes.astype(labels.dtype)
     for (i0, j0, i1, j1), window in _tiles(guide, winners.shape):

@@ -183,7 +183,8 @@ def class_probabilities(cosines: Tensor, words: WordVectors, scale: float) -> Te
     out = logits.new_full((len(logits), words.num_classes), -torch.inf)
     out.scatter_reduce_(1, words.class_ids.to(logits.device).expand_as(logits), logits, "amax")
     if words.background is not None:
-        out[:, words.background] = logits[:, words.class_ids == words.background].logsumexp(1)
+        others = words.class_ids.to(logits.device) != words.background
+        out[:, words.background] = logits.masked_fill(others, -torch.inf).logsumexp(1)
     return out.softmax(1)
 
 

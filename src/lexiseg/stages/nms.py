@@ -14,23 +14,32 @@ def nms(
     boxes_xyxy: NDArray[np.integer],
     scores: NDArray[np.floating],
     threshold: float,
-    keep: Callable[[int], bool] | None = None,
+    keep: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None,
+    *,
+    at_once: int = 1,
 ) -> NDArray[np.int64]:
     """Return the boxes that stay, (M,) numbers, best first; ties stay in order.
 
     boxes_xyxy: (N, 4), half-open. A box goes where its IoU with a better one that stays is above
     ``threshold``; their sides are measured between first and last pixel, as the SAM code does it.
-    keep: asked only for a box that would stay, by its number; one that is refused goes, and no
-    other goes because of it: what is dear to find out is found out for few.
+    keep: asked for boxes that would stay, by their numbers; one that is refused goes, and no other
+    goes because of it: what is dear to find out is found out for few. at_once: how many are asked
+    for together; of these, some may turn out to go anyway.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     x0, y0, x1, y1 = (boxes_xyxy[order] - [0, 0, 1, 1]).astype(np.float32).T
     area = (x1 - x0) * (y1 - y0)
     left = np.arange(len(order))
+    good = np.ones(len(order), np.bool_)
+    known = np.full(len(order), keep is None)
     kept = []
     while len(left):
-        i, left = left[0], left[1:]
-        if keep is not None and not keep(int(order[i])):
+        i = left[0]
+        if keep is not None and not known[i]:
+            asked = left[~known[left]][:at_once]
+            good[asked], known[asked] = keep(order[asked]), True
+        left = left[1:]
+        if not good[i]:
             continue
         kept.append(i)
         wide = np.minimum(x1[i], x1[left]) - np.maximum(x0[i], x0[left])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = [
-    "GridLike", "bilinear_matrix", "on_grid_of", "pad_to_multiple", "resize_image", "whole_cells",
-    "working_size",
+    "GridLike", "bilinear_matrix", "bilinear_taps", "on_grid_of", "pad_to_multiple",
+    "resize_image", "whole_cells", "working_size",
 ]  # fmt: skip
 
 
@@ -53,15 +53,20 @@ def pad_to_multiple(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint
     return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
-def bilinear_matrix(given: int, wanted: int) -> Tensor:
-    """Return the matrix of bilinear interpolation, (wanted, given) float64.
+def bilinear_taps(given: int, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which two of ``given`` places each of ``wanted`` lies between, and how far behind the
+    first, (wanted,) int64, int64 and float64.
 
     As torch's ``interpolate`` without aligned corners.
     """
     places = ((torch.arange(wanted, dtype=torch.float64) + 0.5) * given / wanted - 0.5).clamp_min(0)
     lower = places.long()
-    upper = (lower + 1).clamp_max(given - 1)
-    part = places - lower
+    return lower, (lower + 1).clamp_max(given - 1), places - lower
+
+
+def bilinear_matrix(given: int, wanted: int) -> Tensor:
+    """Return the same as a matrix, (wanted, given) float64."""
+    lower, upper, part = bilinear_taps(given, wanted)
     matrix = torch.zeros(wanted, given, dtype=torch.float64)
     rows = torch.arange(wanted)
     matrix[rows, lower] += 1 - part

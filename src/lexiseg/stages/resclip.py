@@ -77,7 +77,7 @@ def _labels(
     maps: Tensor, window: Tensor, feedback: Feedback, patch: int, grid_hw: tuple[int, int]
 ) -> Tensor:
     """The word of each cell, (h, w): the most frequent one of its pixels' winners."""
-    flowed = pamr(maps, affinities(window), steps=10)
+    flowed = pamr(maps, affinities(window.to(maps.device)), steps=10)
     best, word = (flowed * feedback.scale).softmax(0).max(0)
     word = torch.where(best < feedback.threshold, 0, word)
     h, w = grid_hw
@@ -97,10 +97,8 @@ def agreement(labels: Tensor, *, near: bool) -> Tensor:
     flat = labels.reshape(-1)
     same = (flat[:, None] == flat).float()
     if near:
-        y, x = (axis.reshape(-1) for axis in torch.meshgrid(
-            torch.arange(h), torch.arange(w), indexing="ij"))  # fmt: skip
-        steps = torch.maximum((y[:, None] - y).abs(), (x[:, None] - x).abs()).to(labels.device)
-        fade = torch.exp(-steps / max(1, int(steps.max())))
+        _, _, steps = _distances(h, w, labels.device)
+        fade = torch.exp(-steps / max(1, h - 1, w - 1))
         same = torch.where(unbroken(labels), same, same * fade)
     size = min(h * w, int(6 * _STD + 1))
     size += 1 - size % 2
@@ -118,13 +116,17 @@ def unbroken(labels: Tensor) -> Tensor:
     of a line of s steps only the first s + 1 places are looked at, that is its beginning.
     """
     h, w = labels.shape
-    count = h * w
-    y, x = torch.div(torch.arange(count), w, rounding_mode="floor"), torch.arange(count) % w
-    steps = torch.maximum((y[:, None] - y).abs(), (x[:, None] - x).abs())
-    longest = int(steps.max())
-    flat, out = labels.reshape(-1).cpu(), torch.ones(count, count, dtype=torch.bool)
-    for i, t in enumerate(torch.linspace(0, 1, longest + 1)):
+    y, x, steps = _distances(h, w, labels.device)
+    flat, out = labels.reshape(-1), torch.ones_like(steps, dtype=torch.bool)
+    for i, t in enumerate(torch.linspace(0, 1, max(h, w))):
         yy = (y[:, None] * (1 - t) + y * t).round().long()
         xx = (x[:, None] * (1 - t) + x * t).round().long()
         out &= (flat[yy * w + xx] == flat[:, None]) | (i > steps)
-    return out.to(labels.device)
+    return out
+
+
+def _distances(h: int, w: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and columns of N cells, (N,), and how many steps apart they are, (N, N)."""
+    y, x = torch.arange(h, device=device), torch.arange(w, device=device)
+    y, x = y.repeat_interleave(w), x.repeat(h)
+    return y, x, torch.maximum((y[:, None] - y).abs(), (x[:, None] - x).abs())

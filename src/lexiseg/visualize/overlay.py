@@ -87,15 +87,19 @@ def cutout(
 ) -> NDArray[np.uint8]:
     """Return the photo with only the pixels of one, some or all words, (H, W, 4) uint8 RGBA.
 
-    Pixels of the words keep their colour bit by bit, with alpha 255; all others are 0, so that
-    nothing of them is left in the file. Raises WordNotAsked for a word outside the vocabulary.
+    Pixels of the words keep their colour bit by bit, and the alpha that the photo has, else 255;
+    all others are 0, so that nothing of them is left in the file. Raises WordNotAsked for a word
+    outside the vocabulary.
     """
+    from lexiseg.imaging import read
+
     shown = np.zeros(len(seg.words) + 1, np.bool_)  # one more for -1, at the end
     shown[canvas.word_indices(seg, [only] if isinstance(only, str) else only)] = True
     mask = shown[seg.label_map]
     out = np.zeros((*mask.shape, 4), np.uint8)
-    out[mask, :3] = canvas.photo(seg, image)[mask]
-    out[mask, 3] = 255
+    photo = None if image is None else read(image)
+    out[mask, :3] = canvas.photo(seg, photo)[mask]
+    out[mask, 3] = 255 if photo is None or photo.alpha is None else photo.alpha[mask]
     return out
 
 

@@ -101,8 +101,12 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         return replace(result, unknown=unknown, provenance=made)
 
     def all_masks(self, view: View[EncodedMasks]) -> Masks:
-        """Return every mask of an image, whatever it shows."""
-        return view.encoded.proposals.masks
+        """Return every mask of an image, whatever it shows, without what is fully transparent."""
+        masks, there = view.encoded.proposals.masks, view.picture.opaque
+        if there is None:
+            return masks
+        masks = masks.within(there)
+        return masks[masks.areas > 0]
 
     def _automatic_masks(self) -> AutomaticMaskSettings:
         from lexiseg.stages.automatic_masks import AutomaticMaskSettings

@@ -60,6 +60,7 @@ class TinyEncoder:
         self._sha256 = dict(sha256 or {})
         self.scale = float(net.scale())
         self._meanings: dict[str, Tensor] = {}
+        self._nearest: dict[str, UnknownWord | None] = {}  # None: the word is known
 
     @property
     def device_name(self) -> str:
@@ -147,18 +148,28 @@ class TinyEncoder:
         below ``tagged_below`` to every word that only named whole photos: what was learned
         without masks does not reach out to its neighbours.
         """
+        if len(self._nearest) > _KEPT:
+            self._nearest.clear()
+        new = [word for word in dict.fromkeys(words) if word not in self._nearest]
+        if new:
+            self._nearest.update(zip(new, self._find_nearest(new), strict=True))
+        return tuple(near for near in map(self._nearest.get, words) if near is not None)
+
+    def _find_nearest(self, words: Sequence[str]) -> list[UnknownWord | None]:
+        """Of each word that is far from the known ones, which they are; None for the others."""
         meanings = self.meanings(words)
         nearest = (meanings @ self._known.T).topk(min(3, len(self.known_words)))
-        cosines, order = nearest.values[:, 0].tolist(), nearest.indices.tolist()
-        far = [k for k, cosine in enumerate(cosines) if cosine < self.unknown_below]
+        table = torch.cat([nearest.values[:, :1], nearest.indices.float()], 1).tolist()
+        far = [k for k, (cosine, *_) in enumerate(table) if cosine < self.unknown_below]
         if far and self.tagged_words:  # they are many, and most words are not far
             rows = torch.tensor(far, device=meanings.device)
             tagged = (meanings[rows] @ self._tagged.T).amax(1).tolist()
             far = [k for k, cosine in zip(far, tagged, strict=True) if cosine < self.tagged_below]
-        return tuple(
-            UnknownWord(words[k], tuple(self.known_words[i] for i in order[k]), cosines[k])
-            for k in far
-        )
+        out: list[UnknownWord | None] = [None] * len(words)
+        for k in far:
+            cosine, *order = table[k]
+            out[k] = UnknownWord(words[k], tuple(self.known_words[int(i)] for i in order), cosine)
+        return out
 
     def _drawn(self, meanings: Tensor) -> Tensor:
         """Meanings (K, 384) with a share of the nearest known word's, unit length."""

@@ -158,20 +158,20 @@ class TinyMasker:
             device=device,
         )
         points = torch.zeros(count, 0, 2, device=device)
-        labels = torch.zeros(count, 0, dtype=torch.long, device=device)
+        labels = torch.zeros(count, 0, dtype=torch.long)
         if prompts.points_xy is not None:
             points = prompts.points_xy.to(device, torch.float32) * scale
-            given = prompts.point_labels
-            labels = (
-                torch.ones(points.shape[:2], dtype=torch.long, device=device)
-                if given is None
-                else given.to(device)
-            )
-        boxes, has_box = torch.zeros(count, 4, device=device), torch.zeros(count, dtype=torch.bool)
+            labels = torch.ones(points.shape[:2], dtype=torch.long)
+            if prompts.point_labels is not None:
+                labels = prompts.point_labels
+        clicked = bool((labels == 1).any(1).all())  # before they go to the device: that would wait
+        labels = labels.to(device)
+        boxes, boxed = torch.zeros(count, 4, device=device), prompts.boxes_xyxy is not None
         if prompts.boxes_xyxy is not None:
             boxes = prompts.boxes_xyxy.to(device, torch.float32) * scale.repeat(2)
-            has_box = torch.ones(count, dtype=torch.bool)
+        has_box = torch.full((count,), boxed, device=device)
         earlier = prompts.masks
+        with_mask = None if earlier is None else torch.ones(count, dtype=torch.bool, device=device)
         if earlier is not None:
             h, w = state.maps.detail.shape[:2]
             earlier = earlier.to(device, torch.float32)
@@ -179,12 +179,12 @@ class TinyMasker:
                 raise PromptError(
                     f"masks of {tuple(earlier.shape[1:])} as prompts; give logits of {(h, w)}"
                 )
-            if not has_box.any() and not (labels == 1).any(1).all():
+            if not boxed and not clicked:
                 points, labels = _with_peaks(points, labels, earlier)
-        if not bool(((labels == 1).any(1) | has_box.to(device)).all()):
+                clicked = True
+        if not boxed and not clicked:
             raise PromptError("a prompt needs a point on the thing, a box or a mask; give one")
-        with_mask = None if earlier is None else torch.ones(count, dtype=torch.bool, device=device)
-        return Pointers(points, labels, boxes, has_box.to(device), earlier, with_mask)
+        return Pointers(points, labels, boxes, has_box, earlier, with_mask, clicked)
 
 
 def _with_peaks(points: Tensor, labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ SAM (Kirillov et al. 2023, section 3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,7 @@ class Pointers:
 
     points_xy: (N, P, 2). labels: (N, P): 1 on the thing, 0 beside it, -1 padding.
     boxes_xyxy: (N, 4). has_box: (N,) bool. earlier: (N, 2h, 2w) logits. has_earlier: (N,) bool.
+    clicked: whether each has a click on the thing; None: to be found out.
     """
 
     points_xy: Tensor
@@ -61,16 +62,15 @@ class Pointers:
     has_box: Tensor
     earlier: Tensor | None = None
     has_earlier: Tensor | None = None
+    clicked: bool | None = None
 
     def __len__(self) -> int:
         return len(self.points_xy)
 
     def __getitem__(self, key: slice) -> Pointers:
-        parts = (
-            self.points_xy, self.labels, self.boxes_xyxy, self.has_box, self.earlier,
-            self.has_earlier,
-        )  # fmt: skip
-        return Pointers(*(None if part is None else part[key] for part in parts))  # type: ignore[arg-type]
+        names = ("points_xy", "labels", "boxes_xyxy", "has_box", "earlier", "has_earlier")
+        parts = {name: getattr(self, name) for name in names}
+        return replace(self, **{k: part[key] for k, part in parts.items() if part is not None})
 
 
 class _Block(nn.Module):
@@ -165,7 +165,8 @@ class MaskNet(nn.Module):
         h, w, groups, _ = maps.keys.shape
         on, off = asked.labels == 1, asked.labels == 0
         points = asked.points_xy
-        if not bool(on.any(1).all()):
+        clicked = asked.clicked
+        if not (bool(on.any(1).all()) if clicked is None else clicked):
             # A box without a click on the thing is asked as if its middle had been clicked.
             middle = (asked.boxes_xyxy[:, :2] + asked.boxes_xyxy[:, 2:]) / 2
             points = torch.cat([points, middle[:, None]], 1)
