@@ -24,7 +24,7 @@ from lexiseg.models.tiny.masker import TinyMasker
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig, _depthwise
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.models.tiny.weights import load_vision
-from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
 from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
 from lexiseg.stages.encoder_windows import encode_image
 from lexiseg.stages.mask_upsampling import upsample_masks
@@ -121,6 +121,25 @@ def test_candidates_and_quality(shipped: Masker) -> None:
     torch.testing.assert_close(one.logits, three.logits[best])
     with pytest.raises(PromptError, match="candidates"):
         shipped.decode(state, clicks((5, 5)), candidates=2)
+
+
+def test_where_a_model_computes_is_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = load_masker("tiny", LoadOptions("cpu", "bf16"))
+    assert (made.device_name, made.dtype_name) == ("cpu", "bf16")
+    made = load_masker("tiny", LoadOptions("cpu", "bf16"), dtype="fp32")
+    assert made.dtype_name == "fp32"
+    asked: list[tuple[object, ...]] = []
+
+    def resolve(name: str, *, pull: bool, offline: bool | None) -> checkpoints.Checkpoint:
+        asked.append((name, pull, offline))
+        return checkpoints.resolve("tiny")
+
+    monkeypatch.setattr("lexiseg.models.resolve", resolve)
+    load_encoder("tiny", LoadOptions("cpu", pull=True, offline=True))
+    load_encoder("tiny", device="cpu")
+    assert asked == [("tiny", True, True), ("tiny", False, None)]
+    with pytest.raises(TypeError, match="divice"):
+        load_masker("tiny", divice="cpu")
 
 
 def test_one_run_of_the_backbone_serves_encoder_and_masker(
