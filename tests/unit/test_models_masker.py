@@ -21,7 +21,7 @@ from lexiseg.errors import CheckpointError, MissingError, PromptError
 from lexiseg.models import load_encoder, load_masker
 from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.masker import TinyMasker
-from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
+from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig, _depthwise
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.models.tiny.weights import load_vision
 from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
@@ -293,3 +293,11 @@ def test_a_bundle_without_a_masker_says_so(tmp_path: Path) -> None:
     fewer = {n: p for n, p in checkpoint.paths.items() if n != "masker.safetensors"}
     with pytest.raises(CheckpointError, match=r"no masker\.safetensors"):
         from_checkpoint(checkpoints.Checkpoint(checkpoint.record, fewer), pick("cpu", "fp32"))
+
+
+@pytest.mark.parametrize("size_hw", [(36, 48), (35, 47), (1, 3)])
+def test_a_wide_depthwise_convolution_is_what_torch_computes(size_hw: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(8, 8, 5, padding=8, dilation=4, groups=8)
+    x = torch.randn(2, *size_hw, 8).permute(0, 3, 1, 2)
+    torch.testing.assert_close(_depthwise(conv, x), conv(x), rtol=0, atol=1e-5)
