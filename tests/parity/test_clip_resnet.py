@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tests import clip_weights
 from tests.close import assert_close
 
+from lexiseg.models.clip.blocks import resize_positions
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.model import Clip
-from lexiseg.models.clip.positions import resized
 
 Array = NDArray[np.float64]
 
@@ -97,12 +97,14 @@ class Slow:
 def test_cells_and_pooling(height: int, width: int) -> None:
     state = clip_weights.resnet_state(4)
     net = Clip.of(ClipConfig.of(state, "quick-gelu"), state).visual
+    assert net.num_blocks == 1
     x = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(5))
     slow = Slow(state)
     cells = slow.cells(x[0].double().numpy())
     grid = (height // 32, width // 32)
     assert cells.shape[1:] == grid
-    table = resized(state["visual.attnpool.positional_embedding"], grid, "size").double().numpy()
+    places = state["visual.attnpool.positional_embedding"]
+    table = resize_positions(places, grid, "size").double().numpy()
     wanted = slow.attend(cells, table)
     block = net.trunk(x, "size")
     whole = torch.nn.functional.scaled_dot_product_attention(block.q, block.k, block.v)

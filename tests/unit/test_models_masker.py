@@ -21,10 +21,10 @@ from lexiseg.errors import CheckpointError, MissingError, PromptError
 from lexiseg.models import load_encoder, load_masker
 from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.masker import TinyMasker
-from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
+from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig, _depthwise
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.models.tiny.weights import load_vision
-from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
 from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
 from lexiseg.stages.encoder_windows import encode_image
 from lexiseg.stages.mask_upsampling import upsample_masks
@@ -121,6 +121,25 @@ def test_candidates_and_quality(shipped: Masker) -> None:
     torch.testing.assert_close(one.logits, three.logits[best])
     with pytest.raises(PromptError, match="candidates"):
         shipped.decode(state, clicks((5, 5)), candidates=2)
+
+
+def test_where_a_model_computes_is_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = load_masker("tiny", LoadOptions("cpu", "bf16"))
+    assert (made.device_name, made.dtype_name) == ("cpu", "bf16")
+    made = load_masker("tiny", LoadOptions("cpu", "bf16"), dtype="fp32")
+    assert made.dtype_name == "fp32"
+    asked: list[tuple[object, ...]] = []
+
+    def resolve(name: str, *, pull: bool, offline: bool | None) -> checkpoints.Checkpoint:
+        asked.append((name, pull, offline))
+        return checkpoints.resolve("tiny")
+
+    monkeypatch.setattr("lexiseg.models.resolve", resolve)
+    load_encoder("tiny", LoadOptions("cpu", pull=True, offline=True))
+    load_encoder("tiny", device="cpu")
+    assert asked == [("tiny", True, True), ("tiny", False, None)]
+    with pytest.raises(TypeError, match="divice"):
+        load_masker("tiny", divice="cpu")
 
 
 def test_one_run_of_the_backbone_serves_encoder_and_masker(
@@ -274,3 +293,11 @@ def test_a_bundle_without_a_masker_says_so(tmp_path: Path) -> None:
     fewer = {n: p for n, p in checkpoint.paths.items() if n != "masker.safetensors"}
     with pytest.raises(CheckpointError, match=r"no masker\.safetensors"):
         from_checkpoint(checkpoints.Checkpoint(checkpoint.record, fewer), pick("cpu", "fp32"))
+
+
+@pytest.mark.parametrize("size_hw", [(36, 48), (35, 47), (1, 3)])
+def test_a_wide_depthwise_convolution_is_what_torch_computes(size_hw: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(8, 8, 5, padding=8, dilation=4, groups=8)
+    x = torch.randn(2, *size_hw, 8).permute(0, 3, 1, 2)
+    torch.testing.assert_close(_depthwise(conv, x), conv(x), rtol=0, atol=1e-5)

@@ -95,6 +95,8 @@ def test_an_example_is_a_picture_a_box_or_a_mask(photo, mask) -> None:
     ):
         with pytest.raises(PromptError):
             example_pixels(bad, ())
+    with pytest.raises(PromptError, match="read it"):
+        example_pixels(Example("photo.jpg"), ())
     with pytest.raises(PromptError, match="one of the two"):
         Example(photo, box_xyxy=(0, 0, 1, 1), mask=mask)
 

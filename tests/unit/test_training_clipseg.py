@@ -25,8 +25,7 @@ from lexiseg.models.clip.model import Clip
 from lexiseg.models.clip.tokenizer import tokenizer
 from lexiseg.models.clipseg import build_prompted
 from lexiseg.models.clipseg.model import from_checkpoint
-from lexiseg.models.tiny.film import FilmConfig, FilmHead
-from lexiseg.models.tiny.film_prompted import FilmPrompted, load_head
+from lexiseg.models.tiny.film import FilmConfig, FilmHead, FilmPrompted, load_head
 from lexiseg.training.clipseg import ClipSegRecipe, tiny_recipe, train_clipseg
 from lexiseg.training.clipseg.backbone import write_decoder
 from lexiseg.training.clipseg.phrases import LabelledPhoto, PhraseSet, open_phrases

@@ -227,7 +227,21 @@ def parse_vocabulary(
     for word in config.word_thresholds:
         if word not in words.names:
             raise UnknownName.among("word of the vocabulary", word, words.names)
-    return words
+    return _read_examples(words)
+
+
+def _read_examples(vocabulary: Vocabulary) -> Vocabulary:
+    """Return a vocabulary whose example images are pixels. Raises PictureError."""
+    if not any(word.examples for word in vocabulary.words):
+        return vocabulary
+    words = (
+        replace(
+            word,
+            examples=tuple(replace(one, image=read_image(one.image).rgb) for one in word.examples),
+        )
+        for word in vocabulary.words
+    )
+    return replace(vocabulary, words=tuple(words))
 
 
 def class_thresholds(vocabulary: Vocabulary, config: Any) -> NDArray[np.float32]:

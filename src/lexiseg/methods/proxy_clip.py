@@ -75,7 +75,7 @@ class Segmenter(DenseSegmenter):
 
         settings = self.window_settings(scale, ragged="pad")
         return encode_windows(
-            self._clip, rgb, settings, see=self._cells, batch=4, multiple=_ALIGNED
+            self._clip, rgb, settings, encode=self._cells, batch=4, multiple=_ALIGNED
         )
 
     def _cells(self, windows: Tensor) -> Tensor:

@@ -147,7 +147,7 @@ class Segmenter(DenseSegmenter):
             planes = pixels.permute(0, 3, 1, 2).float().to(block.v.device)
             return block.finish(resclip(block, planes, feedback, clip.size.multiple))
 
-        return encode_windows(clip, rgb, settings, see=cells)
+        return encode_windows(clip, rgb, settings, encode=cells)
 
 
 def load(config: Config, options: LoadOptions) -> Segmenter:

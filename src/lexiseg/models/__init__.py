@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -15,6 +17,7 @@ from lexiseg.protocols import (
     Detector,
     Encoder,
     Inpainter,
+    LoadOptions,
     Masker,
     PromptedModel,
     Proxy,
@@ -39,119 +42,78 @@ def families() -> frozenset[str]:
     return frozenset(name for name in found if not name.startswith("_"))
 
 
-def load_encoder(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Encoder:
+def load_encoder(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Encoder:
     """Return the encoder of a checkpoint's name, folder or file.
 
+    options: where it computes, and whether weights may be downloaded. more: its fields, by name.
     Raises UnknownName, WeightsMissing, CheckpointError, and OptionError for a checkpoint that is
     not an encoder.
     """
-    return cast(Encoder, _load("encoder", name, device, dtype, pull, offline))
+    return cast(Encoder, _load("encoder", name, options, more))
 
 
 def load_masker(
     name: str | Path,
+    options: LoadOptions | None = None,
     *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
     compile: bool = False,
+    **more: Any,
 ) -> Masker:
-    """Return the masker of a checkpoint's name, folder or file; raises as ``load_encoder`` does.
+    """Return the masker of a checkpoint's name, folder or file; arguments as of ``load_encoder``.
 
     compile: it goes through torch.compile, which takes minutes at first use. Raises OptionError
     where that does not work.
     """
-    made = _load("masker", name, device, dtype, pull, offline, compile=compile)
-    return cast(Masker, made)
+    return cast(Masker, _load("masker", name, options, more, compile=compile))
 
 
 def load_prompted(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
+    name: str | Path, options: LoadOptions | None = None, **more: Any
 ) -> PromptedModel:
-    """Return the model that draws maps for prompts; raises as ``load_encoder`` does.
+    """Return the model that draws maps for prompts; arguments as of ``load_encoder``.
 
     The CLIP under a decoder that comes without one is loaded by the name in its configuration.
     """
 
     def backbone(encoder: str) -> object:
-        return load_encoder(encoder, device=device, dtype=dtype, pull=pull, offline=offline)
+        return load_encoder(encoder, options, **more)
 
-    made = _load("prompted", name, device, dtype, pull, offline, backbone)
-    return cast(PromptedModel, made)
-
-
-def load_detector(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Detector:
-    """Return the detector of a checkpoint's name or folder; raises as ``load_encoder`` does."""
-    return cast(Detector, _load("detector", name, device, dtype, pull, offline))
+    return cast(PromptedModel, _load("prompted", name, options, more, backbone))
 
 
-def load_proxy(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Proxy:
-    """Return the proxy of a checkpoint's name, folder or file; raises as ``load_encoder`` does."""
-    return cast(Proxy, _load("proxy", name, device, dtype, pull, offline))
+def load_detector(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Detector:
+    """Return the detector of a checkpoint's name or folder; arguments as of ``load_encoder``."""
+    return cast(Detector, _load("detector", name, options, more))
+
+
+def load_proxy(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Proxy:
+    """Return the proxy of a checkpoint's name, folder or file; arguments as of ``load_encoder``."""
+    return cast(Proxy, _load("proxy", name, options, more))
 
 
 def load_attention_source(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
+    name: str | Path, options: LoadOptions | None = None, **more: Any
 ) -> AttentionSource:
-    """Return the attention source of a checkpoint's name; raises as ``load_encoder`` does."""
-    return cast(AttentionSource, _load("attention_source", name, device, dtype, pull, offline))
+    """Return the attention source of a checkpoint's name or file; arguments as of
+    ``load_encoder``."""
+    return cast(AttentionSource, _load("attention_source", name, options, more))
 
 
-def load_inpainter(
-    name: str | Path,
-    *,
-    device: str | None = None,
-    dtype: str | None = None,
-    pull: bool = False,
-    offline: bool | None = None,
-) -> Inpainter:
-    """Return the inpainter of a checkpoint's name or folder; raises as ``load_encoder`` does."""
-    return cast(Inpainter, _load("inpainter", name, device, dtype, pull, offline))
+def load_inpainter(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Inpainter:
+    """Return the inpainter of a checkpoint's name or folder; arguments as of ``load_encoder``."""
+    return cast(Inpainter, _load("inpainter", name, options, more))
 
 
 def _load(
     kind: str,
     name: str | Path,
-    device: str | None,
-    dtype: str | None,
-    pull: bool,
-    offline: bool | None,
-    *more: Any,
+    options: LoadOptions | None,
+    more: Mapping[str, Any],
+    *arguments: Any,
     compile: bool = False,
 ) -> object:
-    checkpoint = resolve(name, pull=pull, offline=offline)
+    where = replace(options or LoadOptions(), **more)
+    checkpoint = resolve(name, pull=where.pull, offline=where.offline)
     family = checkpoint.record.family
     if family not in families():
         raise CheckpointError(
@@ -163,4 +125,4 @@ def _load(
     if build is None:
         reason = _REFUSALS.get(kind, f"is not a {kind}")
         raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
-    return build(checkpoint, pick(device, dtype, compile=compile), *more)
+    return build(checkpoint, pick(where.device, where.dtype, compile=compile), *arguments)

@@ -152,7 +152,13 @@ class LastBlock(Protocol):
 
 @runtime_checkable
 class AttentionEncoder(Encoder, Protocol):
-    """An encoder whose last attention can be read out in other ways than its own."""
+    """An encoder whose last attention can be read out in other ways than its own.
+
+    num_blocks: blocks with attention, the last one, which is opened, included.
+    """
+
+    @property
+    def num_blocks(self) -> int: ...
 
     @property
     def mean_colour(self) -> tuple[float, float, float]:

@@ -178,13 +178,13 @@ def encode_windows(
     read: Callable[[LastBlock], Tensor] | None = None,
     *,
     batch: int = 8,
-    see: Callable[[Tensor], Tensor] | None = None,
+    encode: Callable[[Tensor], Tensor] | None = None,
     multiple: int | None = None,
 ) -> Windows:
     """Encode an image (H, W, 3) by windows, ``batch`` of them at a time.
 
-    read: how the last attention is read out (``stages.attention``). see: in its place, what makes
-    cells (B, h, w, D) of windows (B, H, W, 3) itself. multiple: what it pads sides to, where
+    read: how the last attention is read out (``stages.attention``). encode: in its place, what
+    makes cells (B, h, w, D) of windows (B, H, W, 3). multiple: what it pads sides to, where
     ``settings`` say so; None: a cell of the encoder.
     """
     import cv2
@@ -196,7 +196,7 @@ def encode_windows(
     scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
     rows, columns = (spans(side, settings.crop, settings.stride) for side in work_hw)
     crops = np.stack([scaled[y0:y1, x0:x1] for y0, y1 in rows for x0, x1 in columns])
-    encode = see or partial(_encode_crops, encoder, settings, read or vanilla)
+    encode = encode or partial(_encode_crops, encoder, settings, read or vanilla)
     parts = []
     for start in range(0, len(crops), batch):
         pixels = torch.from_numpy(crops[start : start + batch])

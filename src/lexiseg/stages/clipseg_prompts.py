@@ -35,7 +35,7 @@ def prepare_example(
     sigma: float = 3.0,
     brightness: float = 0.1,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return a picture (H, W, 3) uint8 and its mask (H, W) bool as a prompt.
+    """Return an image (H, W, 3) uint8 and its mask (H, W) bool as a prompt.
 
     ways: any of "blur" (the background, 15x15 pixels, ``sigma``), "darken" (the background's
     distance to the mean colour times ``brightness``), "crop" (to the mask's box and ``context`` of
@@ -70,21 +70,24 @@ def prepare_example(
 def example_pixels(
     example: Example, ways: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read an example and prepare it; without mask and box the whole picture is meant as it is.
+    """Return the pixels and the mask of an example, prepared; all of it where nothing is marked.
 
-    Raises PictureError, and PromptError for a mask or box that does not fit the picture.
+    example: whose image is an (H, W, 3) uint8 array. Raises PromptError for another one, and for a
+    mask or box that does not fit the image.
     """
-    from lexiseg import imaging
-
-    rgb = imaging.read(example.image).rgb
-    mask = example.inside(rgb.shape[:2])
+    rgb = example.image
+    if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.shape[2:] == (3,)):
+        raise PromptError(
+            f"an example's image is {type(rgb).__name__}; read it to an (H, W, 3) uint8 array first"
+        )
+    mask = example.inside((rgb.shape[0], rgb.shape[1]))
     if mask is None:
         return rgb, np.ones(rgb.shape[:2], np.bool_)
     return prepare_example(rgb, mask, ways)
 
 
 def _square(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Padded to a square: pictures by the mean colour, masks by nothing."""
+    """Padded to a square: images by the mean colour, masks by 0."""
     height, width, channels = values.shape
     side = max(height, width)
     out = np.zeros((side, side, channels), np.uint8)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Pamr", "affinities", "as_seen", "pamr", "resampled_pixels"]
+__all__ = ["Pamr", "affinities", "pamr", "resampled_pixels"]
 
 _AT_ONCE = 250_000  # pixels, of about 160 floats each while neighbours are compared (160 MB)
 _AROUND = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
@@ -23,7 +23,7 @@ _AROUND = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
 
 @dataclass(frozen=True, eq=False)
 class Pamr:
-    """PAMR on one picture, whole or in bands of rows, so that large ones need little memory.
+    """PAMR on one image, whole or in bands of rows, so that large ones need little memory.
 
     pixels: (3, H, W) float. steps: how often maps flow, a step as far as the largest dilation.
     """
@@ -34,7 +34,7 @@ class Pamr:
 
     @property
     def reach(self) -> int:
-        """How many rows away a pixel can still be felt."""
+        """How many rows away a pixel still has an effect."""
         return self.steps * max(self.dilations)
 
     def rows(self, part: slice) -> Callable[[Tensor], Tensor]:
@@ -47,9 +47,9 @@ class Pamr:
 
 
 def resampled_pixels(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> Tensor:
-    """The picture (H, W, 3) scaled to ``work_hw`` and back, as the papers' code hands it to PAMR.
+    """Return an image (H, W, 3) scaled to ``work_hw`` and back, as the papers give it to PAMR.
 
-    Returns (3, H, W) float32 in [0, 255]. Their code normalises the channels first, which changes
+    (3, H, W) float32 in [0, 255]. Their code normalises the channels first, which changes
     no affinity: differences are divided by a deviation of the same channel.
     """
     import cv2
@@ -57,9 +57,6 @@ def resampled_pixels(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> Tensor
     scaled = np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=cv2.INTER_LINEAR))
     pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None].float()
     return F.interpolate(pixels, size=rgb.shape[:2], mode="bilinear")[0]
-
-
-as_seen = resampled_pixels  # until methods take the new name
 
 
 def affinities(pixels: Tensor, dilations: Sequence[int] = (8, 16)) -> Tensor:

@@ -109,8 +109,9 @@ def _tiled_argmax(
 
     dropped: (Q,) bool, queries that cannot win; they count in the softmax all the same.
     """
-    # Words last: softmax and arg-max then run along memory, which is faster on a CPU.
-    cells = [scale / len(scales) * one.logits.permute(1, 2, 0).contiguous() for one in scales]
+    # Words last, so that they are reduced along memory; base 2, whose powers are fast.
+    base_2 = scale / len(scales) * math.log2(math.e)
+    cells = [base_2 * one.logits.permute(1, 2, 0).contiguous() for one in scales]
     device, queries = cells[0].device, cells[0].shape[2]
     side = max(1, math.isqrt((_ON_CPU if device.type == "cpu" else _ELSEWHERE) // queries))
     class_ids = words.class_ids.to(device)
@@ -125,12 +126,13 @@ def _tiled_argmax(
                 tile.weights @ torch.tensordot(band.weights, one[:, tile.cells], 1)
                 for one, band, tile in parts
             )
-            probabilities = logits.softmax(-1)
+            competing = logits
             if dropped is not None:
-                probabilities = probabilities.masked_fill(dropped, -1)
-            best, query = probabilities.max(-1)
+                competing = logits.masked_fill(dropped, -torch.inf)
+            query, best, top = _argmax(competing), competing.amax(-1), logits.amax(-1)
             place = bands[0].pixels, tiles[0].pixels
-            labels[place], scores[place] = class_ids[query].to(labels.dtype), best
+            labels[place] = class_ids[query].to(labels.dtype)
+            scores[place] = (best - top).exp2_() / logits.sub_(top[..., None]).exp2_().sum(-1)
     return labels.cpu().numpy(), scores.cpu().numpy()
 
 
@@ -170,6 +172,13 @@ def _refined_argmax(
             best = torch.maximum(best, largest)
         labels[inner], scores[inner] = label, (best - log_sum).exp_().clamp_(0, 1)
     return labels.cpu().numpy(), scores.cpu().numpy()
+
+
+def _argmax(logits: Tensor) -> Tensor:
+    """The arg-max of the last axis; NumPy's is five times as fast as torch's on a CPU."""
+    if logits.device.type == "cpu":
+        return torch.from_numpy(np.argmax(logits.numpy(), -1))
+    return logits.argmax(-1)
 
 
 @dataclass(frozen=True, eq=False)

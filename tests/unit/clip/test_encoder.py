@@ -16,7 +16,7 @@ from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, OptionError, UnknownName
 from lexiseg.models import load_encoder
 from lexiseg.models.clip.encoder import ClipEncoder, from_checkpoint
-from lexiseg.models.clip.sharing import shared_beginnings
+from lexiseg.models.clip.text import shared_beginnings
 from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 from lexiseg.prompts import TEMPLATES
 from lexiseg.protocols import AttentionEncoder, Encoder
@@ -44,6 +44,8 @@ def test_a_folder_of_openclip_loads_by_its_path(folder: Path) -> None:
     assert isinstance(encoder, AttentionEncoder)
     assert encoder.name == "my-clip"
     assert encoder.size.multiple == 16
+    block = encoder.trunk(torch.zeros(1, 32, 48, 3, dtype=torch.uint8), keep=range(100))
+    assert encoder.num_blocks == block.index + 1 == len(block.kept) + 1 > 1
     assert encoder.scale == pytest.approx(100)
     assert set(encoder.sha256) == {"open_clip_model.safetensors", "open_clip_config.json"}
 

@@ -1,4 +1,6 @@
-"""The transformer block that CLIP's towers share, with OpenAI's names for its weights.
+"""What CLIP's towers share: the transformer block, and position embeddings for grids of any size.
+
+The block has OpenAI's names for its weights.
 
 The stream of tokens and the norms stay in float32 whatever the weights' format: only the products,
 where the time goes, are computed in bf16 or fp16.
@@ -6,14 +8,19 @@ where the time goes, are computed in bf16 or fp16.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Attention", "Block", "Mlp"]
+from lexiseg.errors import UnknownName
+
+__all__ = ["Attention", "Block", "Mlp", "resize_positions"]
 
 # OpenAI's approximation of GELU is x * sigmoid(1.702 x); weights trained with it need it.
 _QUICK = 1.702
+_WAYS = ("scale", "size")  # to resize position embeddings
 
 
 class Attention(nn.Module):
@@ -84,3 +91,27 @@ class Block(nn.Module):
         x = x + attended
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
+
+
+def resize_positions(positions: Tensor, grid_hw: tuple[int, int], way: str) -> Tensor:
+    """Positions (1 + n * n, W), the class token's first -> (1 + h * w, W), bicubic.
+
+    way: "scale" or "size". Two are in use, and they differ by up to 0.02: "size" asks the
+    interpolation for the new grid (transformers, OpenCLIP); "scale" gives it the ratio of the grids
+    with 0.1 added to the new one, as DINO, and after it SCLIP and its successors, did against
+    rounding. Features only agree with those of a published implementation when resized its way. A
+    grid of the trained size is returned as it is.
+    """
+    if way not in _WAYS:
+        raise UnknownName.among("way to resize positions", way, _WAYS)
+    side = math.isqrt(positions.shape[0] - 1)
+    if grid_hw == (side, side):
+        return positions
+    first, rest = positions[:1], positions[1:]
+    plane = rest.T.reshape(1, -1, side, side).float()
+    if way == "size":
+        plane = F.interpolate(plane, size=grid_hw, mode="bicubic")
+    else:
+        ratio = ((grid_hw[0] + 0.1) / side, (grid_hw[1] + 0.1) / side)
+        plane = F.interpolate(plane, scale_factor=ratio, mode="bicubic")
+    return torch.cat([first, plane[0].flatten(1).T.to(first.dtype)])

@@ -17,7 +17,7 @@ from lexiseg.errors import CheckpointError, UnknownName
 from lexiseg.models._text_cache import TextCache
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.model import Clip
-from lexiseg.models.clip.sharing import shared_beginnings
+from lexiseg.models.clip.text import shared_beginnings
 from lexiseg.models.clip.tokenizer import END, tokenise, tokenizer
 from lexiseg.models.clip.weights import read_weights
 from lexiseg.protocols import LastBlock, SizePolicy
@@ -75,6 +75,11 @@ class ClipEncoder:
     @property
     def sha256(self) -> Mapping[str, str]:
         return self._sha256
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the picture tower; of a ResNet its attention pooling alone."""
+        return self.net.visual.num_blocks
 
     def text(self, words: Sequence[str], templates: Sequence[str] = ("{}",)) -> Tensor:
         """Return the vectors of words, (K, D) float32, unit length.

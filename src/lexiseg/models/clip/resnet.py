@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lexiseg.errors import OptionError
+from lexiseg.models.clip.blocks import resize_positions
 from lexiseg.models.clip.config import ResNetConfig
-from lexiseg.models.clip.positions import resized
 
 __all__ = ["AttentionPool", "OpenPool", "ResNet"]
 
@@ -68,7 +68,7 @@ class AttentionPool(nn.Module):
         grid_hw = (cells.shape[2], cells.shape[3])
         x = cells.float().flatten(2).mT
         x = torch.cat([x.mean(1, keepdim=True), x], 1)
-        x = x + resized(self.positional_embedding, grid_hw, positions)
+        x = x + resize_positions(self.positional_embedding, grid_hw, positions)
         q, k, v = (
             proj(x.to(proj.weight.dtype)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
@@ -113,6 +113,8 @@ class _Bottleneck(nn.Module):
 
 class ResNet(nn.Module):
     """Normalised pixels (B, 3, H, W) of any size -> cells of 32 pixels."""
+
+    num_blocks = 1  # with attention: the pooling
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ all of them, and is computed once: of it the others need the keys and values of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from lexiseg.models.clip.blocks import Block
 from lexiseg.models.clip.config import TextConfig
 
-__all__ = ["Beginnings", "TextTower"]
+__all__ = ["Beginnings", "TextTower", "shared_beginnings"]
+
+_MIN_SHARED = 8  # texts that share a beginning, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +89,9 @@ class TextTower(nn.Module):
         if shared is not None and which is not None:
             starts = shared.lengths[which]
             longest = shared.blocks[0][0].shape[2]
-            seen = torch.arange(longest, device=ids.device) < starts[:, None]
-            seen = seen[:, None, None].expand(rows, 1, length, longest)
-            mask = torch.cat([seen, mask], -1)
+            visible = torch.arange(longest, device=ids.device) < starts[:, None]
+            visible = visible[:, None, None].expand(rows, 1, length, longest)
+            mask = torch.cat([visible, mask], -1)
             before = shared.blocks
         x = self._embed(ids, starts)
         every = torch.arange(rows, device=ids.device)
@@ -114,3 +117,24 @@ class TextTower(nn.Module):
         places = places.clamp_max_(len(self.positional_embedding) - 1)  # of what does not matter
         tokens: Tensor = self.token_embedding(ids)
         return tokens.float() + self.positional_embedding[places]
+
+
+def shared_beginnings(
+    tokens: Sequence[Sequence[int]],
+) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Texts as tokens -> beginnings, and which of these each text has.
+
+    A text's beginning is the longest that it shares with enough others, and never all of it. All
+    texts begin with the start token, so each has one, unless texts are few: then there are none.
+    """
+    counts = Counter(tuple(ids[:n]) for ids in tokens for n in range(1, len(ids)))
+    numbers: dict[tuple[int, ...], int] = {}
+    of_text = []
+    for ids in tokens:
+        shared = next(
+            (n for n in range(len(ids) - 1, 0, -1) if counts[tuple(ids[:n])] >= _MIN_SHARED), 0
+        )
+        if not shared:
+            return [], []
+        of_text.append(numbers.setdefault(tuple(ids[:shared]), len(numbers)))
+    return list(numbers), of_text

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lexiseg.models.clip.blocks import Block
+from lexiseg.models.clip.blocks import Block, resize_positions
 from lexiseg.models.clip.config import VitConfig
-from lexiseg.models.clip.positions import resized
 
 __all__ = ["OpenVitBlock", "VisionTransformer"]
 
@@ -70,6 +69,10 @@ class VisionTransformer(nn.Module):
         return list(blocks)  # type: ignore[arg-type]
 
     @property
+    def num_blocks(self) -> int:
+        return len(self.blocks)
+
+    @property
     def last(self) -> Block:
         return self.blocks[-1]
 
@@ -83,7 +86,7 @@ class VisionTransformer(nn.Module):
         """Run all blocks but the last, and open that one.
 
         pixels: (B, 3, H, W); what remains beyond whole patches, right and below, is not seen.
-        positions: "scale" or "size" (``positions.resized``).
+        positions: "scale" or "size" (``resize_positions``).
         keep: of which blocks, counted from 0, to keep the tokens after them; -1 keeps the tokens
         before block 0. attention: of which to keep the attention maps, (B, heads, T, T).
         """
@@ -133,5 +136,5 @@ class VisionTransformer(nn.Module):
         grid_hw = (patches.shape[2], patches.shape[3])
         first = self.class_embedding.expand(len(patches), 1, -1)
         x = torch.cat([first, patches.flatten(2).mT], 1)
-        x = self.ln_pre(x + resized(self.positional_embedding, grid_hw, positions))
+        x = self.ln_pre(x + resize_positions(self.positional_embedding, grid_hw, positions))
         return x, grid_hw

@@ -21,7 +21,7 @@ def build_prompted(
     the bundled kind is put on the bundled encoder.
     """
     if HEAD in checkpoint.paths:
-        from lexiseg.models.tiny.film_prompted import on_backbone
+        from lexiseg.models.tiny.film import on_backbone
 
         return on_backbone(checkpoint, backbone)
     from lexiseg.models.clipseg.model import from_checkpoint

@@ -109,40 +109,40 @@ class Decoder(nn.Module):
         pairs = zip(self.reduces, reversed(activations), strict=True)
         return Reduced(tuple(linear(x) for linear, x in pairs), grid_hw, classes)
 
-    def forward(self, seen: Reduced, conditionals: Tensor) -> Tensor:
+    def forward(self, reduced: Reduced, conditionals: Tensor) -> Tensor:
         """Return logits, (N, h * cell, w * cell): prompt i on picture i, or all on a single one.
 
         conditionals: (N, C), CLIP's vectors of texts or pictures, not normalised.
         """
         if torch.is_grad_enabled():
-            return self._some(seen, conditionals)
-        tokens = seen.steps[0].shape[1]
+            return self._some(reduced, conditionals)
+        tokens = reduced.steps[0].shape[1]
         each = 4 * tokens * 8 * self.config.reduce_dim
         at_once = max(1, _CACHE // each) if conditionals.device.type == "cpu" else 64
-        many = seen.steps[0].shape[0] > 1
-        height, width = (side * self.config.cell for side in seen.grid_hw)
+        many = reduced.steps[0].shape[0] > 1
+        height, width = (side * self.config.cell for side in reduced.grid_hw)
         out = torch.empty(len(conditionals), height, width, device=conditionals.device)
         for i in range(0, len(conditionals), at_once):
             part = slice(i, i + at_once)
             one = (
-                Reduced(tuple(s[part] for s in seen.steps), seen.grid_hw, seen.classes)
+                Reduced(tuple(s[part] for s in reduced.steps), reduced.grid_hw, reduced.classes)
                 if many
-                else seen
+                else reduced
             )
             out[part] = self._some(one, conditionals[part])
         return out
 
-    def _some(self, seen: Reduced, conditionals: Tensor) -> Tensor:
+    def _some(self, reduced: Reduced, conditionals: Tensor) -> Tensor:
         config, count = self.config, len(conditionals)
         mul, add = self.film_mul(conditionals)[:, None], self.film_add(conditionals)[:, None]
         x: Tensor | None = None
-        for i, (step, block) in enumerate(zip(seen.steps, self.blocks, strict=True)):
+        for i, (step, block) in enumerate(zip(reduced.steps, self.blocks, strict=True)):
             x = step if x is None else step + x
             if i == config.film_at:
                 x = mul * x + add
             x = block(x)
         assert x is not None
-        cells = x[:, seen.classes :].reshape(count, *seen.grid_hw, -1)
+        cells = x[:, reduced.classes :].reshape(count, *reduced.grid_hw, -1)
         if isinstance(self.trans_conv, nn.ConvTranspose2d):
             return _enlarged(cells, self.trans_conv)[..., 0].float()
         conv, _, first, _, second = self.trans_conv.children()

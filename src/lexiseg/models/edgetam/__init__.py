@@ -11,6 +11,6 @@ __all__ = ["build_masker"]
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
     """Build the model from a folder of transformers; needs timm, ``lexiseg[edgetam]``."""
-    from lexiseg.models.sam2.from_transformers import borrowed
+    from lexiseg.models.sam2.from_transformers import load_transformers_masker
 
-    return borrowed("EdgeTamModel", checkpoint, compute, extra="edgetam")
+    return load_transformers_masker("EdgeTamModel", checkpoint, compute, extra="edgetam")

@@ -77,20 +77,20 @@ class GroundingDino:
     @torch.inference_mode()
     def detect(self, state: _State, words: Sequence[str], *, threshold: float) -> Detections:
         """Return the boxes that score at least ``threshold`` for one of the words."""
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
         limit = int(self._model.config.max_text_len)
         for ids, spans, first in captions(self._tokenizer, words, limit):
             out = self._model(
                 pixel_values=state.pixels,
                 input_ids=torch.tensor([ids], device=self._compute.device),
             )
-            chances = out.logits[0].float().sigmoid()
-            scores = torch.stack([chances[:, a:b].amax(1) for a, b in spans], 1)
+            probabilities = out.logits[0].float().sigmoid()
+            scores = torch.stack([probabilities[:, a:b].amax(1) for a, b in spans], 1)
             best, word = scores.max(1)
             kept = best >= threshold
             boxes = in_pixels(out.pred_boxes[0][kept], state.size_hw, state.size_hw)
-            found.append((boxes, best[kept], word[kept] + first))
-        boxes, scores, which = (torch.cat(parts) for parts in zip(*found, strict=True))
+            parts.append((boxes, best[kept], word[kept] + first))
+        boxes, scores, which = (torch.cat(column) for column in zip(*parts, strict=True))
         return Detections(boxes, scores, which)
 
 

@@ -163,13 +163,13 @@ class MaskDecoder(nn.Module):
         """What is known of a picture, (1, N, C), before any prompt."""
         plain = features + no_mask
         first: _TwoWay = self.transformer.layers[0]  # type: ignore[assignment]
-        seen, told = first.cross_attn_token_to_image, first.cross_attn_image_to_token
+        to_cells, to_tokens = first.cross_attn_token_to_image, first.cross_attn_image_to_token
         return Cells(
             features,
             plain,
-            seen.split(seen.k_proj(plain + places))[:, 0],
-            seen.split(seen.v_proj(plain))[:, 0],
-            told.split(told.q_proj(plain + places))[:, 0],
+            to_cells.split(to_cells.k_proj(plain + places))[:, 0],
+            to_cells.split(to_cells.v_proj(plain))[:, 0],
+            to_tokens.split(to_tokens.q_proj(plain + places))[:, 0],
         )
 
     def forward(
@@ -181,23 +181,25 @@ class MaskDecoder(nn.Module):
         """
         count = len(prompt)
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        asked = torch.cat([own.expand(count, -1, -1), prompt], 1)
-        tokens, x = asked, cells.plain if rough is None else cells.features + rough
+        queries = torch.cat([own.expand(count, -1, -1), prompt], 1)
+        tokens, x = queries, cells.plain if rough is None else cells.features + rough
         for i in range(_LAYERS):
             layer: _TwoWay = self.transformer.layers[i]  # type: ignore[assignment]
             if i == 0:
                 tokens = layer.norm1(layer.self_attn(tokens, tokens, tokens))
             else:
-                q = tokens + asked
+                q = tokens + queries
                 tokens = layer.norm1(tokens + layer.self_attn(q, q, tokens))
             ready = cells if i == 0 and rough is None else None
             name = f"{i}.token_to_image"
-            tokens = layer.norm2(tokens + self._gather(name, tokens + asked, x, ready))
+            tokens = layer.norm2(tokens + self._attend_cells(name, tokens + queries, x, ready))
             tokens = layer.norm3(tokens + layer.mlp(tokens))
-            x = layer.norm4(self._tell(f"{i}.image_to_token", tokens + asked, tokens, x, ready))
+            x = layer.norm4(
+                self._update_cells(f"{i}.image_to_token", tokens + queries, tokens, x, ready)
+            )
         used = torch.cat([tokens[:, :1], tokens[:, 1 : 1 + _TOKENS][:, answers]], 1)
-        q = used + torch.cat([asked[:, :1], asked[:, 1 : 1 + _TOKENS][:, answers]], 1)
-        used = self.transformer.norm_final_attn(used + self._gather("final", q, x, None))
+        q = used + torch.cat([queries[:, :1], queries[:, 1 : 1 + _TOKENS][:, answers]], 1)
+        used = self.transformer.norm_final_attn(used + self._attend_cells("final", q, x, None))
         quality = self.iou_prediction_head(used[:, 0])[:, answers]
         chosen = range(_TOKENS)[answers]
         heads = [self.output_hypernetworks_mlps[k](used[:, 1 + i]) for i, k in enumerate(chosen)]
@@ -239,7 +241,7 @@ class MaskDecoder(nn.Module):
         out = torch.baddbmm(part.flatten(1, 2), through, x.transpose(1, 2))
         return out.view(count, heads, t, -1)
 
-    def _gather(self, name: str, tokens: Tensor, x: Tensor, ready: Cells | None) -> Tensor:
+    def _attend_cells(self, name: str, tokens: Tensor, x: Tensor, ready: Cells | None) -> Tensor:
         """Tokens look at cells: (B, T, C)."""
         attention, _ = self._cross()[name]
         q = attention.split(attention.q_proj(tokens))
@@ -250,14 +252,14 @@ class MaskDecoder(nn.Module):
         if ready is not None:
             flat = weights.transpose(0, 1).reshape(heads, count * t, -1)
             return attention.joined(torch.bmm(flat, ready.values).view(heads, count, t, d))
-        seen = torch.bmm(weights.flatten(1, 2), x.to(q.dtype).expand(count, -1, -1))
+        mixed = torch.bmm(weights.flatten(1, 2), x.to(q.dtype).expand(count, -1, -1))
         linear = attention.v_proj
         weight = linear.weight.view(heads, d, -1).to(q.dtype)
-        found = torch.einsum("bhtc,hdc->hbtd", seen.view(count, heads, t, -1), weight)
+        heads_out = torch.einsum("bhtc,hdc->hbtd", mixed.view(count, heads, t, -1), weight)
         # Weights of a token sum to 1, so the values' bias comes through whole.
-        return attention.joined(found + linear.bias.view(heads, 1, 1, d))
+        return attention.joined(heads_out + linear.bias.view(heads, 1, 1, d))
 
-    def _tell(
+    def _update_cells(
         self, name: str, tokens: Tensor, values: Tensor, x: Tensor, ready: Cells | None
     ) -> Tensor:
         """Cells look at tokens, and add what they see: (B, N, C)."""
@@ -270,9 +272,9 @@ class MaskDecoder(nn.Module):
         weight = linear.weight.view(-1, heads, d).to(k.dtype)
         v = attention.split(attention.v_proj(values))
         # A cell's weights sum to 1 in each head: each brings its part of the bias.
-        told = torch.einsum("hbtd,chd->bhtc", v, weight).flatten(1, 2) + linear.bias / heads
-        told, flat = told.to(k.dtype), weights.to(k.dtype).flatten(1, 2)
-        return torch.baddbmm(x.to(k.dtype).expand(count, -1, -1), flat.transpose(1, 2), told)
+        values_out = torch.einsum("hbtd,chd->bhtc", v, weight).flatten(1, 2) + linear.bias / heads
+        values_out, flat = values_out.to(k.dtype), weights.to(k.dtype).flatten(1, 2)
+        return torch.baddbmm(x.to(k.dtype).expand(count, -1, -1), flat.transpose(1, 2), values_out)
 
     def _masks(self, x: Tensor, heads: Tensor) -> Tensor:
         """Cells made four times as fine, times each answer's vector: (B, K, 4S, 4S)."""

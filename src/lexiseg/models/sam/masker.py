@@ -97,28 +97,28 @@ class SamMasker:
         """
         if candidates not in (1, _CANDIDATES):
             raise PromptError(f"{candidates} candidates a prompt; give 1 or {_CANDIDATES}")
-        asked = self._checked(prompts)
+        checked = self._checked(prompts)
         answers = slice(0, 1) if candidates == 1 else slice(1, 1 + _CANDIDATES)
         budget = _AT_ONCE if self._compute.device.type == "cpu" else _ON_GPU
         at_once = min(64, max(1, budget // state.cells.plain.numel()))
-        found: list[RawMasks] = []
-        for start in range(0, len(asked), at_once):
-            raw = self._batch(state, asked[start : start + at_once], answers, start)
-            found.append(raw if keep is None else raw[keep(raw)])
+        parts: list[RawMasks] = []
+        for start in range(0, len(checked), at_once):
+            raw = self._batch(state, checked[start : start + at_once], answers, start)
+            parts.append(raw if keep is None else raw[keep(raw)])
         return RawMasks(
-            torch.cat([raw.logits for raw in found]),
-            torch.cat([raw.quality for raw in found]),
-            torch.cat([raw.prompt for raw in found]),
+            torch.cat([raw.logits for raw in parts]),
+            torch.cat([raw.quality for raw in parts]),
+            torch.cat([raw.prompt for raw in parts]),
             state.frame,
         )
 
-    def _batch(self, state: SamState, asked: MaskPrompts, answers: slice, start: int) -> RawMasks:
-        points, boxes = self._scaled(state.frame, asked)
+    def _batch(self, state: SamState, prompts: MaskPrompts, answers: slice, start: int) -> RawMasks:
+        points, boxes = self._scaled(state.frame, prompts)
         with self._compute.autocast():
-            tokens = self._prompts.tokens(len(asked), points, asked.point_labels, boxes)
-            rough = None if asked.masks is None else self._prompts.dense(asked.masks)
+            tokens = self._prompts.tokens(len(prompts), points, prompts.point_labels, boxes)
+            rough = None if prompts.masks is None else self._prompts.dense(prompts.masks)
             logits, quality = self._decoder(state.cells, tokens, rough, answers)
-        prompt = torch.arange(start, start + len(asked), device=quality.device)
+        prompt = torch.arange(start, start + len(prompts), device=quality.device)
         return RawMasks(
             logits.float().flatten(0, 1),
             quality.float().flatten(),
@@ -151,7 +151,7 @@ class SamMasker:
             raise PromptError("a prompt needs a point, a box or a mask; give one")
         return MaskPrompts(points, labels if points is not None else None, boxes, masks)
 
-    def _scaled(self, frame: Frame, asked: MaskPrompts) -> tuple[Tensor | None, Tensor | None]:
+    def _scaled(self, frame: Frame, prompts: MaskPrompts) -> tuple[Tensor | None, Tensor | None]:
         """Points and boxes in parts of the padded input.
 
         Meta's code counts pixels from the middle of the first one, scales, and adds half a pixel
@@ -162,8 +162,10 @@ class SamMasker:
         scale = torch.tensor(
             [frame.input_hw[i] / frame.size_hw[i] for i in (1, 0)], device=self._compute.device
         )
-        points = None if asked.points_xy is None else ((asked.points_xy - 0.5) * scale + 0.5) / side
-        boxes = asked.boxes_xyxy
+        points = (
+            None if prompts.points_xy is None else ((prompts.points_xy - 0.5) * scale + 0.5) / side
+        )
+        boxes = prompts.boxes_xyxy
         boxes = None if boxes is None else (boxes * scale.repeat(2) + 0.5) / side
         return points, boxes
 
@@ -190,13 +192,13 @@ def masker_of(
 ) -> SamMasker:
     """The masker that these weights, by Meta's names, describe. Raises CheckpointError."""
     encoder = trunk_of(part(state, "image_encoder."))
-    asked, masks = part(state, "prompt_encoder."), part(state, "mask_decoder.")
+    prompt_state, masks = part(state, "prompt_encoder."), part(state, "mask_decoder.")
     try:
         layers = [n for n in masks if n.startswith("iou_prediction_head") and n.endswith("weight")]
         config = DecoderConfig(
             width=masks["iou_token.weight"].shape[1],
             hidden=masks["transformer.layers.0.mlp.lin1.weight"].shape[0],
-            mask_channels=asked["mask_downscaling.3.weight"].shape[0],
+            mask_channels=prompt_state["mask_downscaling.3.weight"].shape[0],
             side=encoder.config.side,
             quality_hidden=masks["iou_prediction_head.layers.0.weight"].shape[0],
             quality_layers=len(layers),
@@ -205,7 +207,7 @@ def masker_of(
         with skip_init():
             prompts = PromptEncoder(config.width, config.mask_channels)
             decoder = MaskDecoder(config)
-        for net, weights in ((prompts, asked), (decoder, masks)):
+        for net, weights in ((prompts, prompt_state), (decoder, masks)):
             given = {k: v.float() for k, v in weights.items()}
             net.load_state_dict(given, strict=True, assign=True)
     except (KeyError, IndexError, RuntimeError) as error:

@@ -88,14 +88,14 @@ def meta_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return dict(state)
     between: dict[str, int] = {}
     for name in state:
-        if (found := _MLP.match(name)) and found[3] is not None:
-            between[found[1]] = max(between.get(found[1], 0), int(found[3]) + 1)
+        if (match := _MLP.match(name)) and match[3] is not None:
+            between[match[1]] = max(between.get(match[1], 0), int(match[3]) + 1)
     out: dict[str, Tensor] = {}
     for name, value in state.items():
-        if found := _MLP.match(name):
-            middle = between.get(found[1], 0)
-            number = 0 if found[2] else middle + 1 if found[4] else int(found[3]) + 1
-            name = f"{found[1]}layers.{number}.{name[found.end() :]}"
+        if match := _MLP.match(name):
+            middle = between.get(match[1], 0)
+            number = 0 if match[2] else middle + 1 if match[4] else int(match[3]) + 1
+            name = f"{match[1]}layers.{number}.{name[match.end() :]}"
         for pattern, meta in _RULES:
             name = pattern.sub(meta, name)
         out[name] = value

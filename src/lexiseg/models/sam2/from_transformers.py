@@ -1,4 +1,10 @@
-"""Maskers that have SAM 2's prompts and decoder, with a picture encoder of transformers."""
+"""Maskers that have SAM 2's prompts and decoder, with a picture encoder of transformers.
+
+SAM 2's own encoder, Hiera, is read in plain torch (``hiera``): it is the one most used, in Meta's
+files and in transformers', and importing transformers takes seconds. The encoders of EdgeTAM and
+of SAM 3's tracker exist in transformers alone. Prompts, decoder and what a caller holds, a
+``Sam2Masker``, are the same for all.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +18,10 @@ from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.sam2.hiera import Pyramid
-from lexiseg.models.sam2.masker import Sam2Masker, decoder_settings, heads_of
+from lexiseg.models.sam2.masker import Sam2Masker, decoder_of, decoder_settings
 from lexiseg.models.sam2.weights import meta_state
 
-__all__ = ["borrowed"]
+__all__ = ["load_transformers_masker"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class _Encoder(nn.Module):
         return Pyramid(fine[0], middle[0], coarse[0])
 
 
-def borrowed(
+def load_transformers_masker(
     class_name: str, checkpoint: Checkpoint, compute: Compute, *, extra: str, **more: Any
 ) -> Sam2Masker:
     """Build the masker from a folder of transformers, whose ``class_name`` reads it.
@@ -55,7 +61,9 @@ def borrowed(
     sizes = _Sizes(int(prompt.image_size) // int(prompt.patch_size), int(prompt.patch_size))
     heads, stable = decoder_settings(whole.config.to_dict())
     name = checkpoint.record.name
-    prompts, decoder, no_memory = heads_of(meta_state(whole.state_dict()), sizes.side, heads, name)
+    prompts, decoder, no_memory = decoder_of(
+        meta_state(whole.state_dict()), sizes.side, heads, name
+    )
     return Sam2Masker(
         _Encoder(whole.vision_encoder, sizes), prompts, decoder, no_memory, compute,
         name=name, sha256=checkpoint.sha256, stable=stable, **more,

@@ -26,8 +26,14 @@ from lexiseg.models.sam2.weights import meta_state
 from lexiseg.protocols import BackboneMaps, Frame, MaskPrompts, RawMasks
 
 __all__ = [
-    "Sam2Masker", "Sam2State", "decoder_settings", "filled", "from_checkpoint", "heads_of",
-    "masker_of", "squashed",
+    "Sam2Masker",
+    "Sam2State",
+    "decoder_of",
+    "decoder_settings",
+    "from_checkpoint",
+    "load_weights",
+    "masker_of",
+    "squashed",
 ]  # fmt: skip
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -83,27 +89,27 @@ class Sam2Masker(SamMasker):
         with self._compute.autocast():
             pyramid = self._net(pixels.to(self._compute.device))
             no_mask = self._prompts.no_mask_embed.weight
-            seen = self._fine.fine_cells(pyramid, self._no_memory, no_mask, self._places)
+            fine = self._fine.fine_cells(pyramid, self._no_memory, no_mask, self._places)
         grid = (4 * cells, 4 * cells)
-        return Sam2State(seen, Frame((rgb.shape[0], rgb.shape[1]), grid, grid))
+        return Sam2State(fine, Frame((rgb.shape[0], rgb.shape[1]), grid, grid))
 
     def _batch(  # type: ignore[override]
-        self, state: Sam2State, asked: MaskPrompts, answers: slice, start: int
+        self, state: Sam2State, prompts: MaskPrompts, answers: slice, start: int
     ) -> RawMasks:
-        points, boxes = self._scaled(state.frame, asked)
+        points, boxes = self._scaled(state.frame, prompts)
         single = answers.start == 0
         with self._compute.autocast():
-            tokens = self._tokens(len(asked), points, asked.point_labels, boxes)
+            tokens = self._tokens(len(prompts), points, prompts.point_labels, boxes)
             rough = None
-            if asked.masks is not None:
-                rough = self._prompts.dense(asked.masks.clamp(-_LIMIT, _LIMIT))
+            if prompts.masks is not None:
+                rough = self._prompts.dense(prompts.masks.clamp(-_LIMIT, _LIMIT))
             logits, quality = self._fine(
                 state.cells, tokens, rough, slice(0, 4) if single else answers
             )
         logits = logits.float()
         if single:
             logits, quality = steady(logits, quality, self._stable)
-        prompt = torch.arange(start, start + len(asked), device=quality.device)
+        prompt = torch.arange(start, start + len(prompts), device=quality.device)
         return RawMasks(
             logits.flatten(0, 1),
             quality.flatten(),
@@ -118,14 +124,14 @@ class Sam2Masker(SamMasker):
         tokens = self._prompts.tokens(count, points, labels, boxes)
         if boxes is None:
             return tokens
-        nothing = self._prompts.not_a_point_embed.weight
-        return torch.cat([tokens, nothing.expand(count, 1, -1)], 1)
+        padding = self._prompts.not_a_point_embed.weight
+        return torch.cat([tokens, padding.expand(count, 1, -1)], 1)
 
-    def _scaled(self, frame: Frame, asked: MaskPrompts) -> tuple[Tensor | None, Tensor | None]:
+    def _scaled(self, frame: Frame, prompts: MaskPrompts) -> tuple[Tensor | None, Tensor | None]:
         """Points and boxes in parts of the square, each side by itself; see ``SamMasker``."""
         _, side = self._sides
         whole = replace(frame, input_hw=(side, side), padded_hw=(side, side))
-        return super()._scaled(whole, asked)
+        return super()._scaled(whole, prompts)
 
 
 def squashed(
@@ -176,23 +182,23 @@ def masker_of(
     hiera: sizes of the picture encoder; None: those of the published model that has these shapes.
     Weights of video memory are left aside. Raises CheckpointError.
     """
-    seen = part(state, "image_encoder.")
-    config = hiera or hiera_config(seen)
+    weights = part(state, "image_encoder.")
+    config = hiera or hiera_config(weights)
     with skip_init():
         encoder = PyramidEncoder(config)
-    filled(encoder, seen, name)
-    prompts, decoder, no_memory = heads_of(state, config.side, heads, name)
+    load_weights(encoder, weights, name)
+    prompts, decoder, no_memory = decoder_of(state, config.side, heads, name)
     return Sam2Masker(
         encoder.eval().requires_grad_(False), prompts, decoder, no_memory, compute,
         name=name, sha256=sha256, stable=stable,
     )  # fmt: skip
 
 
-def heads_of(
+def decoder_of(
     state: Mapping[str, Tensor], side: int, heads: int, name: str
 ) -> tuple[PromptEncoder, FineDecoder, Tensor]:
     """Prompt encoder, decoder and the vector of "no memory". Raises CheckpointError."""
-    asked, masks = part(state, "sam_prompt_encoder."), part(state, "sam_mask_decoder.")
+    prompt_state, masks = part(state, "sam_prompt_encoder."), part(state, "sam_mask_decoder.")
     # SAM 2's MLPs in the transformer are SAM's under another name.
     masks = {
         k.replace(".mlp.layers.0.", ".mlp.lin1.").replace(".mlp.layers.1.", ".mlp.lin2."): v
@@ -204,7 +210,7 @@ def heads_of(
         config = DecoderConfig(
             width=masks["iou_token.weight"].shape[1],
             hidden=masks["transformer.layers.0.mlp.lin1.weight"].shape[0],
-            mask_channels=asked["mask_downscaling.3.weight"].shape[0],
+            mask_channels=prompt_state["mask_downscaling.3.weight"].shape[0],
             side=side,
             quality_hidden=masks["iou_prediction_head.layers.0.weight"].shape[0],
             quality_layers=len(layers),
@@ -219,12 +225,12 @@ def heads_of(
     with skip_init():
         prompts = PromptEncoder(config.width, config.mask_channels)
         decoder = FineDecoder(config)
-    filled(prompts, asked, name)
-    filled(decoder, masks, name)
+    load_weights(prompts, prompt_state, name)
+    load_weights(decoder, masks, name)
     return prompts.eval().requires_grad_(False), decoder.eval().requires_grad_(False), no_memory
 
 
-def filled(net: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+def load_weights(net: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
     """Give a net its weights, all of them and no others; raises CheckpointError."""
     try:
         given = {k: v.float() for k, v in weights.items()}

@@ -46,22 +46,22 @@ def meta_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not any(name.startswith("vision_encoder.") for name in state):
         return dict(state)
     between: dict[str, int] = {}
-    deep = {found[1] for name in state if (found := _MLP.match(name)) and found[2]}
+    deep = {match[1] for name in state if (match := _MLP.match(name)) and match[2]}
     for name in state:
-        found = _MLP.match(name)
-        if found and found[3] is not None and found[1] in deep:
-            between[found[1]] = max(between.get(found[1], 0), int(found[3]) + 1)
+        match = _MLP.match(name)
+        if match and match[3] is not None and match[1] in deep:
+            between[match[1]] = max(between.get(match[1], 0), int(match[3]) + 1)
     out: dict[str, Tensor] = {}
     for name, value in state.items():
         if name == _POINTS:  # one table there, four here
             for i in range(len(value)):
                 out[f"sam_prompt_encoder.point_embeddings.{i}.weight"] = value[i : i + 1]
             continue
-        found = _MLP.match(name)
-        if found and found[1] in deep:
-            middle = between.get(found[1], 0)
-            number = 0 if found[2] else middle + 1 if found[4] else int(found[3]) + 1
-            name = f"{found[1]}layers.{number}.{found[5]}"
+        match = _MLP.match(name)
+        if match and match[1] in deep:
+            middle = between.get(match[1], 0)
+            number = 0 if match[2] else middle + 1 if match[4] else int(match[3]) + 1
+            name = f"{match[1]}layers.{number}.{match[5]}"
         for pattern, meta in _RULES:
             name = pattern.sub(meta, name)
         out[name] = value

@@ -21,7 +21,9 @@ def build_detector(checkpoint: Checkpoint, compute: Compute) -> ExampleDetector:
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
     """Build its tracker's image part, for points and boxes, from the same folder."""
-    from lexiseg.models.sam2.from_transformers import borrowed
+    from lexiseg.models.sam2.from_transformers import load_transformers_masker
 
     half = (0.5, 0.5, 0.5)
-    return borrowed("Sam3TrackerModel", checkpoint, compute, extra="sam3", mean=half, std=half)
+    return load_transformers_masker(
+        "Sam3TrackerModel", checkpoint, compute, extra="sam3", mean=half, std=half
+    )

@@ -74,8 +74,8 @@ class Sam3:
     @torch.inference_mode()
     def detect(self, state: Sam3State, words: Sequence[str], *, threshold: float) -> Detections:
         """Return the things of each word that score at least ``threshold``, with masks."""
-        found = [self._ask(state, word, None, None, threshold) for word in words]
-        return _joined(found, state)
+        parts = [self._detect_word(state, word, None, None, threshold) for word in words]
+        return _joined(parts, state)
 
     @torch.inference_mode()
     def detect_like(
@@ -98,9 +98,9 @@ class Sam3:
         places = places.to(self._compute.device, self._compute.dtype)[None]
         labels = wanted.long().to(self._compute.device)[None]
         phrase = _BY_LOOKS if word is None else word
-        return _joined([self._ask(state, phrase, places, labels, threshold)], state)
+        return _joined([self._detect_word(state, phrase, places, labels, threshold)], state)
 
-    def _ask(
+    def _detect_word(
         self,
         state: Sam3State,
         phrase: str,
@@ -124,15 +124,15 @@ class Sam3:
         kept = scores >= threshold
         corners = out.pred_boxes[0][kept].float()
         middle, sides = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
-        found = in_pixels(torch.cat([middle, sides], 1), state.size_hw, state.size_hw)
-        return found, scores[kept], out.pred_masks[0][kept].float().sigmoid() - 0.5
+        boxes = in_pixels(torch.cat([middle, sides], 1), state.size_hw, state.size_hw)
+        return boxes, scores[kept], out.pred_masks[0][kept].float().sigmoid() - 0.5
 
 
-def _joined(found: Sequence[tuple[Tensor, Tensor, Tensor]], state: Sam3State) -> Detections:
+def _joined(parts: Sequence[tuple[Tensor, Tensor, Tensor]], state: Sam3State) -> Detections:
     """The answers to all words, one after the other."""
-    boxes, scores, masks = (torch.cat(parts) for parts in zip(*found, strict=True))
-    counts = torch.tensor([len(part[1]) for part in found], device=scores.device)
-    words = torch.arange(len(found), device=scores.device).repeat_interleave(counts)
+    boxes, scores, masks = (torch.cat(column) for column in zip(*parts, strict=True))
+    counts = torch.tensor([len(part[1]) for part in parts], device=scores.device)
+    words = torch.arange(len(parts), device=scores.device).repeat_interleave(counts)
     grid = (masks.shape[1], masks.shape[2])
     frame = Frame(state.size_hw, grid, grid)
     return Detections(boxes, scores, words, RawMasks(masks, scores, words, frame))

@@ -19,8 +19,7 @@ from lexiseg.models.clipseg.model import ClipSeg
 from lexiseg.models.clipseg.tower import cell_of, default_layers, widths_of
 from lexiseg.models.tiny import HEAD, PICTURES
 from lexiseg.models.tiny.encoder import TinyEncoder
-from lexiseg.models.tiny.film import FilmConfig, FilmHead
-from lexiseg.models.tiny.film_prompted import FilmPrompted
+from lexiseg.models.tiny.film import FilmConfig, FilmHead, FilmPrompted
 from lexiseg.protocols import PromptedModel
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 

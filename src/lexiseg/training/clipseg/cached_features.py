@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lexiseg import imaging
 from lexiseg.models.tiny import PICTURES
-from lexiseg.models.tiny.film_prompted import FilmPrompted
+from lexiseg.models.tiny.film import FilmPrompted
 from lexiseg.training.clipseg.phrases import LabelledPhoto
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 from lexiseg.training.clipseg.sampling import Prompt, cut_square, find_square

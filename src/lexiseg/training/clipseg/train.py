@@ -16,7 +16,7 @@ from lexiseg.device import seeded
 from lexiseg.errors import ExtraMissing, InputError
 from lexiseg.metrics.fixed_interval import FixedIntervalMetrics
 from lexiseg.models.clipseg.model import ClipSeg
-from lexiseg.models.tiny.film_prompted import FilmPrompted
+from lexiseg.models.tiny.film import FilmPrompted
 from lexiseg.protocols import PromptedModel
 from lexiseg.training.clipseg.backbone import build_model, write_decoder
 from lexiseg.training.clipseg.cached_features import CachedFeatures
