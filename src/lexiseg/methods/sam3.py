@@ -181,5 +181,5 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the SAM 3 that the Config names, and return the segmenter."""
     from lexiseg.models import load_detector
 
-    detector: Any = load_detector(config.detector, **vars(options))
+    detector: Any = load_detector(config.detector, options)
     return Segmenter(detector, config)

@@ -286,7 +286,7 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
             "such as 'dense'"
         )
     mapper = module.load(_mapper_config(module.Config, known, config), options)
-    masker = load_masker(config.masker, compile=config.compile, **vars(options))
+    masker = load_masker(config.masker, options, compile=config.compile)
     return Segmenter(mapper, masker, config)
 
 
