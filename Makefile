@@ -23,12 +23,13 @@ pip_install = $(BIN)/python -m pip install $(QUIET) --disable-pip-version-check 
 torch_install = $(if $(TORCH_INDEX),$(pip_install) --no-deps --index-url $(torch_url) torch)
 bench_data = $(foreach folder,$(DATA),--data $(folder))
 
-.PHONY: help install demo test test-slow test-all lint bench bench-gpu clean
+.PHONY: help install demo test test-slow test-all test-gpu lint bench bench-gpu clean
 
 help:
 	@echo "make install    lexiseg into $(VENV), ready to use"
 	@echo "make demo       segment the photos in examples/photos by words"
 	@echo "make test       the fast tests        make test-all   every test (test-slow: the others)"
+	@echo "make test-gpu   the tests that need an NVIDIA GPU"
 	@echo "make lint       style, types, import contracts"
 	@echo "make bench      measure and write benchmarks/results (bench-gpu: on a GPU)"
 	@echo "make clean      remove what these targets made, $(VENV) included"
@@ -42,13 +43,17 @@ demo: $(VENV)/.installed
 	@echo "Look at the pictures: $(CURDIR)/$(DEMO_OUT)/*/overlay.png"
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m "not slow" $(FLAGS) $(TESTS)
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" $(FLAGS) $(TESTS)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -m slow $(FLAGS) $(TESTS)
 
 test-all: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q $(FLAGS) $(TESTS)
+	$(BIN)/python -m pytest -q -m "not gpu" $(FLAGS) $(TESTS)
+
+# Labels as on the CPU, and times; bench-gpu measures the rest, the official generator's time too.
+test-gpu: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q $(FLAGS) tests/gpu
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -129,7 +129,7 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     from lexiseg.models import load_detector, load_masker
 
     return Segmenter(
-        load_detector(config.detector, **vars(options)),
-        load_masker(config.masker, compile=config.compile, **vars(options)),
+        load_detector(config.detector, options),
+        load_masker(config.masker, options, compile=config.compile),
         config,
     )

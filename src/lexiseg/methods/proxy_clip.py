@@ -94,7 +94,7 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     from lexiseg.models import load_encoder, load_proxy
 
     return Segmenter(
-        load_encoder(config.encoder, **vars(options)),
-        load_proxy(config.proxy, **vars(options)),
+        load_encoder(config.encoder, options),
+        load_proxy(config.proxy, options),
         config,
     )

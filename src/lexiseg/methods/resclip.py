@@ -154,4 +154,4 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the CLIP that the Config names, and return the segmenter."""
     from lexiseg.models import load_encoder
 
-    return Segmenter(load_encoder(config.encoder, **vars(options)), config)
+    return Segmenter(load_encoder(config.encoder, options), config)

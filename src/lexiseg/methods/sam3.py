@@ -93,8 +93,8 @@ class Segmenter(DetectionSegmenter):
                 "give one, or none"
             )
         view = self.prepare(image)
-        for clicks in (positive, negative):
-            clicks.check(view.picture.size_hw)
+        positive = positive.clipped(view.picture.size_hw)
+        negative = negative.clipped(view.picture.size_hw)
         result = self._segment(view, vocabulary, positive, negative, named=words is not None)
         return finish(result, view, keep_image=keep_image)
 
@@ -181,5 +181,5 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the SAM 3 that the Config names, and return the segmenter."""
     from lexiseg.models import load_detector
 
-    detector: Any = load_detector(config.detector, **vars(options))
+    detector: Any = load_detector(config.detector, options)
     return Segmenter(detector, config)

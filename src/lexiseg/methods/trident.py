@@ -188,8 +188,8 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     from lexiseg.models import load_attention_source, load_encoder, load_proxy
 
     return Segmenter(
-        load_encoder(config.encoder, **vars(options)),
-        load_proxy(config.proxy, **vars(options)),
-        load_attention_source(config.sam, **vars(options)),
+        load_encoder(config.encoder, options),
+        load_proxy(config.proxy, options),
+        load_attention_source(config.sam, options),
         config,
     )

@@ -172,8 +172,8 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load what the Config names, and return the segmenter."""
     from lexiseg.models import load_masker, load_prompted
 
-    model = load_prompted(config.encoder, **vars(options))
+    model = load_prompted(config.encoder, options)
     masker = None
     if config.refine == "sam":
-        masker = load_masker(config.refine_masker, **vars(options))
+        masker = load_masker(config.refine_masker, options)
     return Segmenter(model, config, masker)

@@ -122,7 +122,7 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
             crop_nms=config.crop_nms_threshold,
             crop_overlap=config.crop_overlap_ratio,
             crop_downscale=config.crop_points_downscale,
-            least_area=config.min_mask_region_area,
+            min_area=config.min_mask_region_area,
             use_m2m=config.use_m2m,
         )
 
@@ -147,9 +147,8 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         scale = short_side / min(rgb.shape[:2])
         high, wide = (max(cell, round(s * scale / cell) * cell) for s in rgb.shape[:2])
         pixels = torch.from_numpy(resize_image(rgb, (high, wide)))[None]
-        # How many blocks there are shows when all that there could be are asked for.
-        block = self.encoder.trunk(pixels, keep=range(1000))
-        depth = len(block.kept) + 1  # the last one is open
+        depth = self.encoder.num_blocks
+        block = self.encoder.trunk(pixels, keep=range(depth - 1))  # the last one is open
         with torch.inference_mode():
             last = block.finish(readout("naclip")(block))
             places = {round(part * depth) for part in self.config.layer_depths}
@@ -187,7 +186,7 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     from lexiseg.models import load_encoder, load_masker
 
     return Segmenter(
-        load_encoder(config.encoder, **vars(options)),
-        load_masker(config.masker, compile=config.compile, **vars(options)),
+        load_encoder(config.encoder, options),
+        load_masker(config.masker, options, compile=config.compile),
         config,
     )
