@@ -115,8 +115,8 @@ LOADERS = {name: getattr(models, name) for name in ("load_encoder", "load_prompt
 
 
 @cache
-def loaded_once(loader: str, name: str, **options: Any) -> Any:
-    return LOADERS[loader](name, **options)
+def loaded_once(loader: str, *arguments: Any, **options: Any) -> Any:
+    return LOADERS[loader](*arguments, **options)
 
 
 @cache
