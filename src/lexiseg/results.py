@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lexiseg.errors import InputError, OptionError, WordNotAsked, did_you_mean
 from lexiseg.masks import Key, Masks, select_indices
+from lexiseg.prompts import clean
 from lexiseg.provenance import PromptSummary, Provenance
 
 __all__ = ["PromptSummary", "Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
@@ -157,8 +158,7 @@ class Segmentation:
         which is a KeyError. Choosing instances keeps the label map whole.
         """
         if isinstance(key, str):
-            self.index(key)
-            return self.masks[self.labels == key]
+            return self.masks[self.labels == self.words[self.index(key)]]
         indices = select_indices(key, len(self))
         return replace(
             self,
@@ -182,6 +182,8 @@ class Segmentation:
         """Return the place of a word among `words`; raises WordNotAsked for another word."""
         if word in self.words:
             return self.words.index(word)
+        if (cleaned := clean(word)) in self.words:  # the same to the eye
+            return self.words.index(cleaned)
         hint = did_you_mean(word, self.words) or f"the words are: {', '.join(self.words)}"
         raise WordNotAsked(f"{word!r} was not asked of this picture; {hint}")
 

@@ -149,7 +149,7 @@ def run(case: Case, picture: NDArray[np.uint8], settings: Mapping[str, Any]) -> 
     seg(view, [red, green, "background"])
     seg(view, [red, green, blue, grey], background=None)
     if case.method not in FINDING:
-        seg(view, [Like.of(picture, box=(50, 10, 20, 20), name="square"), red])
+        seg(view, [Like.of(picture, box=(50, 10, 70, 30), name="square"), red])
     if case.method == "clip-then-sam":
         seg(view, [red, blue], points=[(12, 12)], boxes=[(48, 8, 72, 32)], not_points=[(75, 50)])
         seg(view, points=[(12, 12)])

@@ -142,6 +142,42 @@ def test_flags_reach_the_model_and_absent_ones_do_not(here: Path, finder: Colour
     assert finder.calls[-1].background is None
 
 
+def test_words_as_people_type_them(here: Path, finder: ColourFinder) -> None:
+    (here / "words.txt").write_text("\ufeff# colours\nred\n\n- green, blue\n", encoding="utf-8")
+    for typed in (
+        ["red, green; blue"], ["red,", "green,", "blue"], ["red . green . blue ."],
+        ["Red\ngreen\n\nblue\n"], ["red\u200b", "\ufeffgreen", "blue"], ["@words.txt"],
+    ):  # fmt: skip
+        assert run("segment", "a.png", *typed, "-q") == 0
+        assert [name.casefold() for name in finder.calls[-1].names] == ["red", "green", "blue"]
+    line = ["segment", "--words", '"red, or so", green', "a.png", "-q"]
+    assert run(*line, "--only", "GREEN", "--threshold", "Green=0.5") == 0
+    assert finder.calls[-1].names == ("red, or so", "green")
+    assert finder.config.word_thresholds == {"green": 0.5}
+    assert run("segment", "a.png", "é", "e\u0301") == 2  # the same word twice
+    (here / "words.txt").write_bytes(b"caf\xe9")
+    assert run("segment", "a.png", "@words.txt") == 2
+
+
+def test_a_file_of_words_is_an_input(here: Path, finder: ColourFinder, capsys: Any) -> None:
+    (here / "lexiseg-out/a").mkdir(parents=True)
+    (here / "lexiseg-out/a/result.json").write_text("red\n")
+    assert run("segment", "--words", "@lexiseg-out/a/result.json", "a.png") == 0
+    assert (here / "lexiseg-out/a/result.json").read_text() == "red\n"
+    assert "an input of this run lies there" in capsys.readouterr().err
+
+
+def test_a_home_is_meant_by_a_tilde(
+    here: Path, finder: ColourFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(here / "home"))
+    monkeypatch.setenv("USERPROFILE", str(here / "home"))
+    imaging.write(here / "home" / "b.png", imaging.read("a.png").rgb)
+    assert run("segment", "~/b.png", "red", "--out=~/res", "--like", "x=~/b.png") == 0
+    assert (here / "home/res/b/result.json").is_file()
+    assert not (here / "~").exists()
+
+
 def test_several_pictures(here: Path, finder: ColourFinder, capsys: Any) -> None:
     white = np.full((30, 20, 3), 255, np.uint8)
     imaging.write(here / "in" / "b.png", white)

@@ -32,7 +32,7 @@ def result(folder: str) -> dict[str, Any]:
 
 
 def test_points_and_boxes_without_words(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = "stripes.png --point 5,5 --point 45,30 --box 60,0,85,64 --point=-1,63 -v"
+    line = "stripes.png --point 5,5 --point 45,30 --box 60,0,85,64 --not-point 1,63 -v"
     assert main(["segment", *line.split()]) == 0
     assert "point 2" in capsys.readouterr().out
     out = result("lexiseg-out/stripes")
@@ -71,11 +71,18 @@ def test_every_mask_is_drawn_beside_the_usual_files(photo: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("--point 96,3", "96 pixels wide and 64 high"),
+        ("--point 99,3", "96 pixels wide and 64 high"),
+        ("--point=-5,3", "the point -5,3 lies outside"),
+        ("--point -5,3", "the point -5,3 lies outside"),
+        ("--box -5,-5,20,20", "the box -5,-5,20,20 does not lie in the picture"),
+        ("--box 20,5,10,9", "give x0,y0,x1,y1 with x0 < x1"),
         ("--box 1,2,3", "--box takes X0,Y0,X1,Y1"),
         ("--point a,b", "--point takes X,Y"),
         ("red --method dense --point 1,1", "--method clip-then-sam"),
         ("red --iou-threshold 0.5", "--method clip-then-sam"),
+        ("red --method dense --top-k 1", "--top-k is for grounded, sam-then-clip, sam3, not for"),
+        ("red --method clip-then-sam --top-k 1", "add --method sam-then-clip"),
+        ("red --method dense --method dense", "--method is given twice"),
         ("red --masker a --masker-checkpoint b", "give one"),
         ("--not-point 1,1", "no words to look for"),
     ],

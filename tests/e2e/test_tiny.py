@@ -112,6 +112,13 @@ def test_what_is_hidden_is_never_counted_drawn_or_cut_out(method: str, tmp_path:
     assert all(box["box_xywh"][0] >= 64 for box in result["instances"])
 
 
+def test_a_preset_for_another_encoder_says_so(tmp_path: Path, capsys: Any) -> None:
+    assert run("segment", PHOTOS / "cat.jpg", "cat", "--preset", "sclip", "--out", tmp_path) == 2
+    said = capsys.readouterr().err
+    assert "the preset 'sclip' sets it" in said
+    assert "clip-vit-b16.openai" in said
+
+
 def test_a_picture_of_one_pixel(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), (90, 140, 230)).save(tmp_path / "dot.png")
     assert run("segment", tmp_path / "dot.png", "sky", "dog", "--out", tmp_path / "o") == 0

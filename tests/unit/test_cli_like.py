@@ -26,9 +26,9 @@ def likes(found: list[str | Like]) -> list[Like]:
 
 def test_files_boxes_and_names(photo: str) -> None:
     plain = str(Path(photo).rename(Path(photo).with_name("ex.png")))
-    found = likes(read_prompts([], [plain, f"mug={plain}:1,2,10.5,4", f"mug={plain}"]))
+    found = likes(read_prompts([], [plain, f"mug={plain}:1,2,11.5,6", f"mug={plain}"]))
     assert [one.title for one in found] == ["like ex.png", "mug"]
-    assert [e.box_xywh for e in found[1].examples] == [(1.0, 2.0, 10.5, 4.0), None]
+    assert [e.box_xyxy for e in found[1].examples] == [(1.0, 2.0, 11.5, 6.0), None]
     assert Vocabulary.parse([*found, "sky"]).names == ("like ex.png", "mug", "sky")
 
 

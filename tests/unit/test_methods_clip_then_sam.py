@@ -191,7 +191,7 @@ def test_every_field_that_is_taken_has_a_part_in_the_map(
         if mapper not in ("clipseg", "dense"):
             fields |= {"window": 112, "stride": 48}
         seg = module.load(made_of(**fields), LoadOptions())
-        like = Like.of(garden, box=(50, 10, 20, 20), words="blue", name="square")
+        like = Like.of(garden, box=(50, 10, 70, 30), words="blue", name="square")
         seg.score_map(seg.prepare(garden), Vocabulary.parse(["red", like]))
     taken = set(module.Config.__dataclass_fields__) - set(OWN)
     assert taken - read == set()
@@ -308,8 +308,8 @@ def test_pixels_are_labelled_once_at_the_end(
 def test_clicks_outside_are_refused_in_one_line(colours: Any, garden: Pixels) -> None:
     seg, _ = guided(colours)
     for wrong in (
-        {"points": [(96, 3)]}, {"points": [(-1, 3)]}, {"not_points": [(3, 64)]},
-        {"boxes": [(5, 5, 97, 20)]}, {"boxes": [(9, 9, 9, 20)]},
+        {"points": [(99, 3)]}, {"points": [(-3, 3)]}, {"not_points": [(3, 67)]},
+        {"boxes": [(5, 5, 99, 20)]}, {"boxes": [(9, 9, 9, 20)]},
     ):  # fmt: skip
         with pytest.raises(PromptError, match="96 pixels wide and 64 high"):
             seg(garden, ["red"], **wrong)

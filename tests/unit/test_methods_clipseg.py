@@ -66,7 +66,7 @@ def test_a_box_or_a_mask_says_what_of_it_is_meant(
     mask = np.zeros(stripes.shape[:2], np.bool_)
     mask[5:50, 45:60] = True
     for like in (
-        Like.of(stripes, box=(45, 5, 15, 45), name="x"),
+        Like.of(stripes, box=(45, 5, 60, 50), name="x"),
         Like.of(stripes, mask=mask, name="x"),
     ):
         assert columns(seg(stripes, [like]).semantic(), 0) == (40, 64)
@@ -191,7 +191,7 @@ def test_examples_stand_for_words_in_other_methods(
     monkeypatch.setattr("lexiseg.models.load_encoder", lambda *_, **__: colours)
     monkeypatch.setattr("lexiseg.models.load_masker", lambda *_, **__: FloodMasker())
     seg = lexiseg.load(method)
-    like = Like.of(stripes, box=(84, 4, 8, 50), name="sea")
+    like = Like.of(stripes, box=(84, 4, 92, 54), name="sea")
     out = seg(stripes, [like, "red"])
     assert columns(out.semantic(), 0) == (80, 96)
     assert columns(out.semantic(), 1) == (0, 40)

@@ -63,6 +63,8 @@ def test_a_word_that_was_not_asked_is_a_key_error() -> None:
         out["dogs"]
     with pytest.raises(PromptError, match="the words are: dog, grass, sky, unicorn"):
         out.share("xx")
+    assert out.index("d\u200bog") == out.index("dog")
+    assert len(out["d\u200bog"]) == len(out["dog"])
     with pytest.raises(WordNotAsked):
         out.heatmap("cat")
 

@@ -82,15 +82,15 @@ def test_an_example_is_a_picture_a_box_or_a_mask(photo, mask) -> None:
     whole, everywhere = example_pixels(Example(photo), ("crop", "blur", "darken"))
     np.testing.assert_array_equal(whole, photo)
     assert everywhere.all()
-    boxed, inside = example_pixels(Example(photo, box_xywh=(20, 10, 30, 20)), ())
+    boxed, inside = example_pixels(Example(photo, box_xyxy=(20, 10, 50, 30)), ())
     np.testing.assert_array_equal(boxed, photo)
     assert np.argwhere(inside).min(0).tolist() == [10, 20]
     assert np.argwhere(inside).max(0).tolist() == [29, 49]
     masked, _ = example_pixels(Example(photo, mask=mask), ("darken",))
     np.testing.assert_array_equal(masked, prepare_example(photo, mask, ("darken",))[0])
     for bad in (
-        Example(photo, box_xywh=(40, 10, 30, 20)),
-        Example(photo, box_xywh=(0, 0, 0, 5)),
+        Example(photo, box_xyxy=(40, 10, 70, 30)),
+        Example(photo, box_xyxy=(0, 0, 0, 5)),
         Example(photo, mask=mask.T),
     ):
         with pytest.raises(PromptError):
@@ -98,7 +98,7 @@ def test_an_example_is_a_picture_a_box_or_a_mask(photo, mask) -> None:
     with pytest.raises(PromptError, match="read it"):
         example_pixels(Example("photo.jpg"), ())
     with pytest.raises(PromptError, match="one of the two"):
-        Example(photo, box_xywh=(0, 0, 1, 1), mask=mask)
+        Example(photo, box_xyxy=(0, 0, 1, 1), mask=mask)
 
 
 def maps() -> torch.Tensor:

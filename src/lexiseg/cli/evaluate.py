@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from lexiseg.cli import options
-from lexiseg.cli.inputs import words
+from lexiseg.cli.inputs import to_path, words
 from lexiseg.cli.terminal import Parser, Progress
 from lexiseg.errors import OptionError
 
@@ -24,9 +23,9 @@ def run(argv: list[str]) -> int:
     parser = Parser("evaluate", "Measure a method on a data set with masks.", epilog=_NOTES)
     add = parser.add_argument
     add("method", metavar="METHOD", help="see `lexiseg methods`")
-    add("--data", metavar="FOLDER", type=Path, required=True, help="the data set")
+    add("--data", metavar="FOLDER", type=to_path, required=True, help="the data set")
     add("--split", help="the part of it")
-    add("--out", metavar="DIR", type=Path, help="write results.json and summary.txt there")
+    add("--out", metavar="DIR", type=to_path, help="write results.json and summary.txt there")
     add("--limit", metavar="N", type=int, help="only the first N photos")
     add("--extra-words", metavar='"W; W"', help="more words that compete")
     add("--shuffle", metavar="SEED", type=int, help="ask the words in a random order")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lexiseg import imaging
 from lexiseg.errors import PictureError, PromptError
+from lexiseg.prompts import split_words
 
-__all__ = ["split", "words"]
+__all__ = ["split", "to_path", "word_files", "words"]
+
+_LONGEST_LIST = 1 << 20  # bytes
 
 
 def split(
@@ -47,14 +51,45 @@ def split(
 
 
 def words(texts: Sequence[str]) -> list[str]:
-    """Return the words of texts that may hold several, with ";" between them."""
+    """Return the words of texts, each of which may be a list, or "@FILE" for a file of words.
+
+    A file holds a list as one may type it, best a word a line; lines that begin with "#" are none.
+    Raises PromptError for a file that cannot be read.
+    """
     out = []
     for text in texts:
-        parts = text.split(";")
-        if len(parts) > 1 and not parts[-1].strip():
-            parts.pop()
-        out += [part.strip() for part in parts]
+        path = _word_file(text)
+        out += split_words(text if path is None else _read_words(path))
     return out
+
+
+def word_files(texts: Iterable[str | None]) -> list[str]:
+    """Return the files of words that texts name: a run may write over none of them."""
+    return [path for text in texts if text is not None and (path := _word_file(text)) is not None]
+
+
+def to_path(text: str) -> Path:
+    """Return a path of the command line, its "~" spelled out: shells do so only where it begins."""
+    return Path(text if os.path.lexists(text) else os.path.expanduser(text))
+
+
+def _word_file(text: str) -> str | None:
+    """The path of "@FILE", where there is such a file; else it may be a data set's vocabulary."""
+    name = text.strip()
+    path = os.path.expanduser(name[1:])
+    return path if name.startswith("@") and os.path.isfile(path) else None
+
+
+def _read_words(path: str) -> str:
+    try:
+        if os.path.getsize(path) > _LONGEST_LIST:
+            raise PromptError(f"the file of words {path!r} is longer than 1 MB; give a list")
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise PromptError(
+            f"the file of words {path!r} cannot be read ({error}); save it as UTF-8 text"
+        ) from error
+    return "\n".join(line for line in lines if not line.startswith("#"))
 
 
 def _is_picture(text: str) -> bool:

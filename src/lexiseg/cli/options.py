@@ -11,12 +11,13 @@ from lexiseg.cli.fields import overrides
 from lexiseg.cli.inputs import words
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
+from lexiseg.prompts import find_word
 
 if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
 __all__ = [
-    "WITH_MASKS", "add_model_flags", "background", "build_config", "load_segmenter",
+    "WITH_MASKS", "add_model_flags", "asked_word", "background", "build_config", "load_segmenter",
     "refuse_twice", "thresholds",
 ]  # fmt: skip
 
@@ -102,15 +103,20 @@ def thresholds(values: Sequence[str], asked: Sequence[str]) -> dict[str, Any]:
         word, equals, number = value.rpartition("=")
         score = _score(number)
         if equals:
-            word = word.strip()
-            if word not in asked:
-                raise UnknownName.among("word of this call", word, asked)
-            by_word[word] = score
+            by_word[asked_word(word, asked)] = score
         elif "threshold" in single:
             raise OptionError("--threshold is given twice; give one, and WORD=SCORE for words")
         else:
             single["threshold"] = score
     return {**single, **({"word_thresholds": by_word} if by_word else {})}
+
+
+def asked_word(text: str, asked: Sequence[str]) -> str:
+    """Return the word of this call that a flag means; raises UnknownName where there is none."""
+    word = find_word(text, asked)
+    if word is None:
+        raise UnknownName.among("word of this call", text.strip(), asked)
+    return word
 
 
 def background(value: str | None) -> dict[str, Any]:

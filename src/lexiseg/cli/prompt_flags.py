@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 from lexiseg.cli import options
 from lexiseg.cli.fields import overrides
+from lexiseg.cli.inputs import to_path
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, PictureError, PromptError
-from lexiseg.prompts import Clicks, Example, Like
+from lexiseg.prompts import Clicks, Example, Like, clean
 
 __all__ = [
     "add_click_flags", "add_like_flag", "call_arguments", "check_method", "example_files",
@@ -38,7 +38,7 @@ def add_click_flags(parser: Parser) -> None:
     add = group.add_argument
     place: dict[str, Any] = {"action": "append", "default": []}
     add("--point", metavar="X,Y", help="what lies at a pixel; may be repeated", **place)
-    add("--not-point", metavar="X,Y", help="not what lies there; or --point=-X,Y", **place)
+    add("--not-point", metavar="X,Y", help="not what lies there; may be repeated", **place)
     add("--box", metavar="X0,Y0,X1,Y1", help="what a box holds; may be repeated", **place)
     add(
         "--min-confidence",
@@ -55,13 +55,11 @@ def add_click_flags(parser: Parser) -> None:
 
 
 def read_clicks(args: argparse.Namespace) -> Clicks:
-    """Read the points and boxes; a point with a minus before it is one that is not meant."""
-    right = [text for text in args.point if not text.strip().startswith("-")]
-    wrong = [text.strip()[1:] for text in args.point if text.strip().startswith("-")]
+    """Read the points and boxes."""
     return Clicks.parse(
-        [_numbers(text, 2, "--point") for text in right],
+        [_numbers(text, 2, "--point") for text in args.point],
         [_numbers(text, 4, "--box") for text in args.box],
-        [_numbers(text, 2, "--not-point") for text in [*wrong, *args.not_point]],
+        [_numbers(text, 2, "--not-point") for text in args.not_point],
     )
 
 
@@ -93,6 +91,8 @@ def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> 
     asked: the words. --min-confidence is the threshold of a method whose regions have none.
     Raises OptionError where --set gives one of them too.
     """
+    from lexiseg import loading
+
     known = {field.name for field in fields_of(config)}
     settings: list[str] = []
     thresholds = list(args.threshold)
@@ -103,9 +103,12 @@ def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> 
     for flag, name in _FIELDS.items():
         value = getattr(args, flag)
         if value is not None and name not in known:
+            others = [one.name for one in loading.list_methods() if name in one.defaults]
+            bundled = (options.WITH_MASKS, "sam-then-clip")  # the others want weights first
+            best = next(one for one in (*bundled, *others) if one in others)
             raise OptionError(
-                f"--{flag.replace('_', '-')} is for methods that ask a mask model; add --method, "
-                f"such as --method {options.WITH_MASKS}"
+                f"--{flag.replace('_', '-')} is for {', '.join(others)}, not for the method in "
+                f"use; add --method {best}"
             )
         if value is not None:
             settings.append(f"{name}={value}")
@@ -116,7 +119,7 @@ def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> 
 
 def _numbers(text: str, count: int, flag: str) -> list[float]:
     try:
-        out = [float(part) for part in text.split(",")]
+        out = [float(part) for part in re.split(r"\s*[,;]\s*|\s+", text.strip(" ()[]"))]
     except ValueError:
         out = []
     if len(out) != count:
@@ -125,7 +128,7 @@ def _numbers(text: str, count: int, flag: str) -> list[float]:
     return out
 
 
-_NUMBER = r"\d+(?:\.\d+)?"
+_NUMBER = r"-?\d+(?:\.\d+)?"
 _FORM = re.compile(
     rf"(?:(?P<name>[^=/\\]+)=)?(?P<path>.+?)(?::(?P<box>{_NUMBER}(?:,{_NUMBER}){{3}}))?"
 )
@@ -135,7 +138,7 @@ def add_like_flag(parser: Parser) -> None:
     """Add --like."""
     parser.add_argument(
         "--like",
-        metavar="[WORD=]FILE[:X,Y,W,H]",
+        metavar="[WORD=]FILE[:X0,Y0,X1,Y1]",
         action="append",
         default=[],
         help="what an example picture shows, or its box; of one WORD, examples are averaged, and "
@@ -146,7 +149,7 @@ def add_like_flag(parser: Parser) -> None:
 def example_files(args: argparse.Namespace) -> list[str]:
     """Return the files that the flags name: a run may write over none of them."""
     named = (_FORM.fullmatch(text) for text in args.like)
-    return [match["path"] for match in named if match is not None]
+    return [str(to_path(match["path"])) for match in named if match is not None]
 
 
 def read_prompts(words: Sequence[str], given: Sequence[str]) -> list[str | Like]:
@@ -154,22 +157,23 @@ def read_prompts(words: Sequence[str], given: Sequence[str]) -> list[str | Like]
 
     Raises PictureError for a file that is not there, PromptError for an empty word.
     """
-    examples: dict[str, list[Example]] = {}
+    examples: dict[str, tuple[str, list[Example]]] = {}
     for text in given:
         match = _FORM.fullmatch(text)
         if match is None or not text.strip():
-            raise PromptError(f"--like takes FILE, FILE:x,y,w,h or WORD=FILE, got {text!r}")
-        path = Path(match["path"])
-        name = (match["name"] or f"like {path.name}").strip()
+            raise PromptError(f"--like takes FILE, FILE:x0,y0,x1,y1 or WORD=FILE, got {text!r}")
+        path = to_path(match["path"])
         if not path.is_file():
             raise PictureError(f"--like names {str(path)!r}, which is not a file; give a picture")
         box = None
         if match["box"]:
-            x, y, width, height = (float(part) for part in match["box"].split(","))
-            box = (x, y, width, height)
-        examples.setdefault(name, []).append(Example(path, box))
+            x0, y0, x1, y1 = (float(part) for part in match["box"].split(","))
+            box = (x0, y0, x1, y1)
+        name = clean(match["name"] or "") or Like.of(path).title
+        _, several = examples.setdefault(name.casefold(), (name, []))
+        several.append(Example(path, box))
     out: list[str | Like] = []
     for word in words:
-        own = examples.pop(word.partition("|")[0].strip(), None)
+        _, own = examples.pop(clean(word.partition("|")[0]).casefold(), ("", None))
         out.append(word if own is None else Like(tuple(own), words=word))
-    return [*out, *(Like(tuple(own), name=name) for name, own in examples.items())]
+    return [*out, *(Like(tuple(own), name=name) for name, own in examples.values())]

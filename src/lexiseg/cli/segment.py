@@ -6,13 +6,12 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options, prompt_flags
 from lexiseg.cli.run_log import RunLog, ends_run
 from lexiseg.cli.terminal import Parser, Progress, on_one_line
-from lexiseg.errors import DiskFull, NothingFound, UnknownName
+from lexiseg.errors import DiskFull, NothingFound
 from lexiseg.planning import Job, OutputFolder, Selection, plan_folders, select_pictures
 
 if TYPE_CHECKING:
@@ -32,7 +31,8 @@ _NOTES = """examples:
   lexiseg segment photo.jpg --point 320,200 --box 10,20,300,400
   lexiseg segment photo.jpg --like mug=example.jpg:40,60,200,180
 
-A word may have synonyms ("sofa|couch") and exclude things ("person -helmet"); @voc20, @voc21,
+Words are a list by commas, semicolons or line breaks; quotes keep a comma. A word may have synonyms
+("sofa|couch") and exclude things ("person -helmet"); @words.txt is a file of words; @voc20, @voc21,
 @context59, @context60, @coco-object, @coco-stuff164k, @cityscapes, @ade20k are all words of a data
 set. A PICTURE may be a folder or a pattern. Each picture gets a folder under --out: overlay.png,
 labels.png, result.json, masks/WORD.png.
@@ -70,7 +70,7 @@ def run(argv: list[str]) -> int:
     outputs.check_folder(task.args.out)
     single = task.read(task.jobs[0]) if task.selection.single else None
     if single is not None:
-        task.clicks.check(single.size_hw)
+        task.clicks.clipped(single.size_hw)  # raises where they do not fit
     log = RunLog(task.selection, task.jobs, quiet=task.args.quiet)
     results: list[dict[str, Any]] = []
     nearest = report.Nearest(task.shown)
@@ -142,7 +142,7 @@ def _parser() -> Parser:
     prompt_flags.add_click_flags(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
-    add("--out", metavar="DIR", type=Path, default=Path("lexiseg-out"), help="(%(default)s)")
+    add("--out", metavar="DIR", type=inputs.to_path, default="lexiseg-out", help="(%(default)s)")
     add("--json", action="store_true", help="print one JSON document instead of tables")
     add("--heatmap", action="store_true", help="write a heat map a word")
     add("--cutout", action="store_true", help="write a transparent cut-out a word")
@@ -170,18 +170,18 @@ def _task(args: argparse.Namespace) -> _Task:
         background = options.background(args.background)
         vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
     asked = clicks.names if vocabulary is None else vocabulary.names
-    for word in args.only or ():
-        if word not in asked:
-            raise UnknownName.among("word of this call", word, asked)
+    only = [options.asked_word(word, asked) for word in inputs.words(args.only or ())]
     selection = select_pictures(names)
-    reads = [*(picture.path for picture in selection.pictures), *prompt_flags.example_files(args)]
+    reads = [picture.path for picture in selection.pictures]
+    reads += prompt_flags.example_files(args)
+    reads += inputs.word_files([*args.items, args.words, args.background])
     out = OutputFolder(args.out, reads)
     possible = outputs.possible_names(asked)
     return _Task(
         selection=selection,
         jobs=plan_folders(selection.pictures, out, possible),
         vocabulary=vocabulary,
-        shown=tuple(w for w in asked if args.only is None or w in args.only),
+        shown=tuple(w for w in asked if not only or w in only),
         config=prompt_flags.with_fields(config, args, asked),
         clicks=clicks,
         args=args,

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import traceback
 import unicodedata
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lexiseg.errors import LexisegError, OptionError, did_you_mean
 
 __all__ = ["Parser", "Progress", "error_line", "on_one_line", "table"]
+
+
+_NEGATIVE = re.compile(r"-[\d.]")
+
+
+class _Once(argparse.Action):
+    """Store a value; of two, neither is silently dropped."""
+
+    given = False
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if self.given and option_string is not None:
+            parser.error(f"{option_string} is given twice; give it once")
+        self.given = True
+        setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,10 +56,25 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self.register("action", None, _Once)
 
     def parse(self, args: list[str]) -> argparse.Namespace:
         """Read the arguments; raises OptionError for what is not understood."""
-        return self.parse_intermixed_args(args)
+        for action in self._actions:
+            if isinstance(action, _Once):
+                action.given = False
+        return self.parse_intermixed_args(self._joined(args))
+
+    def _joined(self, args: list[str]) -> list[str]:
+        """The arguments, a negative number joined to the flag before it, lest it look like one."""
+        takes = {flag for one in self._actions if one.nargs is None for flag in one.option_strings}
+        out: list[str] = []
+        for arg in args:
+            if out and out[-1] in takes and _NEGATIVE.match(arg):
+                out[-1] = f"{out[-1]}={arg}"
+            else:
+                out.append(arg)
+        return out
 
     def error(self, message: str) -> NoReturn:
         """Raise OptionError: what is wrong, the flag that was perhaps meant, where help is."""

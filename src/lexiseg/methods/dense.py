@@ -139,7 +139,7 @@ class Segmenter(DenseSegmenter):
             return
         for name in _OF_CLIP:
             if getattr(config, name):
-                raise OptionError(f"{name} is for CLIP; leave it out with {encoder.name!r}")
+                raise OptionError(_only_for_clip(name, config, encoder.name))
         if config.refine == "pamr":
             raise OptionError(f"refine 'pamr' is for CLIP; use 'guided' with {encoder.name!r}")
 
@@ -162,6 +162,17 @@ class Segmenter(DenseSegmenter):
             overlap=config.overlap,
             flip=config.flip,
         )
+
+
+def _only_for_clip(field: str, config: Config, encoder: str) -> str:
+    """The message for a field that another encoder has no use for, and the presets that set it."""
+    value = getattr(config, field)
+    presets = [name for name, settings in PRESETS.items() if settings.get(field) == value]
+    by = f" (the preset {' or '.join(map(repr, presets))} sets it)" if presets else ""
+    return (
+        f"{field} is for CLIP, and {encoder!r} is none{by}; take a CLIP, such as the encoder "
+        "clip-vit-b16.openai, or leave it out"
+    )
 
 
 def load(config: Config, options: LoadOptions) -> Segmenter:

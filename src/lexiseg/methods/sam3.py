@@ -93,8 +93,8 @@ class Segmenter(DetectionSegmenter):
                 "give one, or none"
             )
         view = self.prepare(image)
-        for clicks in (positive, negative):
-            clicks.check(view.picture.size_hw)
+        positive = positive.clipped(view.picture.size_hw)
+        negative = negative.clipped(view.picture.size_hw)
         result = self._segment(view, vocabulary, positive, negative, named=words is not None)
         return finish(result, view, keep_image=keep_image)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from lexiseg.errors import PromptError
 
-__all__ = ["Clicks"]
+__all__ = ["Clicks", "clip_box"]
+
+_SLACK = 2.0  # pixels: rounding, and a mouse that slips
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,50 @@ class Clicks:
         boxes = (f"box {i}" for i in range(1, len(self.boxes_xyxy) + 1))
         return (*points, *boxes)
 
-    def check(self, size_hw: tuple[int, int]) -> None:
-        """Raise PromptError for a point or box that does not lie in a picture of this size."""
-        height, width = size_hw
-        picture = f"the picture, {width} pixels wide and {height} high"
-        for x, y in (*self.points_xy, *self.not_points_xy):
-            if not (0 <= x < width and 0 <= y < height):
-                raise PromptError(f"the point {x:g},{y:g} lies outside {picture}; give x,y in it")
-        for x0, y0, x1, y1 in self.boxes_xyxy:
-            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-                raise PromptError(
-                    f"the box {x0:g},{y0:g},{x1:g},{y1:g} does not lie in {picture}, or is empty; "
-                    "give x0,y0,x1,y1 with x0 < x1 and y0 < y1"
-                )
+    def clipped(self, size_hw: tuple[int, int]) -> Clicks:
+        """Return the clicks inside an image of this size; those up to 2 pixels outside are moved.
+
+        Raises PromptError for a point or box that lies further outside, and for an empty box.
+        """
+        return Clicks(
+            tuple(_clipped_point(point, size_hw) for point in self.points_xy),
+            tuple(_clipped_point(point, size_hw) for point in self.not_points_xy),
+            tuple(clip_box(box, size_hw) for box in self.boxes_xyxy),
+        )
+
+
+def clip_box(
+    box_xyxy: tuple[float, float, float, float], size_hw: tuple[int, int], what: str = "box"
+) -> tuple[float, float, float, float]:
+    """Return a box inside an image of this size, sides up to 2 pixels outside moved to its border.
+
+    Raises PromptError for one that reaches further out, or is empty. what: its name in the message.
+    """
+    height, width = size_hw
+    x0, y0, x1, y1 = box_xyxy
+    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    moved = max(left - x0, top - y0, x1 - right, y1 - bottom)
+    if moved > _SLACK or left >= right or top >= bottom:
+        raise PromptError(
+            f"the {what} {x0:g},{y0:g},{x1:g},{y1:g} does not lie in {_image(size_hw)}, or is "
+            "empty; give x0,y0,x1,y1 with x0 < x1 and y0 < y1"
+        )
+    return left, top, right, bottom
+
+
+def _clipped_point(point_xy: tuple[float, float], size_hw: tuple[int, int]) -> tuple[float, float]:
+    height, width = size_hw
+    x, y = point_xy
+    if not (-_SLACK <= x < width + _SLACK and -_SLACK <= y < height + _SLACK):
+        raise PromptError(f"the point {x:g},{y:g} lies outside {_image(size_hw)}; give x,y in it")
+    return (
+        max(x, 0) if x < width else width - 1,
+        max(y, 0) if y < height else height - 1,
+    )
+
+
+def _image(size_hw: tuple[int, int]) -> str:
+    return f"the picture, {size_hw[1]} pixels wide and {size_hw[0]} high"
 
 
 def _numbers(given: Sequence[float], count: int, what: str) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.errors import PromptError
+from lexiseg.prompts.clicks import Clicks, clip_box
 
 __all__ = ["Example", "Like"]
 
@@ -19,16 +21,16 @@ __all__ = ["Example", "Like"]
 class Example:
     """A picture that shows what is meant: all of it, a box of it, or what a mask marks.
 
-    image: a path, a PIL image, an (H, W, 3) uint8 RGB array. box_xywh: left, top, width, height in
-    pixels of the upright picture. mask: (H, W), true where the thing is.
+    image: a path, a PIL image, an (H, W, 3) uint8 RGB array. box_xyxy: around the thing, in pixels
+    of the upright image; x1 and y1 are just behind its last ones. mask: (H, W), true where it is.
     """
 
     image: Any
-    box_xywh: tuple[float, float, float, float] | None = None
+    box_xyxy: tuple[float, float, float, float] | None = None
     mask: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        if self.box_xywh is not None and self.mask is not None:
+        if self.box_xyxy is not None and self.mask is not None:
             raise PromptError("an example has a box and a mask; give one of the two")
 
     def inside(self, size_hw: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -41,18 +43,14 @@ class Example:
                     "width); give a mask of the picture's size"
                 )
             return mask.astype(np.bool_)
-        if self.box_xywh is None:
+        if self.box_xyxy is None:
             return None
-        x, y, width, height = (int(v) for v in self.box_xywh)
-        if not (width > 0 and height > 0 and x >= 0 and y >= 0) or (
-            x + width > size_hw[1] or y + height > size_hw[0]
-        ):
-            raise PromptError(
-                f"the example's box x,y,w,h {x},{y},{width},{height} does not lie in its picture, "
-                f"{size_hw[1]} pixels wide and {size_hw[0]} high, or is empty"
-            )
+        box = clip_box(self.box_xyxy, size_hw, "box of the example")
+        x0, y0, x1, y1 = (round(v) for v in box)
+        if x0 == x1 or y0 == y1:
+            raise PromptError(f"the box of the example {box} holds no pixel; give a larger one")
         mask = np.zeros(size_hw, np.bool_)
-        mask[y : y + height, x : x + width] = True
+        mask[y0:y1, x0:x1] = True
         return mask
 
 
@@ -74,7 +72,7 @@ class Like:
         cls, *images: Any, box: Sequence[float] | None = None, mask: Any = None,
         name: str | None = None, words: str | None = None, weight: float | None = None,
     ) -> Like:  # fmt: skip
-        """Return the prompt of pictures; ``box`` (x, y, w, h) or ``mask`` go with a single one."""
+        """Return the prompt of pictures; a box (x0, y0, x1, y1) or a mask go with a single one."""
         if (box is not None or mask is not None) and len(images) != 1:
             raise PromptError("a box or a mask goes with one picture; use Example for several")
         made = tuple(
@@ -95,18 +93,12 @@ class Like:
         if self.name or self.words:
             return self.name or str(self.words).partition("|")[0]
         image = self.examples[0].image
-        return f"like {Path(image).name}" if isinstance(image, str | Path) else "like this"
+        if not isinstance(image, str | Path):
+            return "like this"
+        return f"like {os.fsencode(Path(image).name).decode('utf-8', 'replace')}"
 
 
 def _box(given: Sequence[float] | None) -> tuple[float, float, float, float] | None:
     if given is None:
         return None
-    try:
-        x, y, width, height = (float(v) for v in given)
-    except (TypeError, ValueError):
-        raise PromptError(
-            f"the box of an example is {given!r}; give 4 numbers: x, y, width, height"
-        ) from None
-    if not all(abs(v) < 1e9 for v in (x, y, width, height)):
-        raise PromptError(f"the box of an example is {given!r}; give pixels of its picture")
-    return x, y, width, height
+    return Clicks.parse(boxes=[given]).boxes_xyxy[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from lexiseg.errors import PromptError
 from lexiseg.prompts import named
 from lexiseg.prompts.examples import Example, Like
+from lexiseg.prompts.typed import clean, split_words
 
 __all__ = ["DEFAULT_BACKGROUND", "Query", "Vocabulary", "Word"]
 
@@ -21,6 +22,7 @@ DEFAULT_BACKGROUND = (
 
 _LONGEST = 200
 _BACKGROUND = "background"
+_MINUS = re.compile(r"(?:^|\s+)[-−–—](?=\S)")  # the dashes are what programs make of a minus
 _NAMED = "@"  # before the name of a vocabulary
 
 
@@ -70,7 +72,8 @@ class Vocabulary:
     ) -> Vocabulary:
         """Read what a user wrote.
 
-        words: a list of texts and ``Like`` prompts, or one text with ";" between words.
+        words: a list of texts, a word each, and ``Like`` prompts; or one text with commas,
+        semicolons, line breaks or full stops between words, see ``split_words``.
         ``"sofa|couch"`` is one word with a synonym, named by its first phrase;
         ``"person -helmet"`` excludes helmets; ``"@voc21"`` alone is the vocabulary of that name,
         see ``named``.
@@ -87,10 +90,10 @@ class Vocabulary:
         for entry in entries:
             if isinstance(entry, Like):
                 phrases = () if entry.words is None else _word(entry.words, entry.words).synonyms
-                name = " ".join(entry.title.split())
+                name = clean(entry.title)
                 asked.append(Word(_word(name, name).name, phrases, entry.examples, entry.weight))
                 continue
-            wanted, *unwanted = re.split(r"(?:^|\s+)-(?=\S)", entry.strip())
+            wanted, *unwanted = _MINUS.split(clean(entry))
             if wanted.strip() or not unwanted:
                 asked.append(_word(wanted, entry))
             for word in (_word(part, entry) for part in unwanted):
@@ -209,10 +212,9 @@ def _prompts(words: str | Like | Sequence[str | Like]) -> list[str | Like]:
 
 
 def _listed(words: str | Sequence[str], what: str) -> list[str]:
-    """A user's list, or one text with ";" between words; a ";" behind the last is no word."""
+    """A user's list as it is, or the words of one text."""
     if isinstance(words, str):
-        listed = words.split(";")
-        return listed[:-1] if len(listed) > 1 and not listed[-1].strip() else listed
+        return split_words(words)
     if not isinstance(words, Iterable):
         raise PromptError(f"the {what} are {words!r}; give a list of texts, or one text")
     out = list(words)
@@ -223,7 +225,7 @@ def _listed(words: str | Sequence[str], what: str) -> list[str]:
 
 
 def _word(text: str, entry: str) -> Word:
-    phrases = _once(" ".join(part.split()) for part in text.split("|"))
+    phrases = _once(clean(part) for part in text.split("|"))
     for phrase in phrases:
         if not phrase:
             raise PromptError(f"the word {entry!r} is empty, or a part of it is; write a name")

@@ -125,13 +125,13 @@ class Segmenter(BaseSegmenter[Encoded]):
             from lexiseg.methods.clip_then_sam.clicks import segment_clicks
 
             view = self.prepare(image, words=False)
-            clicks.check(view.picture.size_hw)
+            clicks = clicks.clipped(view.picture.size_hw)
             made = replace(self.provenance(view, {}), encoder="")
             result = segment_clicks(self.masker, view, view.encoded.masks, clicks, made)
         else:
             vocabulary = parse_vocabulary(words, background, self.config)
             view = self.prepare(image)
-            clicks.check(view.picture.size_hw)
+            clicks = clicks.clipped(view.picture.size_hw)
             result = self.segment(view, vocabulary, clicks)
         return finish(result, view, keep_image=keep_image)
 
