@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lexiseg.imaging import Picture
     from lexiseg.masks import Masks
     from lexiseg.prompts import Vocabulary
+    from lexiseg.protocols import BackboneMaps
     from lexiseg.results import Segmentation
     from lexiseg.stages.automatic_masks import AutomaticMaskSettings, Proposals
     from lexiseg.stages.word_vectors import WordVectors
@@ -69,11 +70,14 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         from lexiseg.stages.automatic_masks import generate_masks
         from lexiseg.stages.mask_scores import crop_vectors
 
-        rgb = picture.rgb
-        proposals = generate_masks(self.masker, rgb, self._automatic_masks())
-        uncovered = Masks.from_crops(picture.size_hw, np.zeros((1, 2)), [~proposals.masks.union()])
+        rgb, grid = picture.rgb, None
+        maps: tuple[BackboneMaps, ...] = ()
         if self.config.scoring == "features":
-            return EncodedMasks(proposals, uncovered, None, self._dense(rgb)), None
+            grid, maps = self._dense(rgb)
+        proposals = generate_masks(self.masker, rgb, self._automatic_masks(), maps)
+        uncovered = Masks.from_crops(picture.size_hw, np.zeros((1, 2)), [~proposals.masks.union()])
+        if grid is not None:
+            return EncodedMasks(proposals, uncovered, None, grid), None
         masks = Masks.concat([proposals.masks, uncovered])
         vectors = crop_vectors(self.encoder, rgb, masks, self._crop_side(), batch=self.config.batch)
         return EncodedMasks(proposals, uncovered, vectors, None), None
@@ -131,8 +135,11 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         side = self.config.crop_side or min(size.window, 224)
         return max(size.multiple, side // size.multiple * size.multiple)
 
-    def _dense(self, rgb: NDArray[np.uint8]) -> Tensor:
-        """Features of the whole image, (h, w, D), unit length: of several layers, of a CLIP."""
+    def _dense(self, rgb: NDArray[np.uint8]) -> tuple[Tensor, tuple[BackboneMaps, ...]]:
+        """Features of the whole image, (h, w, D), unit length: of several layers, of a CLIP.
+
+        And what the encoder's backbone made, for a mask model that stands on the same one.
+        """
         import torch
         import torch.nn.functional as F
 
@@ -142,7 +149,8 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         short_side = self.config.short_side or self.encoder.size.short_side
         if not isinstance(self.encoder, AttentionEncoder):
             window = self.encoder.size.window
-            return encode_image(self.encoder, rgb, short_side=short_side, window=window).grid
+            made = encode_image(self.encoder, rgb, short_side=short_side, window=window)
+            return made.grid, () if made.maps is None else (made.maps,)
         cell = self.encoder.size.multiple
         scale = short_side / min(rgb.shape[:2])
         high, wide = (max(cell, round(s * scale / cell) * cell) for s in rgb.shape[:2])
@@ -152,11 +160,11 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         with torch.inference_mode():
             last = block.finish(readout("naclip")(block))
             places = {round(part * depth) for part in self.config.layer_depths}
-            made = [
+            layers = [
                 last if place >= depth else block.finish(block.kept[max(place, 1) - 1])
                 for place in sorted(places)
             ]
-            return F.normalize(torch.stack(made).mean(0), dim=-1)[0]
+            return F.normalize(torch.stack(layers).mean(0), dim=-1)[0], ()
 
     def _cosines(self, encoded: EncodedMasks, words: WordVectors) -> Tensor:
         """Similarities of all masks, the uncovered part last, and all queries, (N + 1, Q)."""
