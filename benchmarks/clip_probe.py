@@ -18,7 +18,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     rgb = clip.photo(job["size_wh"])
     segmenter = clip.segmenter(encoder, job["short_side"])
     view = segmenter.prepare(rgb)
-    encoder.vectors = clip.centres(view.windows[0].cells, job["words"])
+    encoder.vectors = clip.centres(view.encoded[0].cells, job["words"])
     started, work = time.perf_counter(), time.process_time()
     out = segmenter(view, clip.names(job["words"]), background=None)
     return {

@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_network() -> Iterator[None]:
+def connections_stay_here() -> Iterator[None]:
     """Connections to other machines are refused."""
     real = socket.socket.connect
 

@@ -211,7 +211,7 @@ def _reference(sizes: Sizes) -> Any:
 def _maps(
     ours: dict[str, Drawn], reference: Any, rgb: NDArray[np.uint8], short_side: int
 ) -> dict[str, Any]:
-    exact = segmenter(ours["fp32"], short_side).prepare(rgb).windows[0].cells
+    exact = segmenter(ours["fp32"], short_side).prepare(rgb).encoded[0].cells
     words = {count: centres(exact, count) for count in (FEW, MANY)}
 
     def dense(model: Drawn, count: int) -> Labels:

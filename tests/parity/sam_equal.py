@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 _NAMES = {
     "points_per_side": "points_per_side", "pred_iou_thresh": "quality",
     "stability_score_thresh": "stability", "crop_n_layers": "crop_layers",
-    "crop_n_points_downscale_factor": "crop_downscale", "min_mask_region_area": "least_area",
+    "crop_n_points_downscale_factor": "crop_downscale", "min_mask_region_area": "min_area",
     "use_m2m": "use_m2m",
 }  # fmt: skip
 

@@ -53,7 +53,7 @@ def test_bf16_agrees_with_fp32(small: None) -> None:
         seg = clip.segmenter(model, 90)
         view = seg.prepare(clip.photo((150, 101)))
         if vectors is None:
-            vectors = clip.centres(view.windows[0].cells, 21)
+            vectors = clip.centres(view.encoded[0].cells, 21)
         model.vectors = vectors
         labels.append(seg(view, clip.names(21), background=None).label_map)
     assert (labels[0] == labels[1]).mean() >= 0.95

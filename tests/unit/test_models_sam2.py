@@ -102,7 +102,7 @@ def test_the_single_answer_is_the_stable_one_or_the_best_of_three() -> None:
     masks, value = steady(logits, quality, Stable())
     torch.testing.assert_close(masks[:, 0], torch.stack([logits[0, 0], logits[1, 3]]))
     assert value.tolist() == [[pytest.approx(0.1)], [pytest.approx(0.6)]]
-    always, _ = steady(logits, quality, Stable(least=0.0))
+    always, _ = steady(logits, quality, Stable(min_stability=0.0))
     torch.testing.assert_close(always[:, 0], logits[:, 0])
 
 

@@ -267,7 +267,7 @@ def test_masks_are_asked_again_with_themselves() -> None:
 def test_pictures_of_any_size(size_hw: tuple[int, int]) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (*size_hw, 3)).astype(np.uint8)
     found = generate_masks(
-        FloodMasker(), rgb, AutomaticMaskSettings(points_per_side=4, crop_layers=2, least_area=4)
+        FloodMasker(), rgb, AutomaticMaskSettings(points_per_side=4, crop_layers=2, min_area=4)
     )
     assert found.masks.size_hw == size_hw
     assert len(found.masks) > 0

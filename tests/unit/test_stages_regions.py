@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from collections import deque
 
 import numpy as np
@@ -206,16 +206,29 @@ def test_nothing_gives_no_point() -> None:
     assert plan.negatives_xy.shape == (0, 0, 2)
 
 
-def test_time_grows_with_pixels_and_not_with_regions() -> None:
-    def seconds(block: int) -> float:
-        squares = np.indices((200 // block, 300 // block)).sum(0) % 2
+def test_work_grows_with_pixels_and_not_with_regions() -> None:
+    """Six regions or 15,000: nothing is called once a region, and arrays are the picture's size."""
+
+    def calls(block: int) -> tuple[int, int]:
+        rows, columns = np.indices((200 // block, 300 // block))
+        squares = rows % 2 * 2 + columns % 2  # neighbours, also diagonal ones, hold other words
         labels = np.kron(squares, np.ones((block, block), int)).astype(np.int16)
         scores = np.ones(labels.shape, np.float32)
-        started = time.perf_counter()
-        found = find_regions(labels, scores, 2, threshold=0, min_area=1)
-        plan_points(found, scores, points=2)
-        return time.perf_counter() - started
+        counted = 0
 
-    seconds(100)
-    few, many = min(seconds(100) for _ in range(3)), min(seconds(2) for _ in range(3))
-    assert many < 6 * few + 0.2
+        def count(frame: object, event: str, argument: object) -> None:
+            nonlocal counted
+            counted += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            found = find_regions(labels, scores, 4, threshold=0, min_area=1)
+            plan_points(found, scores, points=2)
+        finally:
+            sys.setprofile(None)
+        return len(found), counted
+
+    calls(100)  # what is imported at first
+    few, many = calls(100), calls(2)
+    assert (few[0], many[0]) == (6, 15_000)
+    assert many[1] == few[1]

@@ -202,14 +202,14 @@ def _network(checkpoint: Checkpoint) -> Any:
     config = SiglipConfig(
         text_config=given.get("text_config"), vision_config=given.get("vision_config")
     )
-    said = {
+    activations = {
         _ACTIVATIONS.get(part.hidden_act, part.hidden_act)
         for part in (config.text_config, config.vision_config)
     }
-    if said != {record.activation}:
+    if activations != {record.activation}:
         raise CheckpointError(
             f"{record.name!r} has the activation {record.activation!r} in its record, but its "
-            f"configuration says {', '.join(sorted(said))}; correct the record"
+            f"configuration says {', '.join(sorted(activations))}; correct the record"
         )
     try:
         state = load_file(path)

@@ -95,8 +95,8 @@ def nearness(grid_hw: tuple[int, int], std: float = 5.0) -> Tensor:
     h, w = grid_hw
     rows, columns = (torch.arange(n, dtype=torch.float32) for n in grid_hw)
     vertical = (rows[:, None] - rows).square()[:, None, :, None]
-    level = (columns[:, None] - columns).square()[None, :, None, :]
-    near = torch.exp(-(vertical + level) / (2 * std**2)).reshape(h * w, h * w)
+    horizontal = (columns[:, None] - columns).square()[None, :, None, :]
+    near = torch.exp(-(vertical + horizontal) / (2 * std**2)).reshape(h * w, h * w)
     return F.pad(near, (1, 0, 1, 0))
 
 

@@ -42,7 +42,7 @@ class AutomaticMaskSettings:
     boxes above which the better rated mask alone stays. crop_layers: how often crops are asked too,
     2, 4, 8 ... a side. crop_nms: the same between crops, where masks of smaller crops stay.
     crop_overlap: of the picture's short side, for 2 a side. crop_downscale: the grid of each
-    further layer has so many times fewer points a side. least_area: pixels; smaller holes are
+    further layer has so many times fewer points a side. min_area: pixels; smaller holes are
     filled, smaller islands removed. use_m2m: every mask is handed back with its point, and the
     single answer to both takes its place (SAM 2's generator has it, off).
     """
@@ -56,7 +56,7 @@ class AutomaticMaskSettings:
     crop_nms: float = 0.7
     crop_overlap: float = 512 / 1500
     crop_downscale: int = 1
-    least_area: int = 0
+    min_area: int = 0
     use_m2m: bool = False
 
 
@@ -118,8 +118,8 @@ def generate_masks(
     if len(parts) > 1:
         rank = np.concatenate(smallness)
         found = found[nms(found.masks.boxes_xyxy, rank, settings.crop_nms)]
-    if settings.least_area > 0:
-        masks, changed = without_small_regions(found.masks, settings.least_area)
+    if settings.min_area > 0:
+        masks, changed = without_small_regions(found.masks, settings.min_area)
         found = replace(found, masks=masks)
         # Masks that needed no mending are preferred.
         limit = max(settings.box_nms, settings.crop_nms)

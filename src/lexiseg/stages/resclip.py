@@ -52,11 +52,11 @@ def resclip(block: LastBlock, pixels: Tensor, feedback: Feedback, patch: int) ->
     cells = block.finish(first)
     logits = torch.einsum("bhwd,qd->bqhw", cells, feedback.vectors.to(cells))
     logits = F.interpolate(logits, size=pixels.shape[2:], mode="bilinear", align_corners=False)
-    said = [
+    agreements = [
         agreement(_labels(maps, window, feedback, patch, block.grid_hw), near=feedback.near)
         for maps, window in zip(logits, pixels, strict=True)
     ]
-    return _attended(block, rcs, torch.stack(said).to(rcs.device), feedback)
+    return _attended(block, rcs, torch.stack(agreements).to(rcs.device), feedback)
 
 
 def _attended(block: LastBlock, rcs: Tensor, sfr: Tensor | None, feedback: Feedback) -> Tensor:

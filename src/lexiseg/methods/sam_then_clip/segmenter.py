@@ -122,7 +122,7 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
             crop_nms=config.crop_nms_threshold,
             crop_overlap=config.crop_overlap_ratio,
             crop_downscale=config.crop_points_downscale,
-            least_area=config.min_mask_region_area,
+            min_area=config.min_mask_region_area,
             use_m2m=config.use_m2m,
         )
 

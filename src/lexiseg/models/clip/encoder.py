@@ -224,21 +224,21 @@ def _described(paths: Mapping[str, Path], activation: str, name: str) -> dict[st
     Reads transformers' ``config.json`` and OpenCLIP's ``open_clip_config.json``.
     """
     heads: dict[str, int] = {}
-    said: set[str] = set()
+    activations: set[str] = set()
     if "config.json" in paths:
         config = json.loads(paths["config.json"].read_text("utf-8"))
         for tower, key in (("vision_config", "vision_heads"), ("text_config", "text_heads")):
             part = config.get(tower, {})
-            said.add(str(part.get("hidden_act", "quick_gelu")).replace("_", "-"))
+            activations.add(str(part.get("hidden_act", "quick_gelu")).replace("_", "-"))
             if "num_attention_heads" in part:
                 heads[key] = int(part["num_attention_heads"])
     if "open_clip_config.json" in paths:
         config = json.loads(paths["open_clip_config.json"].read_text("utf-8"))["model_cfg"]
-        said.add("quick-gelu" if config.get("quick_gelu", False) else "gelu")
-    if said - {activation}:
+        activations.add("quick-gelu" if config.get("quick_gelu", False) else "gelu")
+    if activations - {activation}:
         raise CheckpointError(
             f"{name!r} has the activation {activation!r} in its record, but its configuration "
-            f"says {', '.join(sorted(said))}: with the wrong one features are silently wrong; "
-            f"correct the record"
+            f"says {', '.join(sorted(activations))}: with the wrong one features are silently "
+            f"wrong; correct the record"
         )
     return heads

@@ -21,12 +21,12 @@ _EPSILON = 1e-6
 class Stable:
     """When the single answer is good enough: Meta's settings of its predictor.
 
-    delta: logits by which the threshold is moved up and down. least: the IoU that the two masks
-    must have with each other.
+    delta: logits by which the threshold is moved up and down. min_stability: the IoU that the two
+    masks must have with each other.
     """
 
     delta: float = 0.05
-    least: float = 0.98
+    min_stability: float = 0.98
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def steady(logits: Tensor, quality: Tensor, how: Stable) -> tuple[Tensor, Tensor
     first = logits[:, 0].flatten(1)
     inside = (first > how.delta).sum(1).float()
     outside = (first > -how.delta).sum(1).float()
-    stable = torch.where(outside > 0, inside / outside.clamp_min(1), 1.0) >= how.least
+    stable = torch.where(outside > 0, inside / outside.clamp_min(1), 1.0) >= how.min_stability
     best = torch.where(stable, 0, 1 + quality[:, 1:].argmax(1))
     rows = torch.arange(len(best), device=best.device)
     return logits[rows, best][:, None], quality[rows, best][:, None]

@@ -249,10 +249,10 @@ def decoder_settings(config: Mapping[str, Any]) -> tuple[int, Stable | None]:
     known = Stable()
     stable = Stable(
         float(given.get("dynamic_multimask_stability_delta", known.delta)),
-        float(given.get("dynamic_multimask_stability_thresh", known.least)),
+        float(given.get("dynamic_multimask_stability_thresh", known.min_stability)),
     )
     if not given.get("dynamic_multimask_via_stability", True):
-        stable = replace(stable, least=0.0)  # the first answer, whatever it is
+        stable = replace(stable, min_stability=0.0)  # the first answer, whatever it is
     return int(given.get("num_attention_heads", 8)), stable
 
 
