@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     Net = TypeVar("Net", bound=torch.nn.Module)
 
-__all__ = ["Compute", "generator", "pick", "seeded", "skip_init"]
+__all__ = ["Compute", "check_process", "generator", "pick", "seeded", "skip_init"]
 
 _DTYPES = {
     "fp32": "float32",
@@ -24,6 +25,7 @@ _DTYPES = {
     "fp16": "float16",
     "float16": "float16",
 }
+_first_process: list[int] = []  # the id of the process that computed first
 _SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -166,6 +168,28 @@ def _cpu_has_bf16() -> bool:
         return any(capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
     checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
+
+
+def check_process(device_name: str = "cpu") -> None:
+    """Make computing possible in a process that was forked from one that has computed.
+
+    The threads of the first are not in the second, and waiting for them would never end: there, one
+    thread computes. Called before each image, it costs nothing. device_name: as of `Compute`.
+    Raises OptionError for a GPU, which a forked process cannot use.
+    """
+    here = os.getpid()
+    if _first_process and _first_process[0] != here:
+        import torch
+
+        if device_name.startswith("cuda"):
+            raise OptionError(
+                "this process was forked from one that uses the GPU, and cannot use it; start "
+                "processes by 'spawn': multiprocessing.get_context('spawn')"
+            )
+        torch.set_num_threads(1)
+        _first_process.clear()
+    if not _first_process:
+        _first_process.append(here)
 
 
 def generator(seed: int, device: torch.device | None = None) -> torch.Generator:

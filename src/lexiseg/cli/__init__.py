@@ -6,12 +6,12 @@ an extra are missing · 130 interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from lexiseg.cli.process import guarded_streams, interruptible
 from lexiseg.cli.terminal import error_line
 from lexiseg.errors import LexisegError, UnknownName
 
@@ -39,21 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     its traceback stands above it.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a word in a script that the terminal lacks
-            stream.reconfigure(errors="backslashreplace")
+    with guarded_streams() as out:
+        code = _code(args)
+        out.flush()
+        if out.failed is None:
+            return code
+        why = getattr(out.failed, "strerror", None) or out.failed
+        return _say(f"what it says cannot be written to stdout ({why})", code or _FAULT)
+
+
+def _code(args: list[str]) -> int:
+    """Run a command and return its exit code; what goes wrong is said."""
     try:
-        code = _run(args)
-        sys.stdout.flush()
-        return code
+        with interruptible():
+            return _run(args)
     except SystemExit as end:  # argparse, after --help
         return int(end.code or 0)
     except KeyboardInterrupt:
         return _say("interrupted", _INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read the output has gone, as `head` does; what is buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAULT
     except LexisegError as error:
         return _say(error_line(error), error.exit_code)
     except MemoryError as error:

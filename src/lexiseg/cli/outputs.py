@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging, visualize
+from lexiseg.cli.process import finishing
 from lexiseg.errors import DiskFull, OptionError, OutputError
 from lexiseg.export import file_names, result_json, save_label_map, save_masks, save_overlay
 from lexiseg.masks import Masks
@@ -81,7 +82,8 @@ def write_results(
         home = picture_path(job.real, os.path.realpath(folder))
         result = result_json(seg, picture=picture, path=home, only=words, files=files)
         _write_json(stage / RESULT, result)
-        _move(stage, job, words, result)
+        with finishing():
+            _move(stage, job, words, result)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise (DiskFull if full else OutputError)(
@@ -89,10 +91,11 @@ def write_results(
             "make room, or choose another folder with --out"
         ) from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        for path in made:  # where nothing was written
-            if not folder.exists():
-                _remove_empty(path)
+        with finishing():
+            shutil.rmtree(stage, ignore_errors=True)
+            for path in made:  # where nothing was written
+                if not folder.exists():
+                    _remove_empty(path)
     return result
 
 

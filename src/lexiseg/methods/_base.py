@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from lexiseg.device import check_process
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.prompts import Like, Vocabulary
 from lexiseg.protocols import Model, View, VocabularyAware
@@ -96,6 +97,7 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         A view that this segmenter made comes back as it is. max_pixels: refuse larger images.
         Raises PictureError, and OptionError for a view of another segmenter.
         """
+        check_process(self.scorer.device_name)
         if isinstance(image, View):
             return self._checked(image)
         timer = StageTimer()
@@ -131,7 +133,7 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         """Return what the image shows of the words.
 
         image: a path, a PIL image, an (H, W, 3) uint8 RGB array, or a View made of one.
-        words: a list of words and ``Like`` prompts, or one text with ";" between words;
+        words: a list of words and ``Like`` prompts, or one text with commas between words;
             "sofa|couch" names a synonym, "person -helmet" excludes helmets.
         background: "default", words of one's own, or None for a closed vocabulary, in which every
             pixel gets a word.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from lexiseg.device import check_process
 from lexiseg.errors import OptionError, PromptError, UnknownName
 from lexiseg.methods._base import (
     BaseSegmenter,
@@ -90,6 +91,7 @@ class Segmenter(BaseSegmenter[Encoded]):
             return replace(view, encoded=encoded, windows_xyxy=mapped.windows_xyxy)
         if words:
             return super().prepare(image, max_pixels=max_pixels)
+        check_process(self.masker.device_name)
         timer = StageTimer()
         with timer("read"):
             picture = read_image(image, max_pixels)
