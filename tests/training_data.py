@@ -19,8 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lexiseg.device import generator, seeded
-from lexiseg.models.tiny.backbone import MobileNetV2
-from lexiseg.models.tiny.vision import VisionConfig
+from lexiseg.models.tiny.vision import MobileNetV2, VisionConfig
 from lexiseg.training.tiny.crops import ImageSet, mirrored_classes
 from lexiseg.training.tiny.words import SetWords, WordBank
 

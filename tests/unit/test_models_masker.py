@@ -19,10 +19,9 @@ from lexiseg import checkpoints
 from lexiseg.device import pick, seeded
 from lexiseg.errors import CheckpointError, MissingError, PromptError
 from lexiseg.models import load_encoder, load_masker
-from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.masker import TinyMasker
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig, _depthwise
-from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.models.tiny.vision import MobileNetV2, VisionConfig, VisionNet
 from lexiseg.models.tiny.weights import load_vision
 from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
 from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks

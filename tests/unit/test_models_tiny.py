@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from lexiseg.device import Compute, seeded
 from lexiseg.errors import CheckpointError
-from lexiseg.models.tiny.backbone import MobileNetV2
 from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower, pack, tokenise, unpack
-from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.models.tiny.vision import MobileNetV2, VisionConfig, VisionNet
 from lexiseg.protocols import Encoder, VocabularyAware
 
 Floats = NDArray[np.floating]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lexiseg.stages.guided_filter import GuidedFilter
+from lexiseg.stages.label_map import GuidedFilter
 
 Floats = NDArray[np.floating]
 

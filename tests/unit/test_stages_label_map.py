@@ -9,8 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lexiseg.stages.guided_filter import GuidedFilter
-from lexiseg.stages.label_map import label_map
+from lexiseg.stages.label_map import GuidedFilter, label_map
 
 
 def flat_guide(size_hw: tuple[int, int], cell: int = 4, radius: int = 0) -> GuidedFilter:

@@ -15,7 +15,7 @@ from torch import nn
 from lexiseg import imaging
 from lexiseg.device import seeded
 from lexiseg.errors import InputError
-from lexiseg.models.tiny.backbone import MobileNetV2
+from lexiseg.models.tiny.vision import MobileNetV2
 
 tflite = pytest.importorskip("tflite", reason="the reader needs tflite: lexiseg[train]")
 

@@ -25,10 +25,9 @@ from torch import Tensor
 
 import lexiseg
 from lexiseg.errors import InputError, OptionError
-from lexiseg.models.tiny.backbone import FROZEN_BLOCKS
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig
-from lexiseg.models.tiny.vision import VisionNet
+from lexiseg.models.tiny.vision import FROZEN_BLOCKS, VisionNet
 from lexiseg.training.tiny import TinyRecipe, recipe, train_tiny
 from lexiseg.training.tiny.crops import CropSampling, is_held_out
 from lexiseg.training.tiny.masker import MaskerRecipe

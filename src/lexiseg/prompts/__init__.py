@@ -5,8 +5,15 @@ from __future__ import annotations
 from lexiseg.prompts.clicks import Clicks
 from lexiseg.prompts.examples import Example, Like
 from lexiseg.prompts.templates import TEMPLATES, template_sentences
-from lexiseg.prompts.typed import clean, find_word, split_words
-from lexiseg.prompts.vocabulary import DEFAULT_BACKGROUND, Query, Vocabulary, Word
+from lexiseg.prompts.vocabulary import (
+    DEFAULT_BACKGROUND,
+    Query,
+    Vocabulary,
+    Word,
+    clean,
+    find_word,
+    split_words,
+)
 
 __all__ = [
     "DEFAULT_BACKGROUND", "TEMPLATES", "Clicks", "Example", "Like", "Query", "Vocabulary", "Word",

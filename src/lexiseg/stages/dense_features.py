@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.stages.guided_filter import GuidedFilter, Window
-from lexiseg.stages.label_map import LabelMap, label_map
+from lexiseg.stages.label_map import GuidedFilter, LabelMap, Window, label_map
 from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["DenseFeatures", "LabelRules", "boxes_in_image"]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lexiseg.protocols import BackboneEncoder, BackboneMaps, Encoder
 from lexiseg.stages.dense_features import DenseFeatures, boxes_in_image
-from lexiseg.stages.guided_filter import Window
+from lexiseg.stages.label_map import Window
 from lexiseg.stages.resample import on_grid_of, pad_to_multiple, resize_image, working_size
 from lexiseg.stages.word_vectors import WordVectors, class_probabilities
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import Frame, RawMasks
-from lexiseg.stages.guided_filter import GuidedFilter
-from lexiseg.stages.label_map import label_map
+from lexiseg.stages.label_map import GuidedFilter, label_map
 from lexiseg.stages.mask_agreement import GridScores
 from lexiseg.stages.merge import Labels, map_labels
 from lexiseg.stages.prompt_decoding import ScoredMasks

@@ -19,8 +19,7 @@ from lexiseg.protocols import DenseScores, Masker, MaskState, RawMasks
 from lexiseg.stages import mask_selection
 from lexiseg.stages import regions as region_stage
 from lexiseg.stages.duplicates import mask_nms
-from lexiseg.stages.guided_filter import GuidedFilter
-from lexiseg.stages.label_map import label_map
+from lexiseg.stages.label_map import GuidedFilter, label_map
 from lexiseg.stages.map_fusion import fused_probabilities, label_fused, rejected_regions
 from lexiseg.stages.mask_agreement import GridScores, contain_points, grid_iou
 from lexiseg.stages.mask_selection import NestedRule, Selection, WordMap

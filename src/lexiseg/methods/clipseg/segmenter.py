@@ -127,8 +127,7 @@ class Segmenter(BaseSegmenter[EncodedImage]):
     def _label(self, maps: Tensor, view: View[EncodedImage], vocabulary: Vocabulary) -> LabelMap:
         import torch.nn.functional as F
 
-        from lexiseg.stages.guided_filter import GuidedFilter
-        from lexiseg.stages.label_map import label_map
+        from lexiseg.stages.label_map import GuidedFilter, label_map
 
         config, image, rgb = self.config, view.encoded, view.picture.rgb
         limits = class_thresholds(vocabulary, config)

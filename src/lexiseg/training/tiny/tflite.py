@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lexiseg.errors import ExtraMissing, InputError
-from lexiseg.models.tiny.backbone import MobileNetV2
+from lexiseg.models.tiny.vision import MobileNetV2
 
 __all__ = ["read_mobilenet"]
 

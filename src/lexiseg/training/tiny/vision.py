@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lexiseg.device import seeded
-from lexiseg.models.tiny.backbone import FROZEN_BLOCKS, MobileNetV2
-from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.models.tiny.vision import FROZEN_BLOCKS, MobileNetV2, VisionConfig, VisionNet
 from lexiseg.training.loop import FitSettings, Fitted, fit
 from lexiseg.training.run_folder import RunFolder
 from lexiseg.training.tiny.crops import CropBatch, CropSampling, ImageSet, make_crops
