@@ -4,9 +4,11 @@
 #   TORCH_INDEX=cpu          PyTorch's own CPU build, without CUDA (or cu128, or a whole URL)
 #   DATA="DIR DIR"           data sets in the plain layout, for the benchmarks that need them
 #   TESTS="PATH ..."         only these tests; FLAGS="..." for pytest, such as FLAGS=--durations=20
+#   WORKERS=2           processes that run tests side by side
 #   QUIET=               let pip tell what it does
 
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 PYTHON ?=
 QUIET ?= -qq
@@ -21,6 +23,8 @@ torch_url = $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),https://downloa
 pip_install = $(BIN)/python -m pip install $(QUIET) --disable-pip-version-check -c constraints.txt
 # From that index alone: beside PyPI, pip would take PyPI's build whenever the index is down.
 torch_install = $(if $(TORCH_INDEX),$(pip_install) --no-deps --index-url $(torch_url) torch)
+# Two processes of one thread each: small nets gain nothing from more threads.
+pytest = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 bench_data = $(foreach folder,$(DATA),--data $(folder))
 
 .PHONY: help install demo test test-slow test-all test-gpu lint bench bench-gpu clean
@@ -43,13 +47,13 @@ demo: $(VENV)/.installed
 	@echo "Look at the pictures: $(CURDIR)/$(DEMO_OUT)/*/overlay.png"
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m "not slow and not gpu" $(FLAGS) $(TESTS)
+	$(pytest) -m "not slow and not gpu" $(FLAGS) $(TESTS)
 
 test-slow: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m slow $(FLAGS) $(TESTS)
+	$(pytest) -m slow $(FLAGS) $(TESTS)
 
 test-all: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m "not gpu" $(FLAGS) $(TESTS)
+	$(pytest) -m "not gpu" $(FLAGS) $(TESTS)
 
 # Labels as on the CPU, and times; bench-gpu measures the rest, the official generator's time too.
 test-gpu: $(VENV)/.installed-test

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lexiseg import loading
 from lexiseg.checkpoints import Preprocessing, Record, describe_files, write_manifest
 from lexiseg.errors import CheckpointError, OptionError, UnknownName, WeightsMissing
 from lexiseg.methods.dense import PRESETS, Config, Segmenter
+from lexiseg.protocols import LoadOptions
 
 
 @pytest.fixture
@@ -21,8 +22,8 @@ def asked(colours: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict
     """What encoders were asked for; every name gives the colours' encoder."""
     calls: list[tuple[Any, dict[str, Any]]] = []
 
-    def stand_in(name: Any, **options: Any) -> Any:
-        calls.append((name, options))
+    def stand_in(name: Any, options: LoadOptions) -> Any:
+        calls.append((name, asdict(options)))
         return colours
 
     monkeypatch.setattr("lexiseg.models.load_encoder", stand_in)

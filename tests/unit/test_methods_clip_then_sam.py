@@ -130,7 +130,7 @@ def test_an_encoder_that_the_mapper_cannot_use_is_never_dropped(
 ) -> None:
     wanted: list[str] = []
 
-    def load_encoder(name: str, **_: Any) -> Any:
+    def load_encoder(name: str, options: Any) -> Any:
         wanted.append(name)
         return colours
 

@@ -122,6 +122,7 @@ def small_recipe(wordnet: Path) -> TinyRecipe:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_from_folders_to_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
