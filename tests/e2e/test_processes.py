@@ -66,6 +66,8 @@ def test_a_signal_ends_the_run_and_leaves_nothing_half_written(
     # In the second picture, when one file of it is written.
     before = (
         "import os, signal; from lexiseg.cli import outputs; save = outputs.save_label_map\n"
+        # Ignored from the start, as under nohup, it would stay ignored.
+        f"signal.signal({int(number)}, signal.SIG_DFL)\n"
         "def patched(seg, path, *rest):\n"
         "    save(seg, path, *rest)\n"
         f"    if '.b.' in str(path): os.kill(os.getpid(), {int(number)})\n"
