@@ -105,8 +105,12 @@ def test_moments_of_work_are_finished_first() -> None:
                 done.append(1)
             done.append(2)
 
-    with pytest.raises(KeyboardInterrupt):
-        work()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done == [1, 2]
     with finishing():
         done.append(3)

@@ -123,6 +123,7 @@ def small_recipe(wordnet: Path) -> TinyRecipe:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_whole_recipe_from_folders_to_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options
@@ -133,6 +134,11 @@ def _peak_memory() -> int | None:
         import resource
     except ImportError:  # Windows
         return None
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux counts what the parent held at the start into ru_maxrss
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
