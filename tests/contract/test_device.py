@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests import small_models
+from tests.close import assert_close
 from tests.device_double import DeviceDouble
 
 import lexiseg
@@ -83,4 +84,4 @@ def test_the_bundled_model_too(method: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert found.total() <= BUNDLED[method], found.most_common()
     assert there.provenance.device == "cuda:0"
     assert np.mean(there.semantic() == here.semantic()) >= 0.999
-    np.testing.assert_allclose(there.word_scores, here.word_scores, atol=1e-3)
+    assert_close(there.word_scores, here.word_scores, 1e-3)

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from tests import weights_here
 from tests.boxes import ColourBoxes
+from tests.close import assert_close
 from tests.conftest import COLOURS, ColourPrompted
 from tests.flood import FloodMasker
 
@@ -245,7 +246,10 @@ def test_the_order_of_words_permutes_the_label_map(case: Case) -> None:
     plain = seg(case.picture, case.words)
     shuffled = seg(case.picture, [case.words[i] for i in order])
     assert same(np.array([*order, -1])[shuffled.semantic()], plain.semantic())
-    np.testing.assert_allclose(shuffled.word_scores, plain.word_scores[order], atol=1e-3)
+    if plain.word_scores.any():
+        assert_close(shuffled.word_scores, plain.word_scores[order], 1e-3)
+    else:  # some methods know none of these words with drawn weights
+        assert not shuffled.word_scores.any()
 
 
 def test_words_as_list_text_or_vocabulary(case: Case) -> None:
