@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lexiseg import imaging
 from lexiseg.datasets import PlainDataset, open_set
 from lexiseg.errors import InputError, OptionError, OutputError
-from lexiseg.metrics import BoundaryScore, ConfusionMatrix
+from lexiseg.metrics import BoundaryIoU, BoundaryScore, ConfusionMatrix
 from lexiseg.metrics.report import SetScore, score_set
 from lexiseg.results import Provenance, Segmentation
 
@@ -117,6 +117,7 @@ def evaluate(
     classes, ignore = len(photos.classes), photos.ignore_index
     matrix = ConfusionMatrix(classes, ignore_index=ignore, num_predicted=len(columns))
     boundary = BoundaryScore(classes, ignore_index=ignore)
+    bands = BoundaryIoU(classes, ignore_index=ignore)
     seconds: list[float] = []
     for done, sample in enumerate(photos, start=1):
         rgb = imaging.read(sample.path).rgb
@@ -127,10 +128,11 @@ def evaluate(
         pred = _columns_of(result, truth.shape, columns, sample.id)
         matrix.add(pred, truth)
         boundary.add(pred, truth)
+        bands.add(pred, truth)
         if progress is not None:
             progress(done, len(photos))
     score = score_set(
-        matrix, boundary, photos.classes, tuple(column_words), photos.background_index
+        matrix, boundary, bands, photos.classes, tuple(column_words), photos.background_index
     )
     evaluation = Evaluation(
         name=photos.name,
