@@ -20,6 +20,7 @@ __all__ = [
     "class_scores",
     "frequency_weighted_iou",
     "pooled",
+    "ratio",
 ]
 
 Counts = NDArray[np.int64]

@@ -17,6 +17,10 @@ from lexiseg.masks import Masks
 __all__ = ["InstanceMetrics", "InstanceScores"]
 
 PROPOSALS = (10, 100, 1000)
+# The first nine numbers of COCO's summary, in its order.
+_STATS = (
+    "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,19 +102,19 @@ class InstanceMetrics:
     def compute(self) -> InstanceScores:
         """Return the scores over all photos; NaN throughout where there is no true instance."""
         count = sum(not one["iscrowd"] for one in self._truths)
+        made: dict[str, Any] = {"photos": len(self._images), "instances": count}
         if not count:
-            nothing = float("nan")
-            return InstanceScores(
-                *[nothing] * 9, (nothing,) * self.num_classes, (nothing,) * len(PROPOSALS),
-                len(self._images), 0,
-            )  # fmt: skip
+            nan = float("nan")
+            made |= dict.fromkeys(_STATS, nan)
+            made |= {"by_class": (nan,) * self.num_classes}
+            return InstanceScores(**made, proposal_recall=(nan,) * len(PROPOSALS))
         found = self._run(use_classes=True)
-        numbers = [_known(value) for value in found.stats[:9]]
+        made |= zip(_STATS, map(_known, found.stats[: len(_STATS)]), strict=True)
         precision = found.eval["precision"][:, :, :, 0, 2]  # IoUs, recalls, classes
-        by_class = tuple(_mean(precision[..., k]) for k in range(self.num_classes))
+        made["by_class"] = tuple(_mean(precision[..., k]) for k in range(self.num_classes))
         recall = self._run(use_classes=False).eval["recall"][:, 0, 0, :]  # IoUs, limits
         proposals = tuple(_mean(recall[:, i]) for i in range(len(PROPOSALS)))
-        return InstanceScores(*numbers, by_class, proposals, len(self._images), count)
+        return InstanceScores(**made, proposal_recall=proposals)
 
     def _run(self, *, use_classes: bool) -> Any:
         from pycocotools.coco import COCO
@@ -136,6 +140,7 @@ class InstanceMetrics:
         return run
 
     def _classes(self, values: ArrayLike, count: int) -> list[int]:
+        """COCO's categories, from 1, of class indices."""
         classes = np.asarray(values, np.int64)
         if classes.shape != (count,) or (
             count and not 0 <= classes.min() <= classes.max() < self.num_classes
@@ -144,7 +149,7 @@ class InstanceMetrics:
                 f"{count} masks with classes {classes.tolist()[:5]}; give each one of 0 to "
                 f"{self.num_classes - 1}"
             )
-        return (classes + 1).tolist()
+        return [int(one) + 1 for one in classes]
 
 
 def _xywh(box: Sequence[float]) -> list[float]:

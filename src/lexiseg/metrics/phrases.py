@@ -47,13 +47,15 @@ class PhraseCutMetrics:
                 f"the mask is {pred.shape} and the truth {truth.shape}; give both at the photo's "
                 "own size"
             )
-        self._counts.append((np.count_nonzero(pred & truth), np.count_nonzero(pred | truth)))
+        shared, either = np.count_nonzero(pred & truth), np.count_nonzero(pred | truth)
+        self._counts.append((int(shared), int(either)))
 
     def compute(self, total: int | None = None) -> PhraseCutScores:
         """Return the scores; total: how many phrases the split has, those left out included."""
         count = len(self._counts)
         if not count:
-            return PhraseCutScores(*[float("nan")] * 2, (float("nan"),) * 5, 0, float("nan"))
+            nan = float("nan")
+            return PhraseCutScores(nan, nan, (nan,) * len(ACCURACY_AT), 0, nan)
         shared, either = np.array(self._counts, np.int64).T
         # Nothing found where nothing is scores 0 there, too.
         iou = shared / np.maximum(either, 1)

@@ -69,10 +69,12 @@ class VideoMetrics:
     def compute(self) -> VideoScores:
         """Return the means over all objects."""
         if not self._scores:
-            return VideoScores(*[float("nan")] * 7, 0)
+            nan = float("nan")
+            return VideoScores(nan, nan, nan, nan, nan, nan, nan, 0)
         each = np.array([[*_statistics(j), *_statistics(f)] for j, f in self._scores])
-        means = each.mean(0).tolist()
-        return VideoScores((means[0] + means[3]) / 2, *means, len(each))
+        j_mean, j_recall, j_decay, f_mean, f_recall, f_decay = each.mean(0).tolist()
+        both = (j_mean + f_mean) / 2
+        return VideoScores(both, j_mean, j_recall, j_decay, f_mean, f_recall, f_decay, len(each))
 
 
 def region_similarity(pred: Mask, truth: Mask, void: Mask | None = None) -> float:
