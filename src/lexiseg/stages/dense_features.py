@@ -29,7 +29,7 @@ class LabelRules:
     whose winner scores less gets -1. refine: "none" interpolates, "guided" lets outlines follow the
     image, "pamr" lets logits flow between pixels of like colour. radius, epsilon: of the guided
     filter. pamr_steps: how often logits flow. area_threshold: classes that win at most this part
-    of what the background does not win lose it. The last three fields are for window features.
+    of what the background does not win lose it; it is for window features.
     """
 
     scale: float

@@ -6,7 +6,7 @@ Where windows overlap, features are averaged, so that all lie on one grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.protocols import BackboneEncoder, BackboneMaps, Encoder
-from lexiseg.stages.dense_features import DenseFeatures, boxes_in_image
-from lexiseg.stages.label_map import Window
-from lexiseg.stages.resample import on_grid_of, pad_to_multiple, resize_image, working_size
+from lexiseg.stages.dense_features import DenseFeatures, LabelRules, boxes_in_image
+from lexiseg.stages.label_map import LabelMap, Window
+from lexiseg.stages.pamr import Pamr, resampled_pixels
+from lexiseg.stages.resample import (
+    bilinear_matrix,
+    on_grid_of,
+    pad_to_multiple,
+    resize_image,
+    working_size,
+)
+from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels
 from lexiseg.stages.word_vectors import WordVectors, class_probabilities
 
 __all__ = [
@@ -29,6 +37,8 @@ __all__ = [
     "resize_image",
     "working_size",
 ]
+
+_LEAST = 1e-12  # probability: its logarithm is finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +73,28 @@ class Features(DenseFeatures):
         for other in others:
             total = total + on_grid_of(self, other._probabilities(words, scale), other)
         return total / (1 + len(others))
+
+    def label_pixels(
+        self,
+        words: WordVectors,
+        probabilities: Tensor,
+        rgb: NDArray[np.uint8],
+        rules: LabelRules,
+        others: Sequence[Features] = (),
+    ) -> LabelMap:
+        """Return the label map of the image (H, W, 3); PAMR refines logits at the image's size."""
+        if rules.refine != "pamr":
+            return super().label_pixels(words, probabilities, rgb, rules, others)
+        # Logarithms of probabilities are logits but for a constant a pixel, which PAMR keeps.
+        logits = probabilities.float().clamp_min(_LEAST).log()
+        vertical, horizontal = (
+            (bilinear_matrix(work, size) @ bilinear_matrix(cells, cells * self.cell)[:work]).float()
+            for cells, work, size in zip(logits.shape[1:], self.work_hw, self.size_hw, strict=True)
+        )
+        classes = replace(words, class_ids=torch.arange(len(logits)))
+        refine = Pamr(resampled_pixels(rgb, self.work_hw).to(logits.device), rules.pamr_steps)
+        argmax = ArgmaxRules(1.0, rules.thresholds, rules.area_threshold, refine)
+        return argmax_labels([CellLogits(logits, vertical, horizontal)], classes, argmax)
 
     def _probabilities(self, words: WordVectors, scale: float) -> Tensor:
         cosines = self.grid.float() @ words.vectors.to(self.grid.device).T
