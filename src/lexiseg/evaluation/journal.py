@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from lexiseg.errors import OptionError, OutputError
 from lexiseg.evaluation.pictures import PictureResult
-from lexiseg.provenance import Provenance
+from lexiseg.results import Provenance
 
 __all__ = ["FILE_NAME", "Journal"]
 

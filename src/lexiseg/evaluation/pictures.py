@@ -17,8 +17,7 @@ from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.device import peak_memory, reset_peak_memory
 from lexiseg.errors import InputError, OptionError
 from lexiseg.metrics import boundary_counts, boundary_iou_counts, confusion
-from lexiseg.provenance import Provenance
-from lexiseg.results import Segmentation
+from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["Background", "PictureResult", "PictureTask", "column_words", "measure_picture"]
 

@@ -17,7 +17,7 @@ from lexiseg.device import describe_machine, peak_device_memory
 from lexiseg.evaluation.pictures import Background, PictureResult
 from lexiseg.metrics import BaseNovel, ConfusionMatrix
 from lexiseg.metrics.report import SetScore
-from lexiseg.provenance import Provenance
+from lexiseg.results import Provenance
 
 __all__ = ["Evaluation", "dump", "picture_iou", "versions"]
 

@@ -20,8 +20,7 @@ from lexiseg.evaluation.result import Evaluation, dump, picture_iou
 from lexiseg.evaluation.workers import measure_all
 from lexiseg.metrics import BoundaryIoU, BoundaryScore, ConfusionMatrix, base_novel
 from lexiseg.metrics.report import score_set
-from lexiseg.provenance import Provenance
-from lexiseg.results import Segmentation
+from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["evaluate", "output_folder"]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lexiseg.datasets import Sample
 from lexiseg.errors import OptionError
 from lexiseg.evaluation.pictures import PictureResult, PictureTask, measure_picture
-from lexiseg.provenance import Provenance
+from lexiseg.results import Provenance
 
 __all__ = ["measure_all"]
 
