@@ -24,7 +24,7 @@ def config(*flags: str) -> Any:
 
 
 def test_each_mode_is_short_for_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    plain, args = config()
+    plain, _ = config()
     assert plain == lexiseg.config_class("dense")()
     made, _ = config("--use-pamr", "--logit-scale", "40")
     assert (made.refine, made.logit_scale) == ("pamr", 40)
