@@ -156,16 +156,16 @@ class _Pace:
         passed, made = time.monotonic() - self._started, done - self._first
         text = self._name
         if made > 0 and passed > 0:
-            text += f"  {pace(made / passed)}, {duration((total - done) * passed / made)} left"
+            text += f"  {_rate(made / passed)}, {_duration((total - done) * passed / made)} left"
         self._progress.step(done, total, text)
 
 
-def pace(rate: float) -> str:
+def _rate(rate: float) -> str:
     """Return a number of photos a second in words."""
     return f"{rate:.1f} photos/s" if rate >= 1 else f"{1 / rate:.1f} s a photo"
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a time in words, to the next larger unit that says enough."""
     if seconds < 90:
         return f"{seconds:.0f} s"
