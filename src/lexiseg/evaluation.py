@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from lexiseg import imaging
 from lexiseg.datasets import PlainDataset, open_set
 from lexiseg.errors import InputError, OptionError, OutputError
+from lexiseg.methods._base import BaseSegmenter
 from lexiseg.metrics import BoundaryScore, ConfusionMatrix
 from lexiseg.metrics.report import SetScore, score_set
+from lexiseg.prompts import Vocabulary
 from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["Evaluation", "evaluate"]
@@ -112,6 +114,7 @@ def evaluate(
         background = None if photos.background_index is None else "default"
     elif background is not None and not isinstance(background, str):
         background = tuple(background)
+    ask = _ask_flat(segmenter, asked, background)
     # From a label map's values, -1 (nothing) first, to columns; nothing is the last column.
     columns = np.concatenate([[len(asked)], order])
     classes, ignore = len(photos.classes), photos.ignore_index
@@ -122,7 +125,7 @@ def evaluate(
         rgb = imaging.read(sample.path).rgb
         truth = sample.labels(rgb.shape[:2])
         started = time.perf_counter()
-        result = segmenter(rgb, asked, background=background)
+        result = ask(rgb)
         seconds.append(time.perf_counter() - started)
         pred = _columns_of(result, truth.shape, columns, sample.id)
         matrix.add(pred, truth)
@@ -149,6 +152,19 @@ def evaluate(
         imaging.write_text(folder / "results.json", text)
         imaging.write_text(folder / "summary.txt", evaluation.summary())
     return evaluation
+
+
+def _ask_flat(
+    segmenter: Callable[..., Segmentation], asked: Sequence[str], background: Background
+) -> Callable[[NDArray[np.uint8]], Segmentation]:
+    """A call of the segmenter in which all words compete: annotators gave each pixel one class."""
+    if not isinstance(segmenter, BaseSegmenter):
+        return lambda rgb: segmenter(rgb, asked, background=background)
+    default = segmenter.config.background
+    vocabulary = Vocabulary.parse(
+        asked, background=background, default_background=default, flat=True
+    )
+    return lambda rgb: segmenter(rgb, vocabulary)
 
 
 def _column_words(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -75,6 +76,8 @@ class Segmentation:
     unknown: the asked words that the model does not know.
     score_map: the probabilities behind the label map, if they were kept.
     image: (H, W, 3) uint8 RGB, upright, if it was kept.
+    wholes: of words on which the label map shows finer ones (a face on a person), all of their
+        pixels, one mask each.
 
     Raises InputError when the parts do not fit together.
     """
@@ -90,6 +93,7 @@ class Segmentation:
     unknown: tuple[UnknownWord, ...] = ()
     score_map: ScoreMap | None = None
     image: NDArray[np.uint8] | None = None
+    wholes: Mapping[str, Masks] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         words, size = tuple(self.words), self.masks.size_hw
@@ -124,6 +128,12 @@ class Segmentation:
                 f"a score map of {len(self.score_map.grid)} words at {self.score_map.size_hw} "
                 f"beside {len(words)} words at {size}; give one map a word"
             )
+        for word, whole in self.wholes.items():
+            if word not in words or whole.size_hw != size or len(whole) != 1:
+                raise InputError(
+                    f"{len(whole)} masks of {whole.size_hw} as the whole of {word!r}; give one "
+                    f"mask of {size} for a word of {list(words)}"
+                )
         image = self.image
         if image is not None and (image.shape != (*size, 3) or image.dtype != np.uint8):
             raise InputError(
@@ -138,6 +148,7 @@ class Segmentation:
             "label_map": _locked(label_map),
             "word_scores": _checked(self.word_scores, len(words), "word scores"),
             "unknown": tuple(self.unknown),
+            "wholes": dict(self.wholes),
             "image": None if image is None else _locked(image),
         }.items():
             object.__setattr__(self, name, value)
@@ -193,15 +204,39 @@ class Segmentation:
 
     @cached_property
     def pixels(self) -> NDArray[np.int64]:
-        """Pixels of each word in the label map, (K,) int64."""
+        """Pixels of each word, (K,) int64: in the label map, and under finer words."""
         counts = np.zeros(len(self.words) + 1, np.int64)
         for top in range(0, len(self.label_map), _BAND_ROWS):  # bincount copies to int64
             band = self.label_map[top : top + _BAND_ROWS].reshape(-1)
             counts += np.bincount(band.astype(np.int64) + 1, minlength=len(counts))
+        for word, whole in self.wholes.items():
+            counts[1 + self.words.index(word)] = whole.areas[0]
         return counts[1:]
 
+    def mask(self, words: str | Sequence[str]) -> NDArray[np.bool_]:
+        """Return all pixels of a word, or of any of several, (H, W) bool, finer words included."""
+        return self.shown([words] if isinstance(words, str) else words) >= 0
+
+    def shown(self, words: Sequence[str]) -> NDArray[np.int16] | NDArray[np.int32]:
+        """Return the label map that these words alone would have: none hides under another.
+
+        (H, W), index into all words, -1 where none of them is. Raises WordNotAsked.
+        """
+        indices = [self.index(word) for word in dict.fromkeys(words)]
+        values = np.full(len(self.words) + 1, -1, self.label_map.dtype)  # one more for -1
+        values[indices] = indices
+        out: NDArray[Any] = values[self.label_map]
+        here = [self.words[k] for k in indices if self.words[k] in self.wholes]
+        # The finest last: where two hide under a third, the smaller one is on top.
+        for word in sorted(here, key=lambda one: -int(self.wholes[one].areas[0])):
+            x0, y0, x1, y1 = self.wholes[word].boxes_xyxy[0].tolist()
+            part, crop = out[y0:y1, x0:x1], self.wholes[word].crop(0)
+            own = values[self.label_map[y0:y1, x0:x1]]
+            part[crop & (own < 0)] = self.words.index(word)
+        return out
+
     def share(self, word: str) -> float:
-        """Return the part of the picture that the word has in the label map, in [0, 1]."""
+        """Return the part of the picture that the word has, in [0, 1]; see ``pixels``."""
         return float(self.pixels[self.index(word)] / self.label_map.size)
 
     @property

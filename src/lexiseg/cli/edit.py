@@ -123,7 +123,9 @@ def _question(words: list[str], args: argparse.Namespace) -> tuple[Vocabulary, A
     args.method = args.method or options.WITH_MASKS
     config = options.build_config(args)
     background = options.background(args.background)
-    vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+    vocabulary = Vocabulary.parse(
+        words, **background, default_background=config.background, flat=config.flat
+    )
     fields = options.thresholds(args.threshold, vocabulary.names)
     options.refuse_twice(args, fields)
     return vocabulary, replace(config, **fields)

@@ -34,24 +34,26 @@ def classify_masks(
     vocabulary: Vocabulary,
     words: WordVectors,
     cosines: Tensor,
+    of_classes: Tensor,
     scale: float,
     config: Config,
     provenance: Provenance,
 ) -> Segmentation:
     """Classify every mask, drop what is weak, and settle overlaps by score.
 
-    cosines: (N + 1, Q), masks, then what no mask covers. Each mask goes to the class with the
+    cosines: (N + 1, Q), masks, then what no mask covers. of_classes: (N + 1, O), the probability of
+    every class for each. Each mask goes to the class with the
     largest probability (words, excluded words, background). In the label map all masks over a pixel
     count by their quality; what goes to the background or to excluded words has no word.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.mask_scores import class_probabilities, relative_scores
+    from lexiseg.stages.mask_scores import relative_scores
     from lexiseg.stages.merge import cut
 
     count, closed = len(vocabulary.words), vocabulary.background is None
     masks = encoded.masks
     quality = np.append(encoded.proposals.quality, np.float32(0))
-    probabilities = class_probabilities(cosines, words, scale).cpu().numpy()
+    probabilities = of_classes.cpu().numpy()
     class_ids, scores = probabilities.argmax(1), probabilities.max(1)
     real = np.arange(len(masks)) < len(masks) - 1
     background = -1 if words.background is None else words.background

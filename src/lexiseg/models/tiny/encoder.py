@@ -155,6 +155,14 @@ class TinyEncoder:
             self._nearest.update(zip(new, self._find_nearest(new), strict=True))
         return tuple(near for near in map(self._nearest.get, words) if near is not None)
 
+    def nearest_known(self, words: Sequence[str]) -> tuple[tuple[str, float], ...]:
+        """Return the nearest word that had masks of each, and the cosine of their meanings."""
+        if not words:
+            return ()
+        cosines, places = (self.meanings(words) @ self._known.T).max(1)
+        pairs = zip(places.tolist(), cosines.tolist(), strict=True)
+        return tuple((self.known_words[place], cosine) for place, cosine in pairs)
+
     def _find_nearest(self, words: Sequence[str]) -> list[UnknownWord | None]:
         """Of each word that is far from the known ones, which they are; None for the others."""
         meanings = self.meanings(words)
