@@ -117,7 +117,7 @@ def test_a_result_with_a_whole_and_its_part(colours: Any, stripes: Any) -> None:
     segmenter = Segmenter(colours, Config(encoder="colours", refine="none", paint_unknown=True))
     out = segmenter(stripes, ["face", "person", "blue"], background="grey")
     # Stripes: red to 40, green to 64, grey to 80, blue. Green is no person's: grey scores better.
-    assert out.labels.tolist() == ["face", "person", "blue"]
+    assert sorted(set(out.labels.tolist())) == ["blue", "face", "person"]
     assert (out.label_map[0, :40] == 1).all()
     assert (out.label_map[0, 40:64] == 0).all()
     assert set(out.wholes) == {"person"}

@@ -81,7 +81,7 @@ def save_label_map(
     names = {"0": "unlabelled", **{str(i): word for i, word in enumerate(seg.words, 1)}}
     colours = None
     if not deep:
-        colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(seg.words)])
+        colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(seg.words, seg.found)])
     imaging.write(
         path,
         values[seg.label_map if only is None else seg.shown(only)],

@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from lexiseg.results import Segmentation
-    from lexiseg.stages.merge import Labels
+    from lexiseg.stages.label_map import Labels
 
 __all__ = ["join_levels"]
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from lexiseg.prompts.dictionary import singulars
 
-__all__ = ["Relation", "in_table", "relations"]
+__all__ = ["Relation", "general_terms", "in_table", "relations"]
 
 # Before these words stands what a phrase is of: "wall of brick", "person with a hat".
 _HEAD_ENDS = re.compile(r"\s(?:of|with|without|in|on|under|at|near|behind|wearing|holding)\s")
@@ -43,6 +43,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class _Entry:
+    names: tuple[str, ...]
     kinds: tuple[str, ...]
     wholes: tuple[str, ...]
 
@@ -70,6 +71,20 @@ def relations(
         for (i, j), kind in sorted(found.items())
         if not any((i, k) in found and (k, j) in found for k in range(len(words)))
     )
+
+
+def general_terms(phrase: str) -> list[str]:
+    """Return what a phrase is a kind of: itself, its head noun, and what is above that."""
+    out = [" ".join(phrase.casefold().split())]
+    node = _node(phrase, None)
+    if node is None:
+        return out
+    _, entries = _table()
+    level = [node[0]]
+    while level:
+        out += [name for one in level for name in entries[one].names]
+        level = [kind for one in level for kind in entries[one].kinds if kind not in out]
+    return list(dict.fromkeys(out))
 
 
 def in_table(phrase: str) -> bool:
@@ -153,7 +168,7 @@ def _table() -> tuple[dict[str, str], dict[str, _Entry]]:
         spelled, kinds, wholes, *_ = *line.split("\t"), "", ""
         own = spelled.split("|")
         names.update(dict.fromkeys(own, own[0]))
-        entries[own[0]] = _Entry(_split(kinds), _split(wholes))
+        entries[own[0]] = _Entry(tuple(own), _split(kinds), _split(wholes))
     return names, entries
 
 

@@ -57,7 +57,11 @@ _NO_KINDS = frozenset(
     {"facial hair", "eyebrow", "eyelash", "supercilium"}
 )  # an eyebrow is no hair to those who ask for hair
 _NO_WHOLES = frozenset({"table"})  # of what lies on it; legs are named above
-_NOT_MEANT = frozenset({"intimate"})  # words that mean something else in photos' annotations
+# Words that mean something else in photos' annotations, and colours: a red one is no communist.
+_NOT_MEANT = frozenset(
+    {"intimate", "red", "green", "blue", "yellow", "black", "white", "grey", "gray", "brown",
+     "pink", "purple", "violet", "scarlet", "crimson", "colour", "color", "gold", "silver"}
+)  # fmt: skip
 _ALIASES = {"people": "person", "persons": "person", "cell phone": "cellular telephone"}
 
 

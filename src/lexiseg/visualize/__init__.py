@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lexiseg.visualize.canvas import palette
+from lexiseg.visualize.colours import palette
 from lexiseg.visualize.debug_overlay import debug_overlay
 from lexiseg.visualize.heatmap import heatmap
 from lexiseg.visualize.overlay import OverlayOptions, cutout, mask_overlay, overlay

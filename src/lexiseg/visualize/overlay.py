@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.stages.merge import resize_labels
+from lexiseg.stages.label_map import resize_labels
 from lexiseg.visualize import canvas, legend
-from lexiseg.visualize.canvas import palette
+from lexiseg.visualize.colours import palette
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Source
@@ -51,7 +51,7 @@ def overlay(
     canvas.check_fraction("alpha", alpha)
     rgb = canvas.photo(seg, image)
     words = canvas.word_indices(seg, only)
-    colours = palette(seg.words)
+    colours = palette(seg.words, seg.found)
     size_hw = canvas.figure_size(seg.label_map.shape) if legend else seg.label_map.shape
     label_map = seg.label_map if only is None else seg.shown([seg.words[k] for k in words])
     labels: NDArray[np.integer] = resize_labels(label_map, size_hw)

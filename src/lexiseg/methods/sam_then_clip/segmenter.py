@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lexiseg.methods._base import BaseSegmenter, StageTimer
-from lexiseg.methods._levels import join_levels
 from lexiseg.methods.sam_then_clip.config import Config
-from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, Masker, View, WordLevel
-from lexiseg.provenance import PromptSummary
+from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, Masker, View
+from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +85,6 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
     def segment(self, view: View[EncodedMasks], vocabulary: Vocabulary) -> Segmentation:
         """Return what an encoded image shows of a vocabulary."""
         from lexiseg.methods.sam_then_clip.classify_masks import classify_masks
-        from lexiseg.stages.mask_scores import class_probabilities
         from lexiseg.stages.word_vectors import word_vectors
 
         timer = StageTimer(view.seconds)
@@ -95,22 +93,10 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
             vectors = word_vectors(self.encoder, vocabulary, self.config.sentences, silent)
             cosines = self._cosines(view.encoded, vectors)
         with timer("merge"):
-            flat = class_probabilities(cosines, vectors, self.encoder.scale)
-            levels = [WordLevel((), flat)]
-            if vectors.hierarchy:
-                both = vectors.hierarchy.levels(flat.T)
-                levels = [replace(one, probabilities=one.probabilities.T) for one in both]
-            finest, *coarser = (
-                classify_masks(
-                    view.encoded, vocabulary, vectors, cosines, level.probabilities,
-                    self.encoder.scale, self.config, self.provenance(view, {}),
-                )
-                for level in levels
+            result = classify_masks(
+                view.encoded, vocabulary, vectors, cosines, self.encoder.scale, self.config,
+                self.provenance(view, {}),
             )  # fmt: skip
-            pairs = zip((level.class_ids for level in levels[1:]), coarser, strict=True)
-            result = finest
-            if coarser:
-                result = join_levels(finest, list(pairs), vocabulary.background_index)
         count = view.encoded.proposals.prompts
         prompts = PromptSummary(
             num_prompts=count, grid_size=count, num_masks=len(view.encoded.proposals.masks)
@@ -158,7 +144,8 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         import torch.nn.functional as F
 
         from lexiseg.stages.attention import readout
-        from lexiseg.stages.encoder_windows import encode_image, resize_image
+        from lexiseg.stages.dense_features import encode_image
+        from lexiseg.stages.resample import resize_image
 
         short_side = self.config.short_side or self.encoder.size.short_side
         if not isinstance(self.encoder, AttentionEncoder):
