@@ -134,10 +134,7 @@ class Segmentation:
             )
         for word, whole in self.wholes.items():
             if word not in words or whole.size_hw != size or len(whole) != 1:
-                raise InputError(
-                    f"{len(whole)} masks of {whole.size_hw} as the whole of {word!r}; give one "
-                    f"mask of {size} for a word of {list(words)}"
-                )
+                raise InputError(f"the whole of {word!r} is no mask of {size} of one of the words")
         image = self.image
         if image is not None and (image.shape != (*size, 3) or image.dtype != np.uint8):
             raise InputError(
@@ -218,7 +215,7 @@ class Segmentation:
         return counts[1:]
 
     def mask(self, words: str | Sequence[str]) -> NDArray[np.bool_]:
-        """Return all pixels of a word, or of any of several, (H, W) bool, finer words included."""
+        """Return all pixels of words, (H, W) bool, finer words included."""
         return self.shown([words] if isinstance(words, str) else words) >= 0
 
     def shown(self, words: Sequence[str]) -> NDArray[np.int16] | NDArray[np.int32]:

@@ -31,8 +31,8 @@ def result_json(
         knows the word.
     instances: word, score, quality (or None), area in pixels, box_xywh in pixels, and rle, a
         compressed COCO run length; any COCO tool reads it.
-    unknown: word, the nearest words that the model knows, similarity in [-1, 1], and whether it is a
-        name of a person or brand.
+    unknown: word, the nearest words that the model knows, similarity in [-1, 1], and whether it is
+        a name of a person or brand.
     provenance: as `Provenance.to_json`.
 
     picture: what was segmented, for its name and notes. path: where it lies, as seen from the
