@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from tests.device_double import GPU, DeviceDouble
 
-from lexiseg.datasets import PlainDataset
+from lexiseg.datasets import SemanticDataset
 from lexiseg.training.tiny.negatives import NegativeSampling, find_negatives
 from lexiseg.training.tiny.photos import ABSENT
 from lexiseg.training.tiny.queries import QuerySampler
@@ -24,8 +24,8 @@ HOW = NegativeSampling(
 )  # fmt: skip
 
 
-def made_set(name: str, classes: Sequence[str], background: int | None = 0) -> PlainDataset:
-    return PlainDataset(name, name, "train", tuple(classes), background, 255, ())
+def made_set(name: str, classes: Sequence[str], background: int | None = 0) -> SemanticDataset:
+    return SemanticDataset(name, name, "train", tuple(classes), background, 255, ())
 
 
 SETS = [

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lexiseg.datasets import PlainDataset
+from lexiseg.datasets import SemanticDataset
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.training.loop import FitSettings, Fitted, fit
 from lexiseg.training.run_folder import RunFolder
@@ -90,7 +90,7 @@ class FeatureBatch:
 
 def train_head(
     net: VisionNet,
-    sets: Sequence[PlainDataset],
+    sets: Sequence[SemanticDataset],
     bank: WordBank,
     out: Path,
     recipe: HeadRecipe | None = None,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.datasets.annotations import Labels
 from lexiseg.training.tiny.photos import ABSENT
 from lexiseg.training.tiny.words import SetWords, WordBank
@@ -137,7 +137,7 @@ class _AllBackground:
         return np.zeros(size_hw, np.int32)
 
 
-def open_absent(folder: Path, how: NegativeSampling) -> PlainDataset | None:
+def open_absent(folder: Path, how: NegativeSampling) -> SemanticDataset | None:
     """Return ImageNet's photos of animals as a set on which ``how.absent_words`` are in vain.
 
     folder: ``train/images/<wnid>.webp``; photos of which ``seeds/<wnid>.png`` says that somebody
@@ -153,7 +153,7 @@ def open_absent(folder: Path, how: NegativeSampling) -> PlainDataset | None:
     if not samples or not how.absent_words:
         return None
     classes = ("background", *how.absent_words)
-    return PlainDataset(ABSENT, "photos without", "train", classes, 0, 255, tuple(samples))
+    return SemanticDataset(ABSENT, "photos without", "train", classes, 0, 255, tuple(samples))
 
 
 def _shows_person(seeds: Path) -> bool:

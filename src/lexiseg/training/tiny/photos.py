@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.datasets.annotations import MaskFile
 from lexiseg.errors import InputError
 
@@ -78,7 +78,7 @@ def is_held_out(name: str, photo: str) -> bool:
     return crc32(f"{name}/{photo}".encode()) % _HELD_OUT == 0
 
 
-def open_seeds(folders: Iterable[Path]) -> PlainDataset | None:
+def open_seeds(folders: Iterable[Path]) -> SemanticDataset | None:
     """Return the photos of folders that have seed masks, as one set; None where none has.
 
     A folder holds ``seeds/<id>.png``, and the photos anywhere below it. A seed mask says only what
@@ -97,13 +97,13 @@ def open_seeds(folders: Iterable[Path]) -> PlainDataset | None:
     if not samples:
         return None
     background = len(_COCO)
-    return PlainDataset(
+    return SemanticDataset(
         SEEDS, "seeds of boxes", "train", classes, background, UNLABELLED, tuple(samples)
     )
 
 
 def load_set(
-    dataset: PlainDataset, rarity: float, max_short_side: int = 448, workers: int = 2
+    dataset: SemanticDataset, rarity: float, max_short_side: int = 448, workers: int = 2
 ) -> ImageSet:
     """Read the photos of a data set's training part, but for those that are held out.
 

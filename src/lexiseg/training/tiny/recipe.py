@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets import SemanticDataset, find_sets
 from lexiseg.device import pick
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
@@ -176,7 +176,7 @@ def refine_tiny(
 
 
 def _refine_head(
-    net: VisionNet, sets: Sequence[PlainDataset], data: Path, tower: TextTower,
+    net: VisionNet, sets: Sequence[SemanticDataset], data: Path, tower: TextTower,
     tokenizer: Tokenizer, out: Path, recipe: HeadRecipe, only: Sequence[str] | None, **how: Any,
 ) -> Fitted[VisionNet]:  # fmt: skip
     """The head on the sets' features, with photos that lack some words where ImageNet's are."""
@@ -188,7 +188,7 @@ def _refine_head(
     return train_head(net, everything, bank, out, recipe, **how)
 
 
-def _open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[PlainDataset]:
+def _open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[SemanticDataset]:
     """The sets with masks in the recipe's order, further ones behind, and that of seed masks."""
     order = list(recipe.vision.set_weights)
     sets = [s for s in find_sets(data, "train") if only is None or s.name in only]
@@ -206,7 +206,7 @@ def _folders(data: Path, only: Sequence[str] | None) -> list[Path]:
     return [data / name for name in names if (data / name).is_dir()]
 
 
-def _words(sets: Sequence[PlainDataset], stuff: Sequence[str] = ()) -> list[str]:
+def _words(sets: Sequence[SemanticDataset], stuff: Sequence[str] = ()) -> list[str]:
     """The words that have masks or seeds, or that the teacher of stuff teaches."""
     named = (name for one in sets for name in one.classes if name != "background")
     return list(dict.fromkeys([*named, *stuff]))
@@ -218,7 +218,7 @@ def _imagenet_names(data: Path) -> list[str]:
 
 
 def _objects(
-    sets: Sequence[PlainDataset], data: Path, only: Sequence[str] | None,
+    sets: Sequence[SemanticDataset], data: Path, only: Sequence[str] | None,
     weights: Mapping[str, float],
 ) -> list[ObjectSet]:  # fmt: skip
     """Objects of the named sets, and of folders of nameless regions beside them."""

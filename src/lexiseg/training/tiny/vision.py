@@ -99,7 +99,7 @@ def small_vision_recipe() -> VisionRecipe:
 
 
 @dataclass(frozen=True, eq=False)
-class VisionBatch:
+class _Batch:
     """One step: pixels (B, 3, h, w) in [-1, 1], what is right at points (B, P, 2) in [-1, 1], and
     at others what the teacher of stuff said. seed: for whatever else is drawn."""
 
@@ -157,7 +157,7 @@ def train_vision(
     groups = _param_groups(net, recipe)
     weights = [recipe.set_weights.get(s.name, _OTHER_WEIGHT) for s in sets]
 
-    def make_batch(step: int) -> VisionBatch:
+    def make_batch(step: int) -> _Batch:
         rng = np.random.default_rng([recipe.seed, step])
         crops = make_crops(store, weights, recipe.sampling, rng)
         return _batch(crops, queries, stuff, recipe, rng)
@@ -167,7 +167,7 @@ def train_vision(
     def precision() -> AbstractContextManager[object]:
         return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
 
-    def step_loss(batch: VisionBatch, step: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+    def step_loss(batch: _Batch, step: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         # Without ImageNet's names its classifier has nothing to teach.
         distill = len(bank.further) > 0 and step % recipe.distill_every == 0
         imagenet = (judge, classifier) if distill else None
@@ -182,13 +182,13 @@ def train_vision(
 def _batch(
     crops: CropBatch, queries: QuerySampler, stuff: StuffSampler | None, recipe: VisionRecipe,
     rng: np.random.Generator,
-) -> VisionBatch:  # fmt: skip
+) -> _Batch:  # fmt: skip
     how = recipe.sampling
     points, labels = sample_points(crops.labels, how.points, how.balanced_share, rng)
     asked = queries.draw(crops.sets, labels, rng)
     told = None if stuff is None else stuff.draw(crops, rng)
     pixels = (crops.pixels / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-    return VisionBatch(pixels, points, asked, told, int(rng.integers(2**31)))
+    return _Batch(pixels, points, asked, told, int(rng.integers(2**31)))
 
 
 def _param_groups(net: VisionNet, recipe: VisionRecipe) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ def _param_groups(net: VisionNet, recipe: VisionRecipe) -> list[dict[str, Any]]:
 
 
 def _loss(
-    net: VisionNet, imagenet: tuple[MobileNetV2, nn.Conv2d] | None, batch: VisionBatch,
+    net: VisionNet, imagenet: tuple[MobileNetV2, nn.Conv2d] | None, batch: _Batch,
     bank: WordBank, recipe: VisionRecipe, precision: Callable[[], AbstractContextManager[object]],
 ) -> tuple[Tensor, Mapping[str, float | Tensor]]:  # fmt: skip
     frozen = recipe.low_lr == 0
