@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options, prompt_flags
+from lexiseg.cli.modes import add_mode_flags
 from lexiseg.cli.picture_run import PictureRun
 from lexiseg.cli.terminal import Parser, Progress, on_one_line
 from lexiseg.errors import NothingFound
@@ -121,6 +122,7 @@ def _parser() -> Parser:
     add("-v", "--verbose", action="store_true", help="draw and tell what the method looked at")
     add("-q", "--quiet", action="store_true", help="print errors only")
     options.add_model_flags(parser)
+    add_mode_flags(parser)
     return parser
 
 
