@@ -111,9 +111,9 @@ class GuidedFilterConfig(ConfigBase):
 
 @dataclass(frozen=True)
 class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, WindowsConfig):
-    """stride: pixels from window to window; None: half a window.
-    refine: "guided" lets boundaries follow the image, "none" enlarges bilinearly, "pamr" (for
-        CLIP) lets logits flow between pixels of like colour.
+    """stride: pixels from window to window; None: of CLIP half a window.
+    refine: "guided" lets boundaries follow the image, "none" enlarges bilinearly, "pamr" lets
+        logits flow between pixels of like colour.
     pamr_steps: how often logits flow.
     paint_unknown: let words that the encoder does not know compete too. Otherwise they get no
         pixel, save in a closed vocabulary, where the user rules out everything else.
