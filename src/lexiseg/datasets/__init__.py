@@ -9,6 +9,7 @@ from lexiseg.datasets.catalogue import (
     open_dataset,
     open_datasets,
     open_semantic,
+    paper_words,
 )
 from lexiseg.datasets.episodes import Episode
 from lexiseg.datasets.fewshot import FewShotDataset
@@ -34,4 +35,5 @@ __all__ = [
     "open_datasets",
     "open_semantic",
     "open_set",
+    "paper_words",
 ]

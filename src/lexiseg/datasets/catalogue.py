@@ -6,7 +6,7 @@ entry-point group ``lexiseg.datasets``: a module with ``DATASETS``, a tuple of `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,10 +17,11 @@ from lexiseg.datasets.fewshot import FewShotDataset
 from lexiseg.datasets.instances import InstanceDataset
 from lexiseg.datasets.layout import find_root, is_there
 from lexiseg.datasets.phrases import PhraseDataset
-from lexiseg.datasets.plain import find_sets, open_set
+from lexiseg.datasets.plain import find_sets
 from lexiseg.datasets.semantic import SemanticDataset
 from lexiseg.datasets.videos import VideoDataset
-from lexiseg.errors import InputError, OptionError, UnknownName
+from lexiseg.errors import InputError, OptionError, UnknownName, did_you_mean
+from lexiseg.prompts import Vocabulary, named
 from lexiseg.registry import Registry
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "open_dataset",
     "open_datasets",
     "open_semantic",
+    "paper_words",
     "recognise",
 ]
 
@@ -148,59 +150,102 @@ def open_dataset(
     """Open one split of one data set. Files are listed here and read when they are asked for.
 
     data: the name of a published set, which lies in or below `root` (the working folder if left
-        out); or, without a root, a folder in the plain layout or in one that is published.
+        out); or a folder (below `root`, if that is given) in the plain layout or a published one.
     split: the set's first one if left out; of a folder in the plain layout "val".
     Raises UnknownName, and InputError with one line for whatever is missing or does not fit.
     """
-    if root is None and Path(data).is_dir():
-        found = open_datasets(data, split)
-        if len(found) > 1:
-            names = ", ".join(one.name for one in found)
-            raise InputError(f"{data} holds {len(found)} data sets ({names}); choose one of them")
-        return found[0]
-    info = _named(str(data), root)
-    chosen = info.splits[0].name if split is None else info.split(split).name
-    return info.open(info.find("." if root is None else root), chosen)
+    if str(data) in _registry() and (root is not None or not Path(data).is_dir()):
+        info = _registry()[str(data)]
+        chosen = info.splits[0].name if split is None else info.split(split).name
+        return info.open(info.find("." if root is None else root), chosen)
+    if root is None and not Path(data).is_dir():
+        raise _named_error(str(data), root)
+    found = open_datasets(data, split, root=root)
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise InputError(f"{data} holds {len(found)} data sets ({names}); choose one of them")
+    return found[0]
 
 
 def open_datasets(
-    data: str | Path, split: str | None = None, *, root: str | Path | None = None
+    data: str | Path,
+    split: str | None = None,
+    *,
+    root: str | Path | None = None,
+    only: Sequence[str] | None = None,
 ) -> tuple[AnyDataset, ...]:
     """Open a split of every data set that a name or a folder stands for.
 
     A folder may hold several sets in the plain layout, see ``find_sets``, or one as published.
+    only: names; the others are left out. A published set that is named here is opened as itself,
+    such as "voc20" from a folder that is opened as "voc21" otherwise.
     """
-    if root is not None or not Path(data).is_dir():
-        return (open_dataset(data, split, root=root),)
     folder = Path(data)
-    if not any(folder.glob("dataset.json")) and not any(folder.glob("*/dataset.json")):
-        published = recognise(folder)
-        if published:
-            return tuple(open_dataset(info.name, split, root=folder) for info in published)
-    if (folder / "dataset.json").is_file():
-        return (open_set(folder, split or "val"),)
-    return find_sets(folder, split or "val")
+    if root is not None and str(data) not in _registry():
+        folder = Path(root) / data
+    elif root is not None or not folder.is_dir():
+        return (open_dataset(data, split, root=root),)
+    if not folder.is_dir():
+        raise _named_error(str(data), root)
+    if not (folder / "dataset.json").is_file() and not any(folder.glob("*/dataset.json")):
+        published = [info.name for info in recognise(folder)]
+        named_ones = [name for name in only or () if name in _registry()]
+        if published or named_ones:
+            names = published if only is None else named_ones
+            return tuple(open_dataset(name, split, root=folder) for name in names)
+    found = find_sets(folder, split or "val")
+    return tuple(one for one in found if only is None or one.name in only)
 
 
 def open_semantic(
-    data: str | Path, split: str | None = None, *, root: str | Path | None = None
-) -> SemanticDataset:
-    """Open a data set for its class masks; those of instances are drawn, small over large.
+    data: str | Path,
+    split: str | None = None,
+    *,
+    root: str | Path | None = None,
+    only: Sequence[str] | None = None,
+) -> tuple[SemanticDataset, ...]:
+    """Open data sets as ``open_datasets`` does, for their class masks.
 
-    Raises InputError for a set that has neither.
+    Those of instances are drawn, small over large. Raises InputError for a set that has neither.
     """
-    found = open_dataset(data, split, root=root)
-    if isinstance(found, InstanceDataset):
-        return found.semantic()
-    if not isinstance(found, SemanticDataset):
-        raise InputError(
-            f"{found.name} has no classes for every pixel, it is a set of {kind_of(found)}; "
-            "choose one of the kind semantic or instances: lexiseg datasets list"
+    found = []
+    for one in open_datasets(data, split, root=root, only=only):
+        if isinstance(one, InstanceDataset):
+            found.append(one.semantic())
+        elif isinstance(one, SemanticDataset):
+            found.append(one)
+        else:
+            raise InputError(
+                f"{one.name} has no classes for every pixel, it is a set of {_kind_of(one)}; "
+                "choose one of the kind semantic or instances: lexiseg datasets list"
+            )
+    return tuple(found)
+
+
+def paper_words(
+    data: SemanticDataset, vocabulary: str
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """Return what papers ask for a set's classes, in order, and their words for the background.
+
+    vocabulary: the name of one, see ``Vocabulary.named``, or a paper, "sclip", whose words for
+    this set are taken. A class has all its names, as in "sofa|couch". Raises UnknownName, and
+    OptionError for the words of another set.
+    """
+    name = vocabulary.casefold()
+    own = _registry()[data.name].vocabulary if data.name in _registry() else None
+    if own is not None and f"{own}.{name}" in named.names():
+        name = f"{own}.{name}"
+    words = Vocabulary.named(name)
+    if len(words.words) != len(data.classes):
+        raise OptionError(
+            f"the vocabulary {name!r} has {len(words.words)} classes and {data.name} has "
+            f"{len(data.classes)}; take "
+            + (f"{own!r} or a paper, as in 'sclip'" if own else "the set's own names")
         )
-    return found
+    return tuple("|".join(word.synonyms) for word in words.words), words.background
 
 
-def kind_of(data: AnyDataset) -> str:
+def _kind_of(data: AnyDataset) -> str:
     """Return what a data set is made of, in words."""
     names = {
         FewShotDataset: "few-shot episodes",
@@ -212,10 +257,9 @@ def kind_of(data: AnyDataset) -> str:
     return names[type(data)]
 
 
-def _named(name: str, root: str | Path | None) -> DatasetInfo:
-    if name in _registry():
-        return _registry()[name]
-    error = UnknownName.among("data set", name, _registry())
-    if root is None:
-        raise UnknownName(f"{error}; nor is {name!r} a folder")
-    raise error
+def _named_error(name: str, root: str | Path | None) -> UnknownName:
+    hint = did_you_mean(name, _registry()) or "lexiseg datasets list shows all"
+    below = "" if root is None else f" in {str(root)!r}"
+    return UnknownName(
+        f"no data set is named {name!r}; {hint} (or give a folder: {name!r} is none{below})"
+    )

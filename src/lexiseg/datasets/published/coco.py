@@ -22,7 +22,16 @@ from lexiseg.datasets.layout import require
 from lexiseg.datasets.semantic import Sample, SemanticDataset
 from lexiseg.errors import InputError
 
-__all__ = ["DATASETS", "GET_PHOTOS", "HOME", "LICENCE", "THINGS", "PanopticMask", "photo_folders"]
+__all__ = [
+    "DATASETS",
+    "GET_PHOTOS",
+    "HOME",
+    "LICENCE",
+    "THINGS",
+    "PanopticMask",
+    "open_instances",
+    "photo_folders",
+]
 
 THINGS = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",

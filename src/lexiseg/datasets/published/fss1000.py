@@ -35,7 +35,7 @@ _COUNTS = {"test": 2400, "val": 2400, "trn": 5200}
 
 
 @dataclass(frozen=True)
-class GreyMask:
+class _GreyMask:
     """A mask whose pixels of 128 and more are the object, in any picture format."""
 
     path: Path
@@ -69,7 +69,7 @@ def _open(root: Path, split: str) -> FewShotDataset:
         ids = [f"{name}/{number}" for number in range(1, 11)]
         by_class.append((class_id, ids))
         for one in ids:
-            mask = GreyMask(root / f"{one}.png", class_id + 1)
+            mask = _GreyMask(root / f"{one}.png", class_id + 1)
             photos[one] = Sample(one, root / f"{one}.jpg", mask)
             missing = next((p for p in (photos[one].path, mask.path) if not p.is_file()), None)
             if missing is not None:

@@ -115,7 +115,8 @@ DATASETS = tuple(
             "cd PhraseCutDataset && pip install gdown requests && "
             "python download_dataset.py -s test",
         ),
-        primary=name == "phrasecut",
+        # Photos that do not fit their annotations cannot be trained on.
+        primary=name == "phrasecut-clipseg",
     )
     for name, title in _TITLES.items()
 )  # fmt: skip

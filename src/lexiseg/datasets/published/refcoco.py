@@ -90,7 +90,8 @@ def _field(path: Path, name: str) -> Any:
 
 def _title(name: str) -> str:
     shown = {"refcoco": "RefCOCO", "refcoco+": "RefCOCO+", "refcocog": "RefCOCOg"}[_SETS[name][0]]
-    return f"{shown}, sentences about one thing, split by {_SETS[name][1].upper()}"
+    by = {"google": "Google", "umd": "UMD", "unc": "UNC"}[_SETS[name][1]]
+    return f"{shown}, sentences about one thing, split by {by}"
 
 
 DATASETS = tuple(

@@ -55,7 +55,7 @@ class MatMask:
             for name in self.key[1:]:
                 value = value[name].item()
             pixels = np.asarray(value).astype(np.int32)
-        except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise InputError(
                 f"{self.path} holds no {'.'.join(self.key)} ({error}); take the published file"
             ) from error
