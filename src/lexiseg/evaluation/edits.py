@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lexiseg.protocols import Encoder
 
-__all__ = ["EditScores", "PictureScores", "pair_folders", "score_edits"]
+__all__ = ["EditScores", "Extractor", "PictureScores", "pair_folders", "score_edits"]
 
 _SIDE = 224  # pixels that pictures are squashed to for an encoder, at most
 _CONTEXT = 0.25  # of the mask's box, around it, for the score of the region

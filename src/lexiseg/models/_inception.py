@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lexiseg.errors import CheckpointError, WeightsMissing
 
-__all__ = ["Inception", "load_inception"]
+__all__ = ["Inception", "build", "load_inception"]
 
 SIDE = 299  # pixels, what pictures are scaled to
 
