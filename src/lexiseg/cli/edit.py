@@ -144,7 +144,9 @@ def _question(words: list[str], args: argparse.Namespace) -> tuple[Vocabulary, A
     args.method = args.method or options.WITH_MASKS
     config = options.build_config(args)
     background = options.background(args.background)
-    vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+    vocabulary = Vocabulary.parse(
+        words, **background, default_background=config.background, flat=config.flat
+    )
     fields = options.thresholds(args.threshold, vocabulary.names)
     options.refuse_twice(args, fields)
     return vocabulary, replace(config, **fields)
@@ -228,8 +230,9 @@ def _not_found(names: Sequence[str], where: str, unknown: Mapping[str, tuple[str
     asked = ", ".join(repr(name) for name in names)
     hint = "try a lower --threshold, or other --words"
     for name in names:
-        if unknown.get(name):
-            hint = f"the model does not know it; nearest: {', '.join(unknown[name])}"
+        if name in unknown:
+            near = ", ".join(unknown[name])
+            hint = "the model does not know it" + (f"; nearest: {near}" if near else "")
     return f"nothing found in {where} for {asked}, so nothing is written; {hint}"
 
 
@@ -242,6 +245,6 @@ def _summary(
         shares = ", ".join(f"{word} {100 * seg.share(word):.1f}%" for word in step.words)
         notes = "".join(f"; {note}" for note in step.notes)
         lines.append(f"  {step.operation}: {shares}{notes}")
-    lines += [f"  not found: {word}" for word in missing]
+    lines += [f"  not found: {', '.join(missing)}"] if missing else []
     lines += [f"  -> {on_one_line(str(path))}" for path in files]
     return "\n".join(lines) + "\n"

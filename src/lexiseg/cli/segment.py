@@ -105,6 +105,11 @@ def _parser() -> Parser:
         help="what else competes with the words: default, none (every pixel gets a word), or words",
     )
     add(
+        "--flat",
+        action="store_true",
+        help="let parts and kinds of other words (face of person) compete with them",
+    )
+    add(
         "--only",
         metavar="WORD",
         action="append",
@@ -137,11 +142,13 @@ def _task(args: argparse.Namespace) -> _Task:
     words = prompt_flags.read_prompts(texts, args.like)
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
-    config = options.build_config(args)
+    config = options.build_config(args, **({"flat": True} if args.flat else {}))
     vocabulary = None
     if words:
         background = options.background(args.background)
-        vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+        vocabulary = Vocabulary.parse(
+            words, **background, default_background=config.background, flat=config.flat
+        )
     asked = clicks.names if vocabulary is None else vocabulary.names
     only = [options.asked_word(word, asked) for word in inputs.words(args.only or ())]
     selection = select_pictures(names)

@@ -16,7 +16,9 @@ from lexiseg import imaging
 from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.device import peak_memory, reset_peak_memory
 from lexiseg.errors import InputError, OptionError
+from lexiseg.methods._base import BaseSegmenter
 from lexiseg.metrics import boundary_counts, boundary_iou_counts, confusion
+from lexiseg.prompts import Vocabulary
 from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["Background", "PictureResult", "PictureTask", "column_words", "measure_picture"]
@@ -111,6 +113,18 @@ def column_words(
     return [*chosen, *extra.values()]
 
 
+def _segment_flat(segmenter: Segment, rgb: NDArray[np.uint8], task: PictureTask) -> Segmentation:
+    """All words compete, as annotators gave each pixel one class."""
+    asked = list(task.asked)
+    if not isinstance(segmenter, BaseSegmenter):
+        return segmenter(rgb, asked, background=task.background)
+    default = segmenter.config.background
+    words = Vocabulary.parse(
+        asked, background=task.background, default_background=default, flat=True
+    )
+    return segmenter(rgb, words)
+
+
 def measure_picture(
     segmenter: Segment, sample: Sample, task: PictureTask
 ) -> tuple[PictureResult, Provenance, NDArray[np.uint8] | None]:
@@ -124,7 +138,7 @@ def measure_picture(
         rgb = imaging.read(sample.path).rgb
         truth = sample.labels(rgb.shape[:2])
     with stage("segment"):
-        result = segmenter(rgb, list(task.asked), background=task.background)
+        result = _segment_flat(segmenter, rgb, task)
     classes, ignore = len(task.classes), task.ignore_index
     with stage("count"):
         pred = _predicted(result, truth.shape, task.columns, sample.id)

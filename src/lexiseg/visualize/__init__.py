@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lexiseg.visualize.canvas import palette
+from lexiseg.visualize.colours import palette
 from lexiseg.visualize.comparison import comparison, error_map
 from lexiseg.visualize.debug_overlay import debug_overlay
 from lexiseg.visualize.heatmap import heatmap

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.visualize.canvas import Pen, palette, resize
+from lexiseg.visualize.canvas import Pen, resize
+from lexiseg.visualize.colours import palette
 from lexiseg.visualize.legend import FAINT, INK, PAPER
 
 __all__ = ["comparison", "error_map"]
