@@ -14,7 +14,10 @@ from lexiseg.masks import Key, Masks, select_indices
 from lexiseg.prompts import clean
 from lexiseg.provenance import PromptSummary, Provenance
 
-__all__ = ["PromptSummary", "Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
+__all__ = [
+    "Dropped", "PhraseReading", "PromptSummary", "Provenance", "ScoreMap", "Segmentation",
+    "UnknownWord",
+]  # fmt: skip
 
 _SLACK = 1e-4  # a sum of probabilities may pass 1 by rounding; it is clipped, more is refused
 _BAND_ROWS = 1024
@@ -30,6 +33,36 @@ class UnknownWord:
     word: str
     nearest: tuple[str, ...]
     similarity: float
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An instance of a phrase's noun that the phrase does not mean, and why.
+
+    box_xyxy: in pixels of the picture. score: of the noun, in [0, 1].
+    """
+
+    box_xyxy: tuple[int, int, int, int]
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhraseReading:
+    """How a phrase was read, and which instances of its noun it means.
+
+    phrase: as it was asked. read_as: as it was understood. nouns: whose instances were looked at.
+    num_instances: how many there were; num_kept: how many are meant; dropped: the others. reason:
+    why none is meant, as in "2 cars, none of them red: yellow, grey"; None where some are.
+    """
+
+    phrase: str
+    read_as: str
+    nouns: tuple[str, ...]
+    num_instances: int
+    num_kept: int
+    dropped: tuple[Dropped, ...] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +106,8 @@ class Segmentation:
     label_map: (H, W) int16 or int32, index into words, -1 where no word is; always whole.
     word_scores: (K,) float32 in [0, 1], the best evidence for each word, 0 where not found.
     unknown: the asked words that the model does not know.
+    readings: how words that are phrases were read; an instance that several words mean stands
+        under each of them.
     score_map: the probabilities behind the label map, if they were kept.
     image: (H, W, 3) uint8 RGB, upright, if it was kept.
 
@@ -88,6 +123,7 @@ class Segmentation:
     provenance: Provenance
     quality: NDArray[np.float32] | None = None
     unknown: tuple[UnknownWord, ...] = ()
+    readings: tuple[PhraseReading, ...] = ()
     score_map: ScoreMap | None = None
     image: NDArray[np.uint8] | None = None
 
@@ -138,6 +174,7 @@ class Segmentation:
             "label_map": _locked(label_map),
             "word_scores": _checked(self.word_scores, len(words), "word scores"),
             "unknown": tuple(self.unknown),
+            "readings": tuple(self.readings),
             "image": None if image is None else _locked(image),
         }.items():
             object.__setattr__(self, name, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.device import check_process
@@ -134,7 +135,8 @@ class Segmenter(BaseSegmenter[Encoded]):
             vocabulary = parse_vocabulary(words, background, self.config)
             view = self.prepare(image)
             clicks = clicks.clipped(view.picture.size_hw)
-            result = self.segment(view, vocabulary, clicks)
+            segment = partial(self.segment, view, clicks=clicks)
+            result = self.segment_phrases(view, vocabulary, segment)
         return finish(result, view, keep_image=keep_image)
 
     def segment(
