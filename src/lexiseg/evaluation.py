@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.datasets import PlainDataset, open_set
+from lexiseg.datasets import SemanticDataset, open_set
 from lexiseg.errors import InputError, OptionError, OutputError
-from lexiseg.metrics import BoundaryScore, ConfusionMatrix
+from lexiseg.metrics import BoundaryIoU, BoundaryScore, ConfusionMatrix
 from lexiseg.metrics.report import SetScore, score_set
 from lexiseg.results import Provenance, Segmentation
 
@@ -67,7 +67,7 @@ class Evaluation:
 
 def evaluate(
     segmenter: Callable[..., Segmentation],
-    data: str | Path | PlainDataset,
+    data: str | Path | SemanticDataset,
     *,
     split: str = "val",
     limit: int | None = None,
@@ -98,7 +98,7 @@ def evaluate(
     if limit is not None and limit < 1:
         raise OptionError(f"limit is {limit}; give at least 1 photo")
     folder = None if out is None else _make_folder(Path(out))
-    photos = data if isinstance(data, PlainDataset) else open_set(data, split)
+    photos = data if isinstance(data, SemanticDataset) else open_set(data, split)
     if limit is not None:
         photos = photos.first(limit)
     if not len(photos):
@@ -117,6 +117,7 @@ def evaluate(
     classes, ignore = len(photos.classes), photos.ignore_index
     matrix = ConfusionMatrix(classes, ignore_index=ignore, num_predicted=len(columns))
     boundary = BoundaryScore(classes, ignore_index=ignore)
+    bands = BoundaryIoU(classes, ignore_index=ignore)
     seconds: list[float] = []
     for done, sample in enumerate(photos, start=1):
         rgb = imaging.read(sample.path).rgb
@@ -127,10 +128,11 @@ def evaluate(
         pred = _columns_of(result, truth.shape, columns, sample.id)
         matrix.add(pred, truth)
         boundary.add(pred, truth)
+        bands.add(pred, truth)
         if progress is not None:
             progress(done, len(photos))
     score = score_set(
-        matrix, boundary, photos.classes, tuple(column_words), photos.background_index
+        matrix, boundary, bands, photos.classes, tuple(column_words), photos.background_index
     )
     evaluation = Evaluation(
         name=photos.name,
@@ -152,7 +154,7 @@ def evaluate(
 
 
 def _column_words(
-    photos: PlainDataset, words: Sequence[str] | None, extra_words: Sequence[str]
+    photos: SemanticDataset, words: Sequence[str] | None, extra_words: Sequence[str]
 ) -> list[str]:
     """Return the words of the predicted indices: the classes', then the extra ones."""
     chosen = list(photos.classes if words is None else words)

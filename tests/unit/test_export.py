@@ -136,6 +136,7 @@ def test_result_json_says_everything(tmp_path: Path) -> None:
         ],
         "unknown": [{"word": "unicorn", "nearest": ["horse", "zebra"], "similarity": 0.41}],
         "files": {"overlay": "overlay.png"},
+        "phrases": [],
         "provenance": some_result().provenance.to_json(),
     }
     for rle, mask in zip(rles, (LEFT, RIGHT, LABEL_MAP == 2), strict=True):

@@ -25,8 +25,10 @@ NAMES = frozenset({"overlay.png", "labels.png", "masks/dog.png"})
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    work = tmp_path / "work"  # beside it lies nothing: a test reaches there
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
 
 
 def touch(*names: str) -> None:

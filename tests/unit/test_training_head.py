@@ -17,7 +17,7 @@ from PIL import Image
 from tests.training_data import CLASSES, SMALL, shape_set, word_bank, write_shapes
 from torch import Tensor, nn
 
-from lexiseg.datasets import PlainDataset, open_set
+from lexiseg.datasets import SemanticDataset, open_set
 from lexiseg.device import generator, seeded
 from lexiseg.errors import InputError, OptionError
 from lexiseg.models.tiny.vision import VisionNet
@@ -54,7 +54,7 @@ class Colours(nn.Module):
         return F.avg_pool2d(pixels, 4).permute(0, 2, 3, 1) + self.bias
 
 
-def write_coordinates(root: Path, count: int, classes: Sequence[str] = CLASSES) -> PlainDataset:
+def write_coordinates(root: Path, count: int, classes: Sequence[str] = CLASSES) -> SemanticDataset:
     """Photos whose red is the column and whose green is the row; classes are wide stripes."""
     for part in ("images", "masks"):
         (root / "train" / part).mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write_coordinates(root: Path, count: int, classes: Sequence[str] = CLASSES) 
     return open_set(root, "train")
 
 
-def store_of(folder: Path, data: PlainDataset, net: Any = None, **changes: Any) -> FeatureStore:
+def store_of(folder: Path, data: SemanticDataset, net: Any = None, **changes: Any) -> FeatureStore:
     hold_out = changes.pop("hold_out", True)
     return FeatureStore(
         folder, [data], net or Colours(), replace(HOW, **changes), hold_out=hold_out
@@ -157,8 +157,8 @@ def test_photos_without_labels_are_refused(tmp_path: Path) -> None:
 # Words in vain
 
 
-def made_set(name: str, classes: Sequence[str]) -> PlainDataset:
-    return PlainDataset(name, name, "train", tuple(classes), 0, 255, ())
+def made_set(name: str, classes: Sequence[str]) -> SemanticDataset:
+    return SemanticDataset(name, name, "train", tuple(classes), 0, 255, ())
 
 
 def test_words_are_queried_in_vain_where_they_cannot_be() -> None:
@@ -226,7 +226,7 @@ def test_photos_of_animals_are_those_without_people(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> PlainDataset:
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> SemanticDataset:
     root = tmp_path_factory.mktemp("data") / "shapes"
     write_shapes(root, "train", range(24))
     return open_set(root, "train")
@@ -237,7 +237,7 @@ def net_of(seed: int = 2) -> VisionNet:
         return VisionNet(SMALL)
 
 
-def bank_of(sets: Sequence[PlainDataset]) -> WordBank:
+def bank_of(sets: Sequence[SemanticDataset]) -> WordBank:
     """Random meanings of the sets' words; "crate", a background word, is a "box"."""
     bank = word_bank([shape_set()])
     words = [SetWords(torch.tensor([bank.words.index(c) for c in s.classes]), 0) for s in sets]
@@ -255,7 +255,7 @@ def lines(out: Path) -> list[dict[str, float]]:
 
 
 def test_only_the_head_learns_and_a_run_in_parts_is_the_whole(
-    shapes: PlainDataset, tmp_path: Path
+    shapes: SemanticDataset, tmp_path: Path
 ) -> None:
     before = net_of().state_dict()
 
@@ -280,7 +280,7 @@ def test_only_the_head_learns_and_a_run_in_parts_is_the_whole(
         train("parts", noise=0.5)
 
 
-def test_the_head_learns_to_tell_shapes_apart(shapes: PlainDataset, tmp_path: Path) -> None:
+def test_the_head_learns_to_tell_shapes_apart(shapes: SemanticDataset, tmp_path: Path) -> None:
     """On colours that a fixed projection lays out, since a random picture side tells little."""
     net = net_of()
     recipe = replace(RECIPE, steps=80, warmup_steps=5, evaluate_every=20)
@@ -302,7 +302,7 @@ def _colours(net: VisionNet, pixels: NDArray[np.uint8]) -> Tensor:
     return torch.tanh(2 * cells @ mixed)
 
 
-def test_the_measure_is_a_slow_one(shapes: PlainDataset, tmp_path: Path) -> None:
+def test_the_measure_is_a_slow_one(shapes: SemanticDataset, tmp_path: Path) -> None:
     absent = replace(shapes, name="none", classes=("background", "ball"))
     absent = replace(absent, samples=tuple(replace(s, truth=_Blank()) for s in shapes.samples))
     sets, net = [shapes, absent], net_of().requires_grad_(False)

@@ -37,6 +37,11 @@ def describe(name: str, seg: Segmentation, words: Sequence[str], folder: Path) -
         note += f"; the nearest words that it knows: {near}" if near else ""
         note += f"; more words: --encoder {stronger}" if stronger else ""
         notes.append(f"  {note}\n")
+    notes += [
+        f"  {one.phrase}: {one.reason}\n"
+        for one in seg.readings
+        if one.reason and one.phrase in words and one.phrase not in unknown
+    ]
     seconds = sum(seg.provenance.seconds.values())
     head = f"{name}  {width} x {height}, {seconds:.2f} s\n"
     return head + table(rows, right=(1, 2, 3)) + "".join(notes) + f"  -> {folder}\n"
@@ -49,12 +54,16 @@ class Nearest:
         self.found = False
         self._words = words
         self._best: tuple[float, str] = (0.0, "")
+        self._reasons: dict[str, str] = {}  # phrase -> why it means none of its noun's things
         self._pictures = 0
 
     def add(self, seg: Segmentation) -> None:
         """Take the result of one more picture into account."""
         self._pictures += 1
         self.found = self.found or any(word in seg.found for word in self._words)
+        for one in seg.readings:
+            if one.reason and one.num_instances and one.phrase in self._words:
+                self._reasons.setdefault(one.phrase, one.reason)
         if seg.score_map is not None and not self.found:
             for word in self._words:
                 best = float(seg.score_map.grid[seg.index(word)].max())
@@ -67,7 +76,9 @@ class Nearest:
         where = "the picture" if self._pictures == 1 else f"{self._pictures} pictures"
         score, word = self._best
         near = f"; the best score anywhere is {score:.2f}, of {word!r} (--heatmap draws it)"
-        return f"nothing found in {where} for {asked}{near if word else ''}"
+        if self._reasons:
+            near = "".join(f"; {phrase}: {reason}" for phrase, reason in self._reasons.items())
+        return f"nothing found in {where} for {asked}{near if word or self._reasons else ''}"
 
 
 def stages(seg: Segmentation) -> str:

@@ -17,7 +17,10 @@ from lexiseg._version import __version__
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["COMPOSITE", "EDITED", "GENERATED", "digital_source", "packet", "steps_of", "strongest"]
+__all__ = [
+    "COMPOSITE", "EDITED", "GENERATED", "digital_source", "origin_of", "packet", "steps_of",
+    "strongest",
+]  # fmt: skip
 
 _PLACE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 EDITED = _PLACE + "humanEdits"  # by people, with tools that generate nothing
@@ -36,16 +39,23 @@ _MAX_BYTES = 65_000  # what JPEG has room for
 
 
 def packet(
-    steps: Sequence[Mapping[str, Any]], source: str, *, before: bytes | None = None
+    steps: Sequence[Mapping[str, Any]],
+    source: str,
+    *,
+    before: bytes | None = None,
+    origin: str | None = None,
 ) -> bytes:
     """Return an XMP packet: from what kind of source a file was made, in which steps.
 
     before: the packet that the file had. All else that it says is kept, as far as JPEG has room.
+    origin: what tells the results of one picture from those of others.
     """
     own = {
         "Iptc4xmpExt:DigitalSourceType": source,
         "lexiseg:steps": json.dumps(list(steps)),  # in ASCII: not every character is one of XML
     }
+    if origin is not None:
+        own["lexiseg:origin"] = origin
     merged = None if _parsed(before) is None else _merged(before or b"", own)
     return _packed(own) if merged is None or len(merged) > _MAX_BYTES else merged
 
@@ -64,6 +74,13 @@ def steps_of(xmp: bytes | None) -> list[dict[str, Any]]:
     except ValueError:
         return []
     return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def origin_of(xmp: bytes | None) -> str | None:
+    """Return the `origin` of a packet of ours, "" where it has none; None for other packets."""
+    if _property(xmp, f"{{{_OWN}}}steps") is None:
+        return None
+    return _property(xmp, f"{{{_OWN}}}origin") or ""
 
 
 def strongest(*sources: str | None) -> str:
@@ -104,7 +121,7 @@ def _merged(before: bytes, own: Mapping[str, str]) -> bytes | None:
     if not places:
         return None
     for element in document.getElementsByTagName("*"):
-        for name in own:
+        for name in (*own, "lexiseg:origin"):
             prefix, _, local = name.partition(":")
             if element.hasAttributeNS(_SPACES[prefix], local):
                 element.removeAttributeNS(_SPACES[prefix], local)

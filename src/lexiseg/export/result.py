@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lexiseg.imaging import Picture
-from lexiseg.results import PhraseReading, Segmentation
+from lexiseg.prompts.phrases import PhraseReading
+from lexiseg.results import Segmentation
 
 __all__ = ["SCHEMA_VERSION", "result_json"]
 

@@ -17,7 +17,7 @@ from lexiseg.device import check_process
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.prompts import Like, Vocabulary
 from lexiseg.protocols import Model, View, VocabularyAware
-from lexiseg.provenance import Provenance
+from lexiseg.results import Provenance
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
     from lexiseg.stages.clip_windows import WindowSettings
     from lexiseg.stages.dense_features import DenseFeatures
-    from lexiseg.stages.label_map import LabelMap
-    from lexiseg.stages.merge import Labels
+    from lexiseg.stages.label_map import LabelMap, Labels
     from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["DenseSegmenter", "result_map", "segmentation_of_labels", "without_background"]
@@ -159,7 +158,7 @@ def segmentation_of_labels(
     labelled: classes of the vocabulary; what goes to excluded words and the background has no word.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.merge import connected_parts, mean_scores
+    from lexiseg.stages.label_map import connected_parts, mean_scores
 
     count = len(vocabulary.words)
     labels = labelled.labels.copy()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexiseg.stages.clip_windows import Windows
-    from lexiseg.stages.encoder_windows import Features
+    from lexiseg.stages.dense_features import Features
 
 __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
@@ -152,7 +152,7 @@ class Segmenter(DenseSegmenter):
 
             settings = self.window_settings(scale, ragged=config.ragged, layers=config.layers)
             return encode_windows(encoder, rgb, settings, readout(config.readout or "naclip"))
-        from lexiseg.stages.encoder_windows import encode_image
+        from lexiseg.stages.dense_features import encode_image
 
         return encode_image(
             encoder,

@@ -28,7 +28,7 @@ _OF_LARGEST = 0.5  # of the largest share among colours with a hue
 _MAX_PIXELS = 20_000
 # What a colour of hair and fur may be called besides its own name.
 _OF_FUR: Mapping[str, tuple[str, ...]] = {
-    "red": ("orange", "brown"), "orange": ("brown",), "yellow": ("orange",),
+    "red": ("orange",), "orange": ("brown",), "yellow": ("orange",),
 }  # fmt: skip
 _FURRY = frozenset({
     "hair", "beard", "fur", "cat", "dog", "horse", "cow", "fox", "squirrel", "bear", "kitten",
@@ -67,7 +67,7 @@ def name_colours(lab: NDArray[np.floating]) -> NDArray[np.int8]:
     give("purple", (hue >= 308) & (hue < 352) & (light < 60))
     give("brown", reddish & (light < 48) & (chroma < 36) & (hue >= 18) & (hue < 345))
     give("red", reddish & ((light < 62) | (hue < 38)))
-    give("orange", (hue < 76) & (light >= 52) & (chroma >= 48) & warm)
+    give("orange", (hue < 76) & (light >= 47) & (chroma >= 48) & warm)
     give("brown", (hue < 86) & (light < 76) & warm)
     give("brown", (hue < 98) & (light < 52) & warm)
     give("yellow", warm & (light >= 55) & (chroma >= 24))

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
-from lexiseg.prompts.phrases import EVERYTHING, Phrase, PhraseVocabulary
-from lexiseg.provenance import Provenance
-from lexiseg.results import Dropped, PhraseReading, ScoreMap, Segmentation, UnknownWord
-from lexiseg.stages.merge import Labels, map_labels
+from lexiseg.prompts.phrases import EVERYTHING, Dropped, Phrase, PhraseReading, PhraseVocabulary
+from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
+from lexiseg.stages.label_map import Labels, map_labels
 from lexiseg.stages.phrase_selection import Choice, Things, choose
 
 __all__ = ["select_phrases"]
@@ -101,7 +100,7 @@ class _Selection:
                     reasons.append("nothing else was found")
                 continue
             choice = choose(term, self.things)
-            count += len(self.things.by_noun.get(term.head, ()))
+            count += len(self.things.of(term.head))
             weak = [i for i in choice.kept if found.scores[i] < limit]
             strong = [i for i in choice.kept if i not in weak]
             dropped |= choice.dropped
@@ -230,19 +229,45 @@ class _Selection:
         return tuple(out)
 
     def _score_map(self, classes: Sequence[int]) -> ScoreMap | None:
-        """The noun's probabilities for a phrase."""
+        """The probabilities of the words; a phrase has its noun's, where its instances are nearest.
+
+        Where it means none, it has its noun's everywhere: so one can look for the reason.
+        """
         maps = self.found.score_map
         if maps is None:
             return None
+        size = maps.grid.shape[1:]
         grids = []
         for k, word in enumerate(self.words):
             if classes[k] >= 0:
                 grids.append(maps.grid[classes[k]])
                 continue
-            heads = [t.head for t in self.asked.phrases[word]]
-            own = [maps.grid[self.asked.classes[h]] for h in heads if h != EVERYTHING]
-            grids.append(np.max(own, 0) if own else np.ones_like(maps.grid[0]))
+            grid = np.zeros(size, np.float16)
+            for term in self.asked.phrases[word]:
+                if term.head == EVERYTHING:
+                    taken = [maps.grid[self.asked.classes[one.head]] for one in term.but_not]
+                    own = 1 - np.sum(taken, 0, dtype=np.float32).clip(0, 1)
+                else:
+                    own = maps.grid[self.asked.classes[term.head]] * self._nearest(term, size)
+                grid = np.maximum(grid, own).astype(np.float16)
+            grids.append(grid)
         return ScoreMap(np.stack(grids), maps.size_hw)
+
+    def _nearest(self, term: Phrase, size_hw: tuple[int, ...]) -> NDArray[np.bool_]:
+        """The cells that are nearer to an instance that is meant than to another, (h, w) bool."""
+        import cv2
+
+        kept = choose(term, self.things).kept
+        others = [i for i in self.things.of(term.head) if i not in kept]
+        if not kept or not others:
+            return np.ones(size_hw, np.bool_)
+        far = []
+        for chosen in (list(kept), others):
+            mask = self.found.masks[chosen].union().astype(np.uint8)
+            small = cv2.resize(mask, size_hw[::-1], interpolation=cv2.INTER_AREA)
+            far.append(cv2.distanceTransform((small == 0).view(np.uint8), cv2.DIST_L2, 3))
+        nearer: NDArray[np.bool_] = far[0] <= far[1]
+        return nearer
 
     def _provenance(self, origin: NDArray[np.int64]) -> Provenance:
         made = self.found.provenance

@@ -58,6 +58,10 @@ class Things:
     scores: NDArray[np.float32]
     by_noun: dict[str, list[int]]
 
+    def of(self, noun: str) -> list[int]:
+        """The instances of a noun, in the singular or the plural."""
+        return self.by_noun.get(noun) or self.by_noun.get(singular(noun), [])
+
     @cached_property
     def shapes(self) -> list[Shape]:
         return shapes(self.masks)
@@ -98,7 +102,7 @@ class _Chooser:
 
     def __init__(self, phrase: Phrase, things: Things) -> None:
         self.phrase, self.things = phrase, things
-        self.left = list(things.by_noun.get(phrase.head, []))
+        self.left = list(things.of(phrase.head))
         self.total = len(self.left)
         self.dropped: dict[int, str] = {}
         self.parts: dict[int, tuple[int, ...]] = {}
@@ -158,7 +162,9 @@ class _Chooser:
         missing: list[str] = []
         for thing in relation.objects:
             chosen = choose(thing, self.things)
-            others = [i for i in chosen.kept if i not in self.left or relation.name == "next to"]
+            others = list(chosen.kept)
+            if relation.name in BELONGING:
+                others = [i for i in others if i not in self.left]
             if not others:
                 missing.append(chosen.reason or f"no other {thing.head} was found")
             holds.append(self._related(relation, thing, others))

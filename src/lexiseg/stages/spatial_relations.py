@@ -34,7 +34,7 @@ class Shape:
 
     @cached_property
     def area(self) -> int:
-        return _count(self.mask)
+        return int(np.count_nonzero(self.mask))
 
     @cached_property
     def centre_xy(self) -> tuple[float, float]:
@@ -48,7 +48,7 @@ class Shape:
 
     @cached_property
     def reach(self) -> int:
-        return max(2, round(_REACH * max(self.mask.shape)))
+        return max(2, int(_REACH * max(self.mask.shape) + 0.5))
 
     @cached_property
     def grown(self) -> NDArray[np.bool_]:
@@ -116,7 +116,7 @@ def relation_holds(name: str, thing: Shape, other: Shape) -> bool:
         return overlaps and y < other_y and y1 <= bottom
     if name == "next to":
         apart = float(other.distance[thing.mask].min())
-        return apart <= _NEAR * (thing.area**0.5 + other.area**0.5) / 2
+        return apart <= _NEAR * float(np.sqrt(thing.area) + np.sqrt(other.area)) / 2
     if name == "left of":
         return x < other_x and x0 < left
     if name == "right of":
@@ -131,17 +131,11 @@ def relation_holds(name: str, thing: Shape, other: Shape) -> bool:
 
 
 def is_between(thing: Shape, one: Shape, other: Shape) -> bool:
-    """Whether a thing is between two others, from side to side or from top to bottom."""
-    for axis in (0, 1):
-        low, high = sorted((one.centre_xy[axis], other.centre_xy[axis]))
-        start, stop = thing.box_xyxy[1 - axis], thing.box_xyxy[3 - axis]
-        meets = all(
-            start < each.box_xyxy[3 - axis] and stop > each.box_xyxy[1 - axis]
-            for each in (one, other)
-        )
-        if low < thing.centre_xy[axis] < high and meets:
-            return True
-    return False
+    """Whether a thing is between two others, along the axis on which they are further apart."""
+    apart = [abs(a - b) for a, b in zip(one.centre_xy, other.centre_xy, strict=True)]
+    axis = apart.index(max(apart))
+    low, high = sorted((one.centre_xy[axis], other.centre_xy[axis]))
+    return low < thing.centre_xy[axis] < high
 
 
 def belongs_to(things: Sequence[Shape], others: Sequence[Shape]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.stages.merge import resize_labels
+from lexiseg.stages.label_map import resize_labels
 from lexiseg.visualize import canvas, legend
 from lexiseg.visualize.canvas import palette
 

@@ -22,7 +22,7 @@ from lexiseg.methods._dense_segmenter import result_map
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks
 from lexiseg.protocols import DenseMapper, LoadOptions, Masker, MaskState, View
-from lexiseg.provenance import PromptSummary
+from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from lexiseg.methods.clip_then_sam.steps import Found
     from lexiseg.prompts import Vocabulary
     from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.mask_selection import WordMap
-    from lexiseg.stages.merge import Labels
-    from lexiseg.stages.prompt_decoding import PromptBatch
-    from lexiseg.stages.regions import Regions
+    from lexiseg.stages.label_map import Labels
+    from lexiseg.stages.map_fusion import WordMap
+    from lexiseg.stages.mask_prompting import PromptBatch, Regions
 
 __all__ = ["Encoded", "Segmenter", "load"]
 
@@ -121,9 +120,10 @@ class Segmenter(BaseSegmenter[Encoded]):
         not_points: (x, y) on what is not meant.
         Raises PromptError, PictureError.
         """
-        clicks = Clicks.parse(points, boxes, not_points)
+        given = tuple(points), tuple(boxes), tuple(not_points)
+        clicks = Clicks.parse(*given) if any(given) else None
         if words is None:
-            if not clicks.names:
+            if clicks is None or not clicks.names:
                 raise PromptError("there is nothing to look for; give words, points or boxes")
             from lexiseg.methods.clip_then_sam.clicks import segment_clicks
 
@@ -134,7 +134,8 @@ class Segmenter(BaseSegmenter[Encoded]):
         else:
             vocabulary = parse_vocabulary(words, background, self.config)
             view = self.prepare(image)
-            clicks = clicks.clipped(view.picture.size_hw)
+            if clicks is not None:
+                clicks = clicks.clipped(view.picture.size_hw)
             segment = partial(self.segment, view, clicks=clicks)
             result = self.segment_phrases(view, vocabulary, segment)
         return finish(result, view, keep_image=keep_image)
@@ -144,10 +145,11 @@ class Segmenter(BaseSegmenter[Encoded]):
     ) -> Segmentation:
         """Return what an encoded image shows of a vocabulary, and of clicks; the seven steps."""
         from lexiseg.methods.clip_then_sam import steps
-        from lexiseg.stages.prompt_decoding import decode_clicks
+        from lexiseg.stages.mask_prompting import decode_clicks
 
         config, masker, state = self.config, self.masker, view.encoded.masks
-        clicks, timer = clicks or Clicks(), StageTimer(view.seconds)
+        clicks = Clicks() if clicks is None else clicks
+        timer = StageTimer(view.seconds)
         with timer("map"):
             mapped = view.encoded.mapped or self.mapper.prepare(view.picture)
             scores = self.mapper.score_map(mapped, vocabulary)
@@ -157,7 +159,7 @@ class Segmenter(BaseSegmenter[Encoded]):
             prompts = steps.plan_prompts(regions, word_map, clicks, config)
         with timer("masks"):
             clicked = None
-            if clicks.names:
+            if clicks.points_xy or clicks.boxes_xyxy:
                 clicked = decode_clicks(
                     masker, state, clicks.points_xy, clicks.boxes_xyxy, clicks.not_points_xy
                 )
@@ -189,7 +191,7 @@ class Segmenter(BaseSegmenter[Encoded]):
         import numpy as np
 
         from lexiseg.results import Segmentation
-        from lexiseg.stages.merge import apply_thresholds, map_labels
+        from lexiseg.stages.label_map import apply_thresholds, map_labels
 
         count = len(vocabulary.words)
         score_map = result_map(word_map.scores, count)
@@ -220,7 +222,7 @@ def _summary(prompts: PromptBatch, clicks: Clicks) -> PromptSummary:
     points = prompts.prompts.points_xy
     planned = [] if points is None else (points[:, 0].double().numpy() - 0.5).tolist()
     return PromptSummary(
-        num_prompts=len(prompts) + len(clicks.names),
+        num_prompts=len(prompts) + len(clicks.points_xy) + len(clicks.boxes_xyxy),
         grid_size=_GRID,
         points_xy=(*planned, *clicks.points_xy),
     )
@@ -256,7 +258,7 @@ def _word_scores(
     """The best instance's score; for a word without instances, its mean score where it is."""
     import numpy as np
 
-    from lexiseg.stages.merge import mean_scores, resize_labels
+    from lexiseg.stages.label_map import mean_scores, resize_labels
 
     grid = score_map.grid
     cells = resize_labels(labels, (grid.shape[1], grid.shape[2])).astype(np.int32)

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from lexiseg.methods.sam_then_clip.config import Config
     from lexiseg.methods.sam_then_clip.segmenter import EncodedMasks
     from lexiseg.prompts import Vocabulary
-    from lexiseg.provenance import Provenance
-    from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.merge import Labels
+    from lexiseg.results import Provenance, ScoreMap, Segmentation
+    from lexiseg.stages.label_map import Labels
     from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["classify_masks"]
@@ -45,8 +44,8 @@ def classify_masks(
     count by their quality; what goes to the background or to excluded words has no word.
     """
     from lexiseg.results import Segmentation
+    from lexiseg.stages.label_map import cut
     from lexiseg.stages.mask_scores import class_probabilities, relative_scores
-    from lexiseg.stages.merge import cut
 
     count, closed = len(vocabulary.words), vocabulary.background is None
     masks = encoded.masks
@@ -103,8 +102,8 @@ def _instances(
     config: Config,
 ) -> NDArray[np.int64]:
     """Of the masks found, the numbers of those that are instances: no duplicates, no parts."""
-    from lexiseg.stages.duplicates import mask_nms, without_nested
     from lexiseg.stages.mask_scores import top_masks
+    from lexiseg.stages.mask_selection import mask_nms, without_nested
 
     rank = score * quality
     iou = masks[found].iou(masks[found])

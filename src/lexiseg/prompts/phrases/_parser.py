@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from lexiseg.prompts.phrases._noun_reader import BE, NounReader, UnreadablePhrase
+from lexiseg.prompts.phrases._nouns import singular
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._tokens import JOINERS, THAT, tokenise
 from lexiseg.prompts.phrases._words import COLOURS, DETERMINERS, SHADES, STATES, WHOLES
@@ -189,7 +190,9 @@ class _Reader(NounReader):
         place = self.at
         while (made := self.modifier(len(self.low), negated=False)) is not None:
             attributes.append(made)
+        head = singular(phrase.head)
         if self.word(self.at) in ("one", "ones"):
+            head = phrase.head if self.word(self.at) == "ones" else head
             self.at += 1
         elif not (attributes and (self.done or self.word(self.at) == ")")):
             self.at, attributes = place, []
@@ -197,7 +200,7 @@ class _Reader(NounReader):
             if found is None and self.relation(self.at) is None:
                 self.at = start
                 return self._noun_with_clause()
-        same = Phrase(phrase.head, tuple(attributes))
+        same = Phrase(head, tuple(attributes))
         while not self.done and self.exclusion(self.at) == 0:
             after = self._after(same)
             if after is None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets import Sample, SemanticDataset
 
 __all__ = [
     "CropBatch",
@@ -99,7 +99,7 @@ def is_held_out(name: str, photo: str) -> bool:
     return crc32(f"{name}/{photo}".encode()) % _HELD_OUT == 0
 
 
-def load_set(dataset: PlainDataset, rarity: float, workers: int = 2) -> ImageSet:
+def load_set(dataset: SemanticDataset, rarity: float, workers: int = 2) -> ImageSet:
     """Read the photos of a data set's training part, but for those that are held out."""
     samples = [s for s in dataset if not is_held_out(dataset.name, s.id)]
 

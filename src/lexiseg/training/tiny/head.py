@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lexiseg.datasets import PlainDataset
+from lexiseg.datasets import SemanticDataset
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.training.loop import FitSettings, Fitted, fit
 from lexiseg.training.run_folder import RunFolder
@@ -92,7 +92,7 @@ class FeatureBatch:
 
 def train_head(
     net: VisionNet,
-    sets: Sequence[PlainDataset],
+    sets: Sequence[SemanticDataset],
     bank: WordBank,
     out: Path,
     recipe: HeadRecipe | None = None,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.datasets.annotations import Labels
 from lexiseg.training.tiny.words import WordBank
 
@@ -69,7 +69,9 @@ class NegativeSampling:
 class NegativeSampler:
     """Draws the words, as rows of the bank, that are queried in vain on a photo of a set."""
 
-    def __init__(self, bank: WordBank, sets: Sequence[PlainDataset], how: NegativeSampling) -> None:
+    def __init__(
+        self, bank: WordBank, sets: Sequence[SemanticDataset], how: NegativeSampling
+    ) -> None:
         """sets: of the bank, in its order."""
         self.how = how
         meanings = bank.meanings[0]
@@ -123,7 +125,7 @@ class _AllBackground:
         return np.zeros(size_hw, np.int32)
 
 
-def open_absent(folder: Path, how: NegativeSampling) -> PlainDataset | None:
+def open_absent(folder: Path, how: NegativeSampling) -> SemanticDataset | None:
     """Return ImageNet's photos of animals as a set on which ``how.absent_words`` are in vain.
 
     folder: ``train/images/<wnid>.webp``; photos of which ``seeds/<wnid>.png`` says that somebody
@@ -139,7 +141,7 @@ def open_absent(folder: Path, how: NegativeSampling) -> PlainDataset | None:
     if not samples or not how.absent_words:
         return None
     classes = ("background", *how.absent_words)
-    return PlainDataset(ABSENT, "photos without", "train", classes, 0, 255, tuple(samples))
+    return SemanticDataset(ABSENT, "photos without", "train", classes, 0, 255, tuple(samples))
 
 
 def _shows_person(seeds: Path) -> bool:

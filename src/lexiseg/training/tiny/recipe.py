@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets import SemanticDataset, find_sets
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower
@@ -151,7 +151,7 @@ def refine_tiny(
 
 
 def _refine_head(
-    net: VisionNet, sets: Sequence[PlainDataset], data: Path, tower: TextTower,
+    net: VisionNet, sets: Sequence[SemanticDataset], data: Path, tower: TextTower,
     tokenizer: Tokenizer, out: Path, recipe: HeadRecipe, only: Sequence[str] | None, **how: Any,
 ) -> Fitted[VisionNet]:  # fmt: skip
     """The head on the sets' features, with photos that lack some words where ImageNet's are."""
@@ -164,8 +164,8 @@ def _refine_head(
 
 
 def _ordered(
-    found: Sequence[PlainDataset], recipe: TinyRecipe, only: Sequence[str] | None
-) -> list[PlainDataset]:
+    found: Sequence[SemanticDataset], recipe: TinyRecipe, only: Sequence[str] | None
+) -> list[SemanticDataset]:
     """The sets in the recipe's order, further ones behind."""
     order = list(recipe.vision.set_weights)
     sets = [s for s in found if only is None or s.name in only]
@@ -180,7 +180,7 @@ def _imagenet_names(data: Path) -> list[str]:
 
 
 def _objects(
-    sets: Sequence[PlainDataset], data: Path, only: Sequence[str] | None
+    sets: Sequence[SemanticDataset], data: Path, only: Sequence[str] | None
 ) -> list[ObjectSet]:
     """Objects of the named sets, and of folders of nameless regions beside them."""
     out = [load_objects(s) for s in sets]

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets import SemanticDataset, find_sets
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.text import tokenise
 from lexiseg.models.tiny.vision import VisionNet
@@ -131,7 +131,7 @@ def train_words(
 
 
 def _batches(
-    store: FeatureStore, sets: Sequence[PlainDataset], bank: WordBank, recipe: WordsRecipe
+    store: FeatureStore, sets: Sequence[SemanticDataset], bank: WordBank, recipe: WordsRecipe
 ) -> Callable[[int], FeatureBatch]:
     """Step -> views drawn by their rarest class, with known words as negatives."""
     trained = np.flatnonzero(~store.held_out)

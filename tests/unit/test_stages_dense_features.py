@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lexiseg.stages.encoder_windows import (
+from lexiseg.stages.dense_features import (
     encode_image,
     pad_to_multiple,
     plan_windows,

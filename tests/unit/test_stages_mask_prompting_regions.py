@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lexiseg.stages.regions import PointPrompts, Regions, find_regions, plan_points
+from lexiseg.stages.mask_prompting import PointPrompts, Regions, find_regions, plan_points
 
 Labels = NDArray[np.int16]
 Scores = NDArray[np.float32]

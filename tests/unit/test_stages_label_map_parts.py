@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
 from lexiseg.results import ScoreMap
-from lexiseg.stages.duplicates import mask_nms
-from lexiseg.stages.merge import (
+from lexiseg.stages.label_map import (
     apply_thresholds,
     connected_parts,
     cut,
@@ -18,6 +17,7 @@ from lexiseg.stages.merge import (
     paint,
     resize_labels,
 )
+from lexiseg.stages.mask_selection import mask_nms
 
 
 def slow_parts(labels: NDArray[np.int16]) -> list[tuple[int, frozenset[tuple[int, int]]]]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lexiseg.protocols import Frame, MaskPrompts, RawMasks
-from lexiseg.stages.prompt_decoding import (
+from lexiseg.stages.mask_prompting import (
     CandidateBatch,
     PromptBatch,
     ScoredMasks,
