@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from lexiseg.prompts.phrases import PhraseReading
     from lexiseg.protocols import Model
 
-__all__ = [
-    "PromptSummary", "Provenance", "ScoreMap", "Segmentation",
-    "UnknownWord",
-]  # fmt: skip
+__all__ = ["PromptSummary", "Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,13 @@ class UnknownWord:
     """A word far from all that the model knows.
 
     nearest: the words it does know, nearest first. similarity: cosine to the nearest, in [-1, 1].
+    is_name: whether it is a name that no dictionary holds, of a person or brand; then none is near.
     """
 
     word: str
     nearest: tuple[str, ...]
     similarity: float
+    is_name: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +61,8 @@ class ScoreMap:
         """Return the map of word k at the picture's size, (H, W) float32 in [0, 1], bilinear."""
         import cv2
 
-        height, width = self.size_hw
         coarse = self.grid[k].astype(np.float32)
-        full = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        full = cv2.resize(coarse, self.size_hw[::-1], interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)
 
 
@@ -80,10 +78,10 @@ class Segmentation:
     label_map: (H, W) int16 or int32, index into words, -1 where no word is; always whole.
     word_scores: (K,) float32 in [0, 1], the best evidence for each word, 0 where not found.
     unknown: the asked words that the model does not know.
-    readings: how words that are phrases were read; an instance that several words mean stands
-        under each of them.
+    readings: how phrases were read; an instance that several words mean stands under each.
     score_map: the probabilities behind the label map, if they were kept.
     image: (H, W, 3) uint8 RGB, upright, if it was kept.
+    wholes: of words under finer ones (a face on a person), all of their pixels, one mask each.
 
     Raises InputError when the parts do not fit together.
     """
@@ -100,6 +98,7 @@ class Segmentation:
     readings: tuple[PhraseReading, ...] = ()
     score_map: ScoreMap | None = None
     image: NDArray[np.uint8] | None = None
+    wholes: Mapping[str, Masks] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         words, size = tuple(self.words), self.masks.size_hw
@@ -112,8 +111,7 @@ class Segmentation:
         scores = _checked(self.scores, len(self.masks), "scores")
         if len(labels) != len(self.masks):
             raise InputError(f"{len(labels)} labels for {len(self.masks)} masks; give one for each")
-        quality = self.quality
-        if quality is not None:
+        if (quality := self.quality) is not None:
             quality = _checked(quality, len(self.masks), "quality")
         label_map = self.label_map
         if label_map.shape != size or label_map.dtype not in (np.int16, np.int32):
@@ -134,6 +132,9 @@ class Segmentation:
                 f"a score map of {len(self.score_map.grid)} words at {self.score_map.size_hw} "
                 f"beside {len(words)} words at {size}; give one map a word"
             )
+        for word, whole in self.wholes.items():
+            if word not in words or whole.size_hw != size or len(whole) != 1:
+                raise InputError(f"the whole of {word!r} is no mask of {size} of one of the words")
         image = self.image
         if image is not None and (image.shape != (*size, 3) or image.dtype != np.uint8):
             raise InputError(
@@ -148,7 +149,7 @@ class Segmentation:
             "label_map": _locked(label_map),
             "word_scores": _checked(self.word_scores, len(words), "word scores"),
             "unknown": tuple(self.unknown),
-            "readings": tuple(self.readings),
+            "wholes": dict(self.wholes),
             "image": None if image is None else _locked(image),
         }.items():
             object.__setattr__(self, name, value)
@@ -181,8 +182,8 @@ class Segmentation:
 
     def __repr__(self) -> str:
         height, width = self.masks.size_hw
-        found = ", ".join(f"{word} {self.share(word):.1%}" for word in self.found)
-        return f"Segmentation({height} x {width}, {len(self)} instances; {found or 'nothing'})"
+        found = ", ".join(f"{word} {self.share(word):.1%}" for word in self.found) or "nothing"
+        return f"Segmentation({height} x {width}, {len(self)} instances; {found})"
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -204,15 +205,37 @@ class Segmentation:
 
     @cached_property
     def pixels(self) -> NDArray[np.int64]:
-        """Pixels of each word in the label map, (K,) int64."""
+        """Pixels of each word, (K,) int64: in the label map, and under finer words."""
         counts = np.zeros(len(self.words) + 1, np.int64)
         for top in range(0, len(self.label_map), _BAND_ROWS):  # bincount copies to int64
             band = self.label_map[top : top + _BAND_ROWS].reshape(-1)
             counts += np.bincount(band.astype(np.int64) + 1, minlength=len(counts))
+        for word, whole in self.wholes.items():
+            counts[1 + self.words.index(word)] = whole.areas[0]
         return counts[1:]
 
+    def mask(self, words: str | Sequence[str]) -> NDArray[np.bool_]:
+        """Return all pixels of words, (H, W) bool, finer words included."""
+        return self.shown([words] if isinstance(words, str) else words) >= 0
+
+    def shown(self, words: Sequence[str]) -> NDArray[np.int16] | NDArray[np.int32]:
+        """Return the label map that these words alone would have: none hides under another.
+
+        (H, W), index into all words, -1 where none of them is. Raises WordNotAsked.
+        """
+        indices = [self.index(word) for word in words]
+        values = np.full(len(self.words) + 1, -1, self.label_map.dtype)  # one more for -1
+        values[indices] = indices
+        out: NDArray[Any] = values[self.label_map]
+        hidden = out < 0
+        # The finest last: where two hide under a third, the smaller one is on top.
+        for k in sorted(indices, key=lambda k: -self.pixels[k]):
+            if self.words[k] in self.wholes:
+                out[hidden & self.wholes[self.words[k]].union()] = k
+        return out
+
     def share(self, word: str) -> float:
-        """Return the part of the picture that the word has in the label map, in [0, 1]."""
+        """Return the part of the picture that the word has, in [0, 1]; see ``pixels``."""
         return float(self.pixels[self.index(word)] / self.label_map.size)
 
     @property

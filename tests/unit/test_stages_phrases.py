@@ -239,6 +239,7 @@ def test_a_result_is_over_the_words_that_were_asked() -> None:
     assert (out["person with a hat"].union() == region(0, 1)).all()
     assert (out["person"].union() == region(0, 2)).all()
     assert (out.label_map == 2).sum() == region(2).sum()  # the phrase lies over its noun
+    assert (out.mask("person") == region(0, 2)).all()
     hats, cups = out.readings
     assert (hats.read_as, hats.num_instances, hats.num_kept) == ("person with hat", 2, 1)
     assert [one.reason for one in hats.dropped] == ["not with hat"]
@@ -252,6 +253,7 @@ def test_everything_but_lies_below_other_words() -> None:
     rest = ~region(0, 2)
     assert (out["everything but the person"].union() == rest).all()
     assert (out.label_map == 0).sum() == (rest & ~region(3)).sum()
+    assert (out.mask("everything but the person") == rest).all()
 
 
 def test_excluded_phrases_have_no_pixel() -> None:

@@ -22,15 +22,10 @@ from lexiseg.device import generator, seeded
 from lexiseg.errors import InputError, OptionError
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.training.tiny import features as features_module
-from lexiseg.training.tiny.crops import is_held_out
 from lexiseg.training.tiny.features import FeatureSampling, FeatureStore
 from lexiseg.training.tiny.head import HeadRecipe, measure_head, train_head
-from lexiseg.training.tiny.negatives import (
-    ABSENT,
-    NegativeSampler,
-    NegativeSampling,
-    open_absent,
-)
+from lexiseg.training.tiny.negatives import NegativeSampling, open_absent
+from lexiseg.training.tiny.photos import is_held_out
 from lexiseg.training.tiny.words import SetWords, WordBank
 
 HOW = FeatureSampling(
@@ -152,55 +147,6 @@ def test_photos_without_labels_are_refused(tmp_path: Path) -> None:
         Image.fromarray(np.full((80, 120), 255, np.uint8)).save(file)
     with pytest.raises(InputError, match="labelled"):
         store_of(tmp_path / "f", data)
-
-
-# Words in vain
-
-
-def made_set(name: str, classes: Sequence[str]) -> SemanticDataset:
-    return SemanticDataset(name, name, "train", tuple(classes), 0, 255, ())
-
-
-def test_words_are_queried_in_vain_where_they_cannot_be() -> None:
-    """Meanings of a basis: near words share a direction."""
-    sets = [
-        made_set("pets", ["background", "dog", "cat"]),
-        made_set("street", ["background", "car", "puppy", "hat", "lamp"]),
-        made_set("faces", ["background", "nose"]),
-        made_set("stuff", ["background", "grass"]),
-        made_set(ABSENT, ["background", "person"]),
-    ]
-    names = ["background", "dog", "cat", "car", "puppy", "hat", "lamp", "nose", "grass", "person",
-             "wall"]  # fmt: skip
-    meanings = torch.eye(len(names))
-    meanings[names.index("puppy")] = F.normalize(meanings[1] + meanings[4], dim=0)  # 0.71 to dog
-    meanings[names.index("lamp")] = F.normalize(meanings[6] + meanings[10], dim=0)  # to "wall"
-    rows = [torch.tensor([names.index(n) for n in one.classes]) for one in sets]
-    bank = WordBank(
-        tuple(names), meanings[None], tuple(SetWords(r, 0) for r in rows),
-        torch.tensor([0, names.index("wall")]), torch.tensor([], dtype=torch.long),
-        meanings @ meanings.T > 0.85,
-    )  # fmt: skip
-    how = NegativeSampling(
-        stuff_sets=("stuff",), body_sets=("faces",), body_words=("person",),
-        living_words=("dog", "cat"), possible={"street": ("cat",)}, max_fraction=1.0,
-    )  # fmt: skip
-    sampler = NegativeSampler(bank, sets, how)
-
-    def words(number: int, labels: Sequence[int]) -> set[str]:
-        return {names[r] for r in sampler.candidates(number, np.array(labels))}
-
-    # No puppy (near dog), no lamp (near the background's wall), no grass (stuff), and, where a
-    # dog is, no nose.
-    assert words(0, [0, 0]) == {"car", "hat", "nose"}
-    assert words(0, [0, 1]) == {"car", "hat"}
-    assert words(1, [0, 1]) == {"dog", "nose"} - {"dog"}  # dog is near puppy, a cat is possible
-    assert words(2, [0, 1]) == {"dog", "cat", "car", "puppy", "hat"}
-    assert words(4, [0, 0]) == set()
-    rng = np.random.default_rng(0)
-    drawn = [sampler.sample(0, np.array([0, 0]), rng) for _ in range(400)]
-    assert np.mean([len(one) > 0 for one in drawn]) == pytest.approx(0.6 * 0.75, abs=0.08)
-    assert {names[r] for one in drawn for r in one} == {"car", "hat", "nose"}
 
 
 def test_photos_of_animals_are_those_without_people(tmp_path: Path) -> None:

@@ -144,7 +144,9 @@ def _question(words: list[str], args: argparse.Namespace) -> tuple[Vocabulary, A
     args.method = args.method or options.WITH_MASKS
     config = options.build_config(args)
     background = options.background(args.background)
-    vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+    vocabulary = Vocabulary.parse(
+        words, **background, default_background=config.background, flat=config.flat
+    )
     fields = options.thresholds(args.threshold, vocabulary.names)
     options.refuse_twice(args, fields)
     return vocabulary, replace(config, **fields)
@@ -227,9 +229,8 @@ def _reasons(seg: Segmentation) -> dict[str, str]:
     """Word -> why it was not found, where something is known of that."""
     out = {one.phrase: f"{one.phrase}: {one.reason}" for one in seg.readings if one.reason}
     for item in seg.unknown:
-        if item.nearest:
-            near = ", ".join(item.nearest)
-            out[item.word] = f"the model does not know it; nearest: {near}"
+        near = f"; nearest: {', '.join(item.nearest)}" if item.nearest else ""
+        out[item.word] = f"the model does not know it{near}"
     return out
 
 
@@ -249,6 +250,6 @@ def _summary(
         shares = ", ".join(f"{word} {100 * seg.share(word):.1f}%" for word in step.words)
         notes = "".join(f"; {note}" for note in step.notes)
         lines.append(f"  {step.operation}: {shares}{notes}")
-    lines += [f"  not found: {word}" for word in missing]
+    lines += [f"  not found: {', '.join(missing)}"] if missing else []
     lines += [f"  -> {on_one_line(str(path))}" for path in files]
     return "\n".join(lines) + "\n"

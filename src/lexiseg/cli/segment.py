@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options, prompt_flags
+from lexiseg.cli.modes import add_mode_flags
 from lexiseg.cli.picture_run import PictureRun
 from lexiseg.cli.terminal import Parser, Progress, on_one_line
 from lexiseg.errors import NothingFound
@@ -104,6 +105,11 @@ def _parser() -> Parser:
         help="what else competes with the words: default, none (every pixel gets a word), or words",
     )
     add(
+        "--flat",
+        action="store_true",
+        help="let parts and kinds of other words (face of person) compete with them",
+    )
+    add(
         "--only",
         metavar="WORD",
         action="append",
@@ -121,6 +127,7 @@ def _parser() -> Parser:
     add("-v", "--verbose", action="store_true", help="draw and tell what the method looked at")
     add("-q", "--quiet", action="store_true", help="print errors only")
     options.add_model_flags(parser)
+    add_mode_flags(parser)
     return parser
 
 
@@ -135,11 +142,13 @@ def _task(args: argparse.Namespace) -> _Task:
     words = prompt_flags.read_prompts(texts, args.like)
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
-    config = options.build_config(args)
+    config = options.build_config(args, **({"flat": True} if args.flat else {}))
     vocabulary = None
     if words:
         background = options.background(args.background)
-        vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+        vocabulary = Vocabulary.parse(
+            words, **background, default_background=config.background, flat=config.flat
+        )
     asked = clicks.names if vocabulary is None else vocabulary.names
     only = [options.asked_word(word, asked) for word in inputs.words(args.only or ())]
     selection = select_pictures(names)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    from xml.etree.ElementTree import Element, TreeBuilder
 
 __all__ = [
     "COMPOSITE", "EDITED", "GENERATED", "digital_source", "origin_of", "packet", "steps_of",
@@ -78,9 +79,12 @@ def steps_of(xmp: bytes | None) -> list[dict[str, Any]]:
 
 def origin_of(xmp: bytes | None) -> str | None:
     """Return the `origin` of a packet of ours, "" where it has none; None for other packets."""
-    if _property(xmp, f"{{{_OWN}}}steps") is None:
+    if xmp is None or _OWN.encode() not in xmp:  # of the packets in a folder, most are others
         return None
-    return _property(xmp, f"{{{_OWN}}}origin") or ""
+    root = _parsed(xmp)
+    if _property_of(root, f"{{{_OWN}}}steps") is None:
+        return None
+    return _property_of(root, f"{{{_OWN}}}origin") or ""
 
 
 def strongest(*sources: str | None) -> str:
@@ -139,8 +143,12 @@ def _merged(before: bytes, own: Mapping[str, str]) -> bytes | None:
 
 
 def _property(xmp: bytes | None, name: str) -> str | None:
+    """The value of a simple property of a packet."""
+    return _property_of(_parsed(xmp), name)
+
+
+def _property_of(root: Element | None, name: str) -> str | None:
     """The value of a simple property, in any of the three ways in which RDF writes one."""
-    root = _parsed(xmp)
     for element in [] if root is None else root.iter():
         if name in element.attrib:
             return element.attrib[name]
@@ -153,11 +161,19 @@ def _parsed(xmp: bytes | None) -> Element | None:
     """The root of a packet; None where it is no XML, or declares entities, as XMP never does."""
     from xml.etree import ElementTree as ET
 
+    try:
+        return ET.fromstring((xmp or b"").strip(_PADDING), ET.XMLParser(target=_builder()()))
+    except (ET.ParseError, ValueError, LookupError):
+        return None
+
+
+@cache
+def _builder() -> type[TreeBuilder]:
+    """A builder of trees that refuses document types."""
+    from xml.etree import ElementTree as ET
+
     class Builder(ET.TreeBuilder):
         def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
             raise ET.ParseError("a document type")
 
-    try:
-        return ET.fromstring((xmp or b"").strip(_PADDING), ET.XMLParser(target=Builder()))
-    except (ET.ParseError, ValueError, LookupError):
-        return None
+    return Builder

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -23,6 +23,7 @@ from lexiseg.stages.label_map import LabelMap, label_map
 from lexiseg.stages.resample import (
     GuidedFilter,
     Window,
+    bilinear_matrix,
     on_grid_of,
     pad_to_multiple,
     resize_image,
@@ -34,6 +35,8 @@ __all__ = [
     "DenseFeatures", "Features", "LabelRules", "boxes_in_image", "encode_image", "plan_windows",
 ]  # fmt: skip
 
+_LEAST = 1e-12  # probability: its logarithm is finite
+
 
 @dataclass(frozen=True)
 class LabelRules:
@@ -43,7 +46,7 @@ class LabelRules:
     whose winner scores less gets -1. refine: "none" interpolates, "guided" lets outlines follow the
     image, "pamr" lets logits flow between pixels of like colour. radius, epsilon: of the guided
     filter. pamr_steps: how often logits flow. area_threshold: classes that win at most this part
-    of what the background does not win lose it. The last three fields are for window features.
+    of what the background does not win lose it; it is for window features.
     """
 
     scale: float
@@ -145,6 +148,31 @@ class Features(DenseFeatures):
         for other in others:
             total = total + on_grid_of(self, other._probabilities(words, scale), other)
         return total / (1 + len(others))
+
+    def label_pixels(
+        self,
+        words: WordVectors,
+        probabilities: Tensor,
+        rgb: NDArray[np.uint8],
+        rules: LabelRules,
+        others: Sequence[Features] = (),
+    ) -> LabelMap:
+        """Return the label map of the image (H, W, 3); PAMR refines logits at the image's size."""
+        if rules.refine != "pamr":
+            return super().label_pixels(words, probabilities, rgb, rules, others)
+        from lexiseg.stages.pamr import Pamr, resampled_pixels
+        from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels
+
+        # Logarithms of probabilities are logits but for a constant a pixel, which PAMR keeps.
+        logits = probabilities.float().clamp_min(_LEAST).log()
+        vertical, horizontal = (
+            (bilinear_matrix(work, size) @ bilinear_matrix(cells, cells * self.cell)[:work]).float()
+            for cells, work, size in zip(logits.shape[1:], self.work_hw, self.size_hw, strict=True)
+        )
+        classes = replace(words, class_ids=torch.arange(len(logits)))
+        refine = Pamr(resampled_pixels(rgb, self.work_hw).to(logits.device), rules.pamr_steps)
+        argmax = ArgmaxRules(1.0, rules.thresholds, rules.area_threshold, refine)
+        return argmax_labels([CellLogits(logits, vertical, horizontal)], classes, argmax)
 
     def _probabilities(self, words: WordVectors, scale: float) -> Tensor:
         cosines = self.grid.float() @ words.vectors.to(self.grid.device).T

@@ -60,21 +60,37 @@ class _Selection:
             if class_id >= 0:
                 to_words[class_id] = k
         labels = map_labels(found.label_map, to_words).copy()
-        painted: list[tuple[int, NDArray[np.bool_]]] = []
+        regions: list[NDArray[np.bool_]] = []  # of each word, what lies under others too
         for k, word in enumerate(words):
             if classes[k] >= 0:
                 own = np.flatnonzero(found.labels == word)
                 self._add(found.masks[own], found.scores[own], own)
+                regions.append(self._noun_region(classes[k]))
             else:
-                painted.append((k, self._phrase(word)))
-        for k, region in reversed(painted):
-            if any(one.head == EVERYTHING for one in self.asked.phrases[words[k]]):
-                region = region & (labels < 0)
-            labels[region] = k
+                regions.append(self._phrase(word))
+        for k in reversed(range(len(words))):
+            terms = self.asked.phrases.get(words[k], ())
+            free = labels < 0
+            for noun in {self.asked.classes[one.head] for one in terms if one.head != EVERYTHING}:
+                free |= found.label_map == noun  # else a finer word, such as a face, is shown there
+            if terms:
+                labels[regions[k] & free] = k
         hidden = self._excluded()
         if hidden is not None:
             labels[hidden] = -1
-        return self._segmentation(labels, hidden, classes)
+            regions = [region & ~hidden for region in regions]
+        wholes = {
+            word: Masks.from_dense(region[None])
+            for k, (word, region) in enumerate(zip(words, regions, strict=True))
+            if region.any() and (labels[region] != k).any()
+        }
+        return self._segmentation(labels, hidden, classes, wholes)
+
+    def _noun_region(self, class_id: int) -> NDArray[np.bool_]:
+        """All pixels of a noun, (H, W) bool, those under finer nouns too."""
+        whole = self.found.wholes.get(self.found.words[class_id])
+        own: NDArray[np.bool_] = self.found.label_map == class_id
+        return own if whole is None else own | whole.union()
 
     def _add(self, masks: Masks, scores: NDArray[np.float32], origin: NDArray[np.int64]) -> None:
         self.masks.append(masks)
@@ -144,8 +160,7 @@ class _Selection:
 
     def _region(self, term: Phrase, choice: Choice, kept: Sequence[int]) -> NDArray[np.bool_]:
         """Where a noun phrase is, (H, W) bool: of its noun's pixels those of what is kept."""
-        labels = self.found.label_map
-        own: NDArray[np.bool_] = labels == self.asked.classes[term.head]
+        own = self._noun_region(self.asked.classes[term.head])
         parts = [part for i in kept for part in choice.parts.get(i, ())]
         if choice.dropped or len(kept) < len(choice.kept):
             own &= self.found.masks[list(kept)].union()
@@ -177,7 +192,11 @@ class _Selection:
         return out
 
     def _segmentation(
-        self, labels: Labels, hidden: NDArray[np.bool_] | None, classes: Sequence[int]
+        self,
+        labels: Labels,
+        hidden: NDArray[np.bool_] | None,
+        classes: Sequence[int],
+        wholes: dict[str, Masks],
     ) -> Segmentation:
         found, words = self.found, self.words
         names = np.repeat(np.array(words, np.str_), [len(masks) for masks in self.masks])
@@ -187,7 +206,7 @@ class _Selection:
         if quality is not None:
             quality = np.where(origin >= 0, quality[origin] if len(quality) else 0, 1)
             quality = quality.astype(np.float32)
-        present = set(np.unique(labels).tolist())
+        present = {*np.unique(labels).tolist(), *(words.index(word) for word in wholes)}
         word_scores = np.zeros(len(words), np.float32)
         for k in range(len(words)):
             own = scores[names == words[k]]
@@ -206,6 +225,7 @@ class _Selection:
             unknown=self._unknown(),
             score_map=self._score_map(classes),
             readings=tuple(self.readings),
+            wholes=wholes,
             provenance=self._provenance(origin),
         )
         if hidden is None:

@@ -72,11 +72,17 @@ def map_words(scores: DenseScores, vocabulary: Vocabulary) -> WordMap:
 
 
 def find_regions(word_map: WordMap, config: Config) -> Regions:
-    """Step 2. Find connected regions whose word scores enough, at working size."""
+    """Step 2. Find connected regions whose word scores enough, at working size.
+
+    Only of words that this map decides: a mask of a person says nothing of the face in it.
+    """
+    labels, decided = word_map.labels, word_map.scores.decided
+    if decided is not None:
+        labels = np.where(np.isin(labels, decided), labels, -1)
     height, width = word_map.scores.size_hw
     shrunk = word_map.labels.size / (height * width)
     return mask_prompting.find_regions(
-        word_map.labels,
+        labels,
         word_map.probabilities,
         word_map.num_words,
         threshold=config.region_threshold,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.methods._base import class_thresholds
+from lexiseg.methods._levels import join_levels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,16 +42,44 @@ def classify_masks(
 
     cosines: (N + 1, Q), masks, then what no mask covers. Each mask goes to the class with the
     largest probability (words, excluded words, background). In the label map all masks over a pixel
-    count by their quality; what goes to the background or to excluded words has no word.
+    count by their quality; what goes to the background or to excluded words has no word. Words with
+    parts and kinds among the others are decided beside them.
     """
+    from lexiseg.stages.mask_scores import class_probabilities
+
+    flat = class_probabilities(cosines, words, scale)
+
+    def classify(probabilities: Tensor) -> Segmentation:
+        return _classify(
+            encoded, vocabulary, words, cosines, probabilities, scale, config, provenance
+        )
+
+    if not words.hierarchy:
+        return classify(flat)
+    finest, *coarser = words.hierarchy.levels(flat.T)
+    results = [(level.class_ids, classify(level.probabilities.T)) for level in coarser]
+    return join_levels(classify(finest.probabilities.T), results, vocabulary.background_index)
+
+
+def _classify(
+    encoded: EncodedMasks,
+    vocabulary: Vocabulary,
+    words: WordVectors,
+    cosines: Tensor,
+    of_classes: Tensor,
+    scale: float,
+    config: Config,
+    provenance: Provenance,
+) -> Segmentation:
+    """One competition; ``of_classes``: (N + 1, O), the probability of every class for each mask."""
     from lexiseg.results import Segmentation
     from lexiseg.stages.label_map import cut
-    from lexiseg.stages.mask_scores import class_probabilities, relative_scores
+    from lexiseg.stages.mask_scores import relative_scores
 
     count, closed = len(vocabulary.words), vocabulary.background is None
     masks = encoded.masks
     quality = np.append(encoded.proposals.quality, np.float32(0))
-    probabilities = class_probabilities(cosines, words, scale).cpu().numpy()
+    probabilities = of_classes.cpu().numpy()
     class_ids, scores = probabilities.argmax(1), probabilities.max(1)
     real = np.arange(len(masks)) < len(masks) - 1
     background = -1 if words.background is None else words.background

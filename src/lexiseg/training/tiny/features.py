@@ -22,7 +22,7 @@ from lexiseg.errors import InputError
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.training.loop import prefetch
 from lexiseg.training.run_folder import digest, label_source, save_atomically
-from lexiseg.training.tiny.crops import is_held_out, mirrored_classes, sample_window
+from lexiseg.training.tiny.photos import is_held_out, mirrored_classes, sample_window
 
 __all__ = ["FeatureSampling", "FeatureStore"]
 

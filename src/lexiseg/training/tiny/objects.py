@@ -19,7 +19,7 @@ from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.datasets.annotations import fill_polygons
 from lexiseg.datasets.card import read_json
 from lexiseg.errors import InputError
-from lexiseg.training.tiny.crops import cut_crop, is_held_out, sample_window
+from lexiseg.training.tiny.photos import cut_crop, is_held_out, sample_window
 
 __all__ = [
     "ObjectBatch",
