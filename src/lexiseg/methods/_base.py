@@ -167,7 +167,9 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         segment: returns what it shows of nouns; where all words are nouns, that is the result.
         """
         asked = None
-        if vocabulary.phrases and self.config.phrases:
+        words = (*vocabulary.words, *vocabulary.excluded)
+        several = any(" " in text for word in words for text in word.synonyms)
+        if several and vocabulary.phrases and self.config.phrases:
             from lexiseg.prompts.phrases import noun_vocabulary
 
             whole = () if self._known_words else self.visible_in_phrases
