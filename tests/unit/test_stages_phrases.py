@@ -200,7 +200,7 @@ def found(scene: Things, words: tuple[str, ...]) -> Segmentation:
     """What a segmenter would have found of the nouns."""
     labels = np.full(SIZE, -1, np.int16)
     names = np.empty(len(scene.masks), "<U20")
-    for noun in set(words) & set(scene.by_noun):
+    for noun in sorted(set(words) & set(scene.by_noun)):
         for i in scene.by_noun[noun]:
             labels[scene.masks.mask(i)] = words.index(noun)
             names[i] = noun
