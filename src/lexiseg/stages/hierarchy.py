@@ -22,7 +22,7 @@ from lexiseg.protocols import WordLevel, WordNeighbours
 __all__ = ["FLAT", "Hierarchy", "word_hierarchy"]
 
 # What a coarser word's own probability counts for against its finer words. Chosen on train photos.
-_OWN = 0.2
+_OWN = 0.08
 _SAME_MEANING = 0.8  # the cosine from which a word without an entry takes its neighbour's
 
 
