@@ -56,7 +56,7 @@ class TinyRecipe:
     text_sizes: TextConfig = field(default_factory=TextConfig)
     vision_sizes: VisionConfig = field(default_factory=VisionConfig)
     masker_sizes: MaskNetConfig = field(default_factory=MaskNetConfig)
-    unknown_below: float = 0.57
+    unknown_below: float = 0.6
     tagged_below: float = 0.8
 
 
