@@ -71,6 +71,15 @@ def operations() -> str:
     return _left(["operation", "what it does", "fields and their defaults"], rows)
 
 
+def datasets() -> str:
+    """Return a line a published data set: what it is, its splits, where it lies below --root."""
+    rows = []
+    for one in lexiseg.list_datasets():
+        splits = ", ".join(split.name for split in one.splits)
+        rows.append([f"`{one.name}`", one.title, one.kind, splits, f"`{one.folders[0]}`"])
+    return _left(["set", "what it is", "kind", "splits", "folder"], rows)
+
+
 def background() -> str:
     """Return the default background words in a sentence."""
     return ", ".join(DEFAULT_BACKGROUND) + "."
