@@ -25,6 +25,7 @@ COMMANDS = {
     "models": "list the weights; download them",
     "info": "show what is installed and where it computes",
     "bench": "measure time and memory on a picture",
+    "datasets": "list the data sets; what of one is there, and how to get it",
     "evaluate": "measure a method on data sets with masks",
     "compare": "compare two runs of evaluate, photo by photo",
     "score-edit": "measure edited pictures: FID, KID, CLIP score, textures",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import options
+from lexiseg.cli.evaluate_kinds import add_kind_flags, chosen_kind, run_kind
 from lexiseg.cli.inputs import to_path, words
 from lexiseg.cli.modes import add_mode_flags, kind_thresholds
 from lexiseg.cli.terminal import Parser, Progress
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_NOTES = """FOLDER holds dataset.json, SPLIT/images and SPLIT/masks, or several folders that do.
-METHOD is a method, or, for short, an encoder, as in `lexiseg evaluate tiny --data FOLDER`.
+_NOTES = """SET is a published data set by its name (`lexiseg datasets list`), which lies in or
+below --root; or a folder: of a published set, of dataset.json with SPLIT/images and SPLIT/masks, or
+of several such.
+METHOD is a method, or, for short, an encoder, as in `lexiseg evaluate tiny --data mine`.
 
 examples:
   lexiseg evaluate tiny --data mine --limit 10 --save-vis --out report
+  lexiseg evaluate dense --data voc21 --root VOCdevkit --vocabulary sclip --limit 10
   lexiseg evaluate dense --data mine --use-sam --out report --resume
+  lexiseg evaluate clipseg --data phrasecut --root VGPhraseCut_v0
+  lexiseg evaluate clip-then-sam --data pascal5i --root VOCdevkit --shots 1
   lexiseg evaluate dense --data mine --model ViT-B/16 --slide-inference --logit-scale 40
   lexiseg compare report other-report
 """
@@ -42,10 +48,14 @@ def run(argv: list[str]) -> int:
         for flag in ("resume", "save_vis", "predictions"):
             if getattr(args, flag):
                 raise OptionError(f"--{flag.replace('_', '-')} needs a folder; add --out DIR")
-    sets = _open(args)
+    command = shlex.join(["lexiseg", "evaluate", *(one for one in argv if one != "--resume")])
+    opened = _open(args)
+    others = chosen_kind(args, opened)
+    if others:
+        return run_kind(args, others, command)
+    sets = _with_class_masks(args, opened)
     from lexiseg.evaluation.run import output_folder
 
-    command = shlex.join(["lexiseg", "evaluate", *(one for one in argv if one != "--resume")])
     with output_folder(args.out):  # a run that fails leaves no empty one behind
         found = _evaluate(args, sets, command)
         several = len(found) > 1
@@ -70,10 +80,12 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("method", metavar="METHOD", help="see `lexiseg methods`")
     add(
-        "--data", metavar="FOLDER", type=to_path, action="append", required=True,
+        "--data", metavar="SET", action="append", required=True,
         help="a data set, or a folder of several; may be repeated",
     )  # fmt: skip
+    add("--root", metavar="DIR", type=to_path, help="where published data sets lie")
     add("--split", help="the part of it")
+    add("--vocabulary", metavar="NAME", help="ask the classes as papers do: sclip, voc21.trident")
     add("--out", metavar="DIR", type=to_path, help="write results there, see docs/how_to/evaluate")
     add("--limit", metavar="N", type=int, help="only N photos of each set")
     add("--shuffle-seed", metavar="SEED", type=int, help="take the photos in a random order")
@@ -89,17 +101,22 @@ def _parser() -> Parser:
     add("--json", action="store_true", help="print one JSON document")
     options.add_model_flags(parser, method=False)
     add_mode_flags(parser)
+    add_kind_flags(parser)
     return parser
 
 
-def _open(args: argparse.Namespace) -> Sequence[SemanticDataset]:
+def _open(args: argparse.Namespace) -> Sequence[Any]:
     """Open all sets, before a model is loaded: that takes seconds."""
-    from lexiseg.datasets import find_sets
+    from lexiseg.datasets import open_datasets
 
-    for path in args.data:
-        if not path.is_dir():
-            raise OptionError(f"--data {str(path)!r} is not a folder; give one with dataset.json")
-    sets = find_sets(args.data, **({} if args.split is None else {"split": args.split}))
+    return [one for data in args.data for one in open_datasets(data, args.split, root=args.root)]
+
+
+def _with_class_masks(args: argparse.Namespace, opened: Sequence[Any]) -> Sequence[SemanticDataset]:
+    """The sets' class masks; those of instances are drawn, small over large."""
+    from lexiseg.datasets import InstanceDataset
+
+    sets = [one.semantic() if isinstance(one, InstanceDataset) else one for one in opened]
     names = [one.name for one in sets]
     for name in names:
         if args.out is not None and names.count(name) > 1:
@@ -127,6 +144,9 @@ def _evaluate(
     with Progress() as progress:
         for data in sets:
             asked = list(data.classes)
+            if args.vocabulary is not None:
+                given |= _vocabulary(data, args)
+                asked = [word.partition("|")[0] for word in given["words"]]
             if data.background_index is not None:
                 asked[data.background_index] = "background"
             by_kind = kind_thresholds(args, asked)
@@ -141,6 +161,16 @@ def _evaluate(
                 evaluate(segmenter, data, out=out, command=command, progress=pace, **given)
             )
     return found
+
+
+def _vocabulary(data: SemanticDataset, args: argparse.Namespace) -> dict[str, Any]:
+    """The words of a paper for a set's classes and, unless others are given, its background."""
+    from lexiseg.datasets import paper_words
+
+    asked, background = paper_words(data, args.vocabulary)
+    if args.background is not None or background is None:
+        return {"words": asked}
+    return {"words": asked, "background": background}
 
 
 class _Pace:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from lexiseg.datasets import SemanticDataset, find_sets
+from lexiseg.datasets import SemanticDataset, open_semantic
 from lexiseg.device import pick
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
@@ -56,7 +56,7 @@ class TinyRecipe:
     text_sizes: TextConfig = field(default_factory=TextConfig)
     vision_sizes: VisionConfig = field(default_factory=VisionConfig)
     masker_sizes: MaskNetConfig = field(default_factory=MaskNetConfig)
-    unknown_below: float = 0.57
+    unknown_below: float = 0.6
     tagged_below: float = 0.8
 
 
@@ -191,7 +191,7 @@ def _refine_head(
 def _open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[SemanticDataset]:
     """The sets with masks in the recipe's order, further ones behind, and that of seed masks."""
     order = list(recipe.vision.set_weights)
-    sets = [s for s in find_sets(data, "train") if only is None or s.name in only]
+    sets = list(open_semantic(data, "train", only=only))
     seeds = open_seeds(_folders(data, only))
     if seeds is not None:
         sets.append(seeds)
