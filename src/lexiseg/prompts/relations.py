@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from lexiseg.prompts.dictionary import singulars
 
-__all__ = ["Relation", "general_terms", "in_table", "relations"]
+__all__ = ["Relation", "general_terms", "group_synonyms", "in_table", "relations"]
 
 # Before these words stands what a phrase is of: "wall of brick", "person with a hat".
 _HEAD_ENDS = re.compile(r"\s(?:of|with|without|in|on|under|at|near|behind|wearing|holding)\s")
@@ -85,6 +85,25 @@ def general_terms(phrase: str) -> list[str]:
         out += [name for one in level for name in entries[one].names]
         level = [kind for one in level for kind in entries[one].kinds if kind not in out]
     return list(dict.fromkeys(out))
+
+
+def group_synonyms(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the words in groups that mean the same, or are spelled the same without spaces.
+
+    Groups stand in the order of their first words. The last word of a group leads it: in lists that
+    were joined, later ones spell in common English ("sofa", then "couch").
+    """
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        letters = "".join(c for c in word.casefold() if c.isalnum())
+        node = _node(word, None)
+        key = letters if node is None or node[1] else f"={node[0]}"
+        if key not in groups and letters in groups:
+            key = letters
+        groups.setdefault(key, []).append(word)
+        groups.setdefault(letters, groups[key])
+    once = {id(group): group for group in groups.values()}
+    return [tuple(dict.fromkeys(group[::-1])) for group in once.values()]
 
 
 def in_table(phrase: str) -> bool:
