@@ -134,7 +134,8 @@ class Vocabulary:
     excluded: words whose pixels are given away. background: words that stand for everything
     else, or None for a closed vocabulary, in which every pixel gets a word. background_index: the
     place of the literal word "background" among the words, if it was asked for. flat: all words
-    compete, even parts and kinds of others; else "face" gets its own mask beside "person".
+    compete, even parts and kinds of others; else "face" gets its own mask beside "person". phrases:
+    words may be phrases; False where all are names, as those of a data set.
     """
 
     words: tuple[Word, ...]
@@ -142,6 +143,7 @@ class Vocabulary:
     background: tuple[str, ...] | None = DEFAULT_BACKGROUND
     background_index: int | None = None
     flat: bool = False
+    phrases: bool = True
 
     @classmethod
     def parse(
@@ -220,9 +222,9 @@ class Vocabulary:
         classes, has_rest = named.read(name.strip().casefold())
         words = tuple(Word(phrases[0], phrases) for phrases in classes)
         if not has_rest:
-            return cls(words, (), None, flat=True)
+            return cls(words, (), None, flat=True, phrases=False)
         rest = Word(_BACKGROUND, (_BACKGROUND,))
-        return cls((rest, *words[1:]), (), words[0].synonyms, 0, flat=True)
+        return cls((rest, *words[1:]), (), words[0].synonyms, 0, flat=True, phrases=False)
 
     @classmethod
     def _of_name(
