@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from lexiseg.prompts.dictionary import singulars
@@ -106,6 +106,7 @@ def group_synonyms(words: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(dict.fromkeys(group[::-1])) for group in once.values()]
 
 
+@lru_cache(maxsize=20_000)
 def in_table(phrase: str) -> bool:
     """Return whether a phrase, or its head noun, has an entry."""
     return _node(phrase, None) is not None
