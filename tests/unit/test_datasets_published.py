@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -259,6 +260,10 @@ def test_a_phrase_of_a_photo_with_another_size_is_refused(tmp_path: Path) -> Non
     data = open_dataset("phrasecut", root=tmp_path)
     with pytest.raises(InputError, match="is 9x5 and was annotated at"):
         data[0].mask((5, 9))  # type: ignore[index, union-attr]
+    # Of photos that are known not to fit, the mask is scaled: corner on corner.
+    misfit = next(sample for sample in data if "150417" in sample.id)  # type: ignore[union-attr]
+    own, twice = misfit.mask((61, 53)), misfit.mask((122, 106))  # type: ignore[union-attr]
+    np.testing.assert_array_equal(twice[::2, ::2], own)
 
 
 @pytest.mark.parametrize(
@@ -320,6 +325,9 @@ def test_papers_words_stand_for_the_classes_in_order(voc: Path) -> None:
     assert background is not None
     assert background[:2] == ("sky", "wall")
     assert paper_words(data, "voc21.clearclip")[0][15] == "person"
+    panoptic = replace(data, name="coco-panoptic")
+    with pytest.raises(OptionError, match="sclip has no words of its own for coco-panoptic"):
+        paper_words(panoptic, "sclip")
     with pytest.raises(OptionError, match="'voc20' has 20 classes and voc21 has 21; take 'voc21'"):
         paper_words(data, "voc20")
 
