@@ -86,6 +86,10 @@ class PictureRun:
                 sys.stdout.write(text)
                 sys.stdout.flush()
 
+    def say(self, text: str) -> None:
+        """Say something about the whole run."""
+        self._say(text, "")
+
     def remarks(self, job: Job, notes: Iterable[str]) -> None:
         """Say what is odd about a picture that was read."""
         for note in notes:
