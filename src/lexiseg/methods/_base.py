@@ -194,7 +194,8 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         Raises PromptError, OptionError and UnknownName as ``parse_vocabulary`` does.
         """
         if words == KNOWN:
-            words = known_words(self.scorer)
+            known = known_words(self.scorer)
+            return replace(parse_vocabulary(known, background, self.config), phrases=False)
         return parse_vocabulary(words, background, self.config)
 
     def auto_vocabulary(
@@ -206,7 +207,7 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         found = choose_words(find_evidence(self.map_words(view, asked)))
         by_name = {word.name: text for word, text in zip(asked.words, texts, strict=True)}
         chosen = [by_name[name] for name in found] or texts[:1]
-        return parse_vocabulary(chosen, background, self.config)
+        return replace(parse_vocabulary(chosen, background, self.config), phrases=False)
 
     def map_words(self, view: View[Encoded], vocabulary: Vocabulary) -> Segmentation:
         """Return where words win, as fast as the method can say it."""
