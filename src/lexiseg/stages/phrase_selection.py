@@ -221,7 +221,8 @@ class _Chooser:
         same = set(chosen)
         iou = self.things.masks[self.left].iou(self.things.masks[list(chosen)])
         same |= {i for i, row in zip(self.left, iou, strict=True) if (row >= _SAME).any()}
-        self._keep(lambda i: i not in same, lambda _: f"is {excluded}", f"but not {excluded}")
+        whole = f"{self._counted(len(self.left))}, none but {excluded}"
+        self._keep(lambda i: i not in same, lambda _: f"is {excluded}", "", whole=whole)
 
     # Size and place
 
