@@ -29,8 +29,8 @@ from lexiseg.stages.spatial_relations import (
 
 __all__ = ["Choice", "Things", "choose"]
 
-# Parts of the area of a noun's largest instance, and of its best score: what is less than the first,
-# or than both others, is a piece of something. By looking at failures on val photos.
+# Parts of the area of a noun's largest instance, and of its best score: what is less than the
+# first, or than both others, is a piece of something. By looking at failures on val photos.
 _FRAGMENT, _SMALL, _WEAK = 0.04, 0.2, 0.88
 _ALIKE = 0.5  # of the largest one's area: about as large
 _CENTRE = 0.55  # one thing alone is on the left if its centre lies in this part of the width
