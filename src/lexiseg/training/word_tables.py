@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lexiseg.prompts import named
-from lexiseg.prompts.dictionary import NOUNS, WORDS, hash_words, pack_hashes
+from lexiseg.prompts.lexicon import NOUNS, WORDS, hash_words, pack_hashes
 from lexiseg.training.wordnet import Nouns
 
 __all__ = ["dictionary_words", "relation_lines", "write_tables"]
