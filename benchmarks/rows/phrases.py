@@ -85,8 +85,12 @@ def table(result: dict[str, Any]) -> str:
 
 def _places(segmenter: Any, plain: Any, photo: Photo, scores: Score) -> None:
     """Ask all phrases about a photo's things."""
-    asked = {noun: place_phrases(noun, masks) for noun, masks in photo.things.items()
-             if not photo.small.get(noun)}  # fmt: skip
+    whole = photo.set_name != "davis"  # whose masks are of one thing alone
+    asked = {
+        noun: place_phrases(noun, masks, all_there=whole)
+        for noun, masks in photo.things.items()
+        if not photo.small.get(noun)
+    }
     related = related_phrases(photo)
     if not any(asked.values()) and not related:
         return
@@ -153,7 +157,7 @@ def _colours(segmenter: Any, plain: Any, photos: Sequence[Photo]) -> dict[str, A
         first, second, third = rng.sample(sorted(FOCAL), 3)
         rgb, things = _twice(photo, noun, first, second)
         view = segmenter.prepare(rgb)
-        true, other = f"{first} {noun}", f"{third} {noun}"
+        true, other = _coloured(noun, first), _coloured(noun, third)
         out = segmenter(view, [noun, true, other])
         if not _all_found(out[noun], things):
             continue
@@ -172,6 +176,11 @@ def _colours(segmenter: Any, plain: Any, photos: Sequence[Photo]) -> dict[str, A
         "false": _share(false["phrase"]),
         "false_plain": _share(false["plain"]),
     }
+
+
+def _coloured(noun: str, colour: str) -> str:
+    """A noun in a colour; of people it is that of what they wear."""
+    return f"person in {colour}" if noun == "person" else f"{colour} {noun}"
 
 
 def _best(found: Any) -> Masks:
