@@ -171,7 +171,7 @@ class ColourPrompted:
     def encode(
         self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = True
     ) -> EncodedImage:
-        from lexiseg.stages.encoder_windows import encode_image
+        from lexiseg.stages.dense_features import encode_image
 
         found = encode_image(self.encoder, rgb, short_side=side or 64, window=96)  # type: ignore[arg-type]
         return EncodedImage(found.grid, found.work_hw, found.cell)

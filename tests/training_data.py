@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lexiseg.device import generator, seeded
 from lexiseg.models.tiny.vision import MobileNetV2, VisionConfig
-from lexiseg.training.tiny.crops import ImageSet, mirrored_classes
+from lexiseg.training.tiny.photos import ImageSet, mirrored_classes
 from lexiseg.training.tiny.words import SetWords, WordBank
 
 CLASSES = ("background", "ball", "box", "left fin", "right fin")
@@ -87,10 +87,13 @@ def bare_set(count: int = 3) -> ImageSet:
     return ImageSet("bare", (), None, photos, None, np.full(count, 1 / count), {})
 
 
-def word_bank(sets: Sequence[ImageSet], dim: int = 12, seed: int = 0) -> WordBank:
+def word_bank(
+    sets: Sequence[ImageSet], dim: int = 12, seed: int = 0, stuff: Sequence[str] = ()
+) -> WordBank:
     """Return random meanings; "box" is the same as the background word "crate"."""
     background = ("wall", "crate", "floor")
-    words = tuple(dict.fromkeys([*(c for s in sets for c in s.classes), *background, "fish", "ox"]))
+    named = tuple(dict.fromkeys([*(c for s in sets for c in s.classes), *stuff]))
+    words = tuple(dict.fromkeys([*named, *background, "fish", "ox"]))
     meanings = F.normalize(torch.randn(3, len(words), dim, generator=generator(seed)), dim=-1)
     synonyms = torch.eye(len(words)).bool()
     if "box" in words:
@@ -102,7 +105,8 @@ def word_bank(sets: Sequence[ImageSet], dim: int = 12, seed: int = 0) -> WordBan
 
     return WordBank(
         words, meanings, tuple(SetWords(rows(s.classes), s.background_index) for s in sets),
-        rows(background), torch.arange(1000) % 2 + words.index("fish"), synonyms,
+        rows(background), torch.arange(1000) % 2 + words.index("fish"), synonyms, rows(stuff),
+        len(named),
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from types import ModuleType
 
 NAMES = (
     "accuracy", "settings", "synonyms", "unknown", "shuffled", "joined", "speed", "size", "clip",
-    "clicks", "guided", "crops", "everything", "memory", "prompts", "oneshot", "decoder", "removal",
-    "edit-speed", "versions",
+    "clicks", "guided", "guided-filter", "crops", "everything", "memory", "prompts", "oneshot",
+    "decoder", "removal", "edit-speed", "versions",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets import SemanticDataset, find_sets
 
 
 def load(options: Namespace) -> Callable[..., Any]:
@@ -18,7 +18,7 @@ def load(options: Namespace) -> Callable[..., Any]:
     return segmenter
 
 
-def open_data(options: Namespace) -> tuple[PlainDataset, ...]:
+def open_data(options: Namespace) -> tuple[SemanticDataset, ...]:
     """Return the data sets to measure on, cut to `--limit` photos."""
     found = find_sets(options.data, options.split, splits=options.splits)
     return tuple(one.first(options.limit) for one in found) if options.limit else found

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.machine import Unmeasurable
 from benchmarks.rows.common import estimate, load, markdown, open_data, percent, progress
-from lexiseg.datasets import PlainDataset
+from lexiseg.datasets import SemanticDataset
 from lexiseg.evaluation import Evaluation, evaluate
 
 ABOUT = "accuracy when the words of another set compete too"
@@ -63,7 +63,7 @@ def table(result: dict[str, Any]) -> str:
     )
 
 
-def _words(data: PlainDataset) -> list[str]:
+def _words(data: SemanticDataset) -> list[str]:
     return [name for index, name in enumerate(data.classes) if index != data.background_index]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows.common import markdown, open_data, progress
-from lexiseg.datasets import PlainDataset
+from lexiseg.datasets import SemanticDataset
 from lexiseg.imaging import read
 
 ABOUT = "100 object-shaped holes in known background of real photos, filled without weights"
@@ -59,7 +59,7 @@ def run(options: Namespace) -> dict[str, Any]:
     }
 
 
-def cut(data: PlainDataset, count: int) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+def cut(data: SemanticDataset, count: int) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
     """Return photos, (H, W, 3), with holes, (H, W): the outline of a thing in another photo.
 
     A hole lies wholly in what is labelled background, so that what belongs there is known.
@@ -96,7 +96,7 @@ def cut(data: PlainDataset, count: int) -> list[tuple[NDArray[np.uint8], NDArray
     return out
 
 
-def _outline(data: PlainDataset, number: int) -> NDArray[np.uint8] | None:
+def _outline(data: SemanticDataset, number: int) -> NDArray[np.uint8] | None:
     """The largest thing in a photo, as a tight mask of 0 and 1; None where there is none."""
     import cv2
 

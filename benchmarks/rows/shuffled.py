@@ -25,7 +25,7 @@ def run(options: Namespace) -> dict[str, Any]:
         evaluate(keeper, data)
         plain, kept = keeper.taken(), []
         for seed in range(1, ORDERS + 1):
-            evaluate(keeper, data, shuffle=seed)
+            evaluate(keeper, data, shuffle_words=seed)
             kept += [
                 float((one == other).mean())
                 for one, other in zip(plain, keeper.taken(), strict=True)

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from lexiseg.masks import Masks
     from lexiseg.prompts import Example, Like, Vocabulary
     from lexiseg.protocols import Segmenter, View
-    from lexiseg.provenance import PromptSummary, Provenance
-    from lexiseg.results import ScoreMap, Segmentation, UnknownWord
+    from lexiseg.results import PromptSummary, Provenance, ScoreMap, Segmentation, UnknownWord
     from lexiseg.visualize import overlay
 
 __all__ = [
@@ -68,8 +67,8 @@ _PUBLIC = {
     "Masks": "lexiseg.masks:Masks",
     "MethodInfo": "lexiseg.loading:MethodInfo",
     "Picture": "lexiseg.imaging:Picture",
-    "PromptSummary": "lexiseg.provenance:PromptSummary",
-    "Provenance": "lexiseg.provenance:Provenance",
+    "PromptSummary": "lexiseg.results:PromptSummary",
+    "Provenance": "lexiseg.results:Provenance",
     "ScoreMap": "lexiseg.results:ScoreMap",
     "Segmentation": "lexiseg.results:Segmentation",
     "Segmenter": "lexiseg.protocols:Segmenter",

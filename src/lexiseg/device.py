@@ -1,12 +1,15 @@
-"""Where a model computes, and in which number format."""
+"""Where a model computes, in which number format, and what of the machine it takes."""
 
 from __future__ import annotations
 
 import os
+import platform
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lexiseg.errors import OptionError, UnknownName
 
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
 
     Net = TypeVar("Net", bound=torch.nn.Module)
 
-__all__ = ["Compute", "check_process", "generator", "pick", "seeded", "skip_init"]
+__all__ = [
+    "Compute", "check_process", "describe_machine", "generator", "peak_device_memory",
+    "peak_memory", "pick", "reset_peak_memory", "seeded", "skip_init",
+]  # fmt: skip
 
 _DTYPES = {
     "fp32": "float32",
@@ -244,3 +250,57 @@ def skip_init() -> Iterator[None]:
 
     with torch.device("meta"), Skip():
         yield
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the processor, its cores, the memory and the system, as JSON values."""
+    fields: dict[str, str] = {}
+    if (path := Path("/proc/cpuinfo")).is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            fields.setdefault(key.strip(), value.strip())
+    there = hasattr(os, "sched_getaffinity")
+    made: dict[str, Any] = {
+        "cpu": fields.get("model name") or platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if there else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        made["memory_gb"] = round(pages / 2**30)
+    torch = sys.modules.get("torch")  # by now it is imported, if a model uses it
+    if torch is not None and torch.cuda.is_available():
+        made["gpu"] = torch.cuda.get_device_name()
+    return made
+
+
+def peak_memory() -> int | None:
+    """Return the most memory that the process has held, in bytes; None where nobody tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux counts what the parent held at the start into ru_maxrss
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def reset_peak_memory() -> bool:
+    """Let `peak_memory` begin anew, where the system can (Linux); return whether it does."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_device_memory() -> int | None:
+    """Return the most memory that was held on a CUDA device, in bytes; None without one."""
+    torch = sys.modules.get("torch")  # by now the method has imported it, if it uses it
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return int(torch.cuda.max_memory_allocated())

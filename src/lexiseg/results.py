@@ -1,23 +1,26 @@
-"""What a segmenter returns: Segmentation, and the parts of it."""
+"""What a segmenter returns, ``Segmentation``, and how it came about, ``Provenance``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexiseg._version import __version__
 from lexiseg.errors import InputError, OptionError, WordNotAsked, did_you_mean
 from lexiseg.masks import Key, Masks, select_indices
 from lexiseg.prompts import clean
-from lexiseg.provenance import PromptSummary, Provenance
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from lexiseg.protocols import Model
 
 __all__ = ["PromptSummary", "Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
-
-_SLACK = 1e-4  # a sum of probabilities may pass 1 by rounding; it is clipped, more is refused
-_BAND_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,13 @@ class UnknownWord:
     """A word far from all that the model knows.
 
     nearest: the words it does know, nearest first. similarity: cosine to the nearest, in [-1, 1].
+    is_name: whether it is a name that no dictionary holds, of a person or brand; then none is near.
     """
 
     word: str
     nearest: tuple[str, ...]
     similarity: float
+    is_name: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +80,8 @@ class Segmentation:
     unknown: the asked words that the model does not know.
     score_map: the probabilities behind the label map, if they were kept.
     image: (H, W, 3) uint8 RGB, upright, if it was kept.
+    wholes: of words on which the label map shows finer ones (a face on a person), all of their
+        pixels, one mask each.
 
     Raises InputError when the parts do not fit together.
     """
@@ -90,6 +97,7 @@ class Segmentation:
     unknown: tuple[UnknownWord, ...] = ()
     score_map: ScoreMap | None = None
     image: NDArray[np.uint8] | None = None
+    wholes: Mapping[str, Masks] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         words, size = tuple(self.words), self.masks.size_hw
@@ -124,6 +132,9 @@ class Segmentation:
                 f"a score map of {len(self.score_map.grid)} words at {self.score_map.size_hw} "
                 f"beside {len(words)} words at {size}; give one map a word"
             )
+        for word, whole in self.wholes.items():
+            if word not in words or whole.size_hw != size or len(whole) != 1:
+                raise InputError(f"the whole of {word!r} is no mask of {size} of one of the words")
         image = self.image
         if image is not None and (image.shape != (*size, 3) or image.dtype != np.uint8):
             raise InputError(
@@ -138,6 +149,7 @@ class Segmentation:
             "label_map": _locked(label_map),
             "word_scores": _checked(self.word_scores, len(words), "word scores"),
             "unknown": tuple(self.unknown),
+            "wholes": dict(self.wholes),
             "image": None if image is None else _locked(image),
         }.items():
             object.__setattr__(self, name, value)
@@ -193,15 +205,37 @@ class Segmentation:
 
     @cached_property
     def pixels(self) -> NDArray[np.int64]:
-        """Pixels of each word in the label map, (K,) int64."""
+        """Pixels of each word, (K,) int64: in the label map, and under finer words."""
         counts = np.zeros(len(self.words) + 1, np.int64)
         for top in range(0, len(self.label_map), _BAND_ROWS):  # bincount copies to int64
             band = self.label_map[top : top + _BAND_ROWS].reshape(-1)
             counts += np.bincount(band.astype(np.int64) + 1, minlength=len(counts))
+        for word, whole in self.wholes.items():
+            counts[1 + self.words.index(word)] = whole.areas[0]
         return counts[1:]
 
+    def mask(self, words: str | Sequence[str]) -> NDArray[np.bool_]:
+        """Return all pixels of words, (H, W) bool, finer words included."""
+        return self.shown([words] if isinstance(words, str) else words) >= 0
+
+    def shown(self, words: Sequence[str]) -> NDArray[np.int16] | NDArray[np.int32]:
+        """Return the label map that these words alone would have: none hides under another.
+
+        (H, W), index into all words, -1 where none of them is. Raises WordNotAsked.
+        """
+        indices = [self.index(word) for word in words]
+        values = np.full(len(self.words) + 1, -1, self.label_map.dtype)  # one more for -1
+        values[indices] = indices
+        out: NDArray[Any] = values[self.label_map]
+        hidden = out < 0
+        # The finest last: where two hide under a third, the smaller one is on top.
+        for k in sorted(indices, key=lambda k: -self.pixels[k]):
+            if self.words[k] in self.wholes:
+                out[hidden & self.wholes[self.words[k]].union()] = k
+        return out
+
     def share(self, word: str) -> float:
-        """Return the part of the picture that the word has in the label map, in [0, 1]."""
+        """Return the part of the picture that the word has, in [0, 1]; see ``pixels``."""
         return float(self.pixels[self.index(word)] / self.label_map.size)
 
     @property
@@ -244,3 +278,123 @@ def _checked(values: NDArray[np.float32], count: int, what: str) -> NDArray[np.f
     if array.shape != (count,):
         raise InputError(f"{what} of shape {array.shape}; give ({count},)")
     return _unit(array, what)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSummary:
+    """The prompts that a mask model or a detector was given for one image.
+
+    num_prompts: how many it was given.
+    grid_size: how many points a regular grid over the whole image would take, to compare with.
+    num_masks: how many masks were kept, of methods that segment everything first.
+    points_xy: (P, 2) foreground points in pixels of the image.
+    boxes_xyxy: (N, 4) boxes in pixels of the image, one for each instance.
+
+    Points and boxes may be given as arrays. None stands for what a method does not have.
+    """
+
+    num_prompts: int
+    grid_size: int | None = None
+    num_masks: int | None = None
+    points_xy: tuple[tuple[float, ...], ...] | None = None
+    boxes_xyxy: tuple[tuple[float, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, columns in (("points_xy", 2), ("boxes_xyxy", 4)):
+            given = getattr(self, name)
+            if given is not None:
+                rows = np.asarray(given, np.float64).reshape(-1, columns).tolist()
+                object.__setattr__(self, name, tuple(map(tuple, rows)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is there as JSON can hold it: counts, and places to a tenth of a pixel."""
+        keys = {"num_prompts": "asked", "grid_size": "grid", "num_masks": "masks"}
+        plain = {keys.get(part.name, part.name): getattr(self, part.name) for part in fields(self)}
+        for name in ("points_xy", "boxes_xyxy"):
+            if plain[name] is not None:
+                plain[name] = np.round(plain[name], 1).tolist()
+        return {key: value for key, value in plain.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How a result came about, so that it can be had again.
+
+    Make one with `from_models` when a segmenter is built, then `dataclasses.replace` for each
+    image; `with_masker` adds a mask model, `with_seconds` adds stages.
+
+    config: the fields of the method's Config. checkpoint_sha256: file or checkpoint name -> hash.
+    prompts: of methods that prompt a mask model or a detector; None for others.
+    seconds: stage -> wall time in seconds. notes: remarks for the reader, such as "turned upright".
+    """
+
+    method: str
+    encoder: str
+    masker: str | None = None
+    config: Mapping[str, object] = field(default_factory=dict)
+    version: str = __version__
+    device: str = "cpu"
+    dtype: str = "float32"
+    checkpoint_sha256: Mapping[str, str] = field(default_factory=dict)
+    prompts: PromptSummary | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_models(
+        cls,
+        method: str,
+        config: DataclassInstance,
+        encoder: Model,
+        masker: Model | None = None,
+    ) -> Provenance:
+        """Return what is the same for every image of a segmenter.
+
+        encoder: the model that scores words: an encoder, a mapper's model or a detector. The result
+        names its device and its number format.
+        """
+        made = cls(
+            method=method,
+            encoder=encoder.name,
+            config=asdict(config),
+            device=encoder.device_name,
+            dtype=encoder.dtype_name,
+            checkpoint_sha256=dict(encoder.sha256),
+        )
+        return made if masker is None else made.with_masker(masker)
+
+    def with_masker(self, masker: Model) -> Provenance:
+        """Return the same with a mask model's name, and its hashes as "masker <file>"."""
+        hashes = {f"masker {name}": digest for name, digest in masker.sha256.items()}
+        together = {**self.checkpoint_sha256, **hashes}
+        return replace(self, masker=masker.name, checkpoint_sha256=together)
+
+    def with_seconds(self, seconds: Mapping[str, float]) -> Provenance:
+        """Return the same with the times of further stages, in seconds."""
+        return replace(self, seconds={**self.seconds, **seconds})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as dicts, lists, strings and numbers only; seconds to 0.1 ms."""
+        plain = {part.name: _plain(getattr(self, part.name)) for part in fields(self)}
+        plain["prompts"] = {} if self.prompts is None else self.prompts.to_json()
+        plain["seconds"] = {stage: round(float(s), 4) for stage, s in self.seconds.items()}
+        return plain
+
+
+def _plain(value: object) -> Any:
+    """Return a value of a Config as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(part) for part in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    return str(value)
+
+
+_SLACK = 1e-4  # a sum of probabilities may pass 1 by rounding; it is clipped, more is refused
+_BAND_ROWS = 1024

@@ -60,7 +60,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_words_in_masks_out(here: Path, finder: ColourFinder, capsys: Any) -> None:
-    assert run("segment", "a.png", "green", "blue", "yellow") == 0
+    assert run("segment", "a.png", "green", "blue", "yellow", "pink") == 0
     out = here / "lexiseg-out" / "a"
     assert files(here / "lexiseg-out") == {
         "a/overlay.png", "a/labels.png", "a/result.json", "a/masks/green.png", "a/masks/blue.png",
@@ -79,10 +79,10 @@ def test_words_in_masks_out(here: Path, finder: ColourFinder, capsys: Any) -> No
     assert said.err == ""
     assert said.out == (
         "a.png  60 x 40, 0.00 s\n"
-        "  word     share  score  instances\n"
-        "  green   45.8 %   0.90          1\n"
-        "  blue     4.2 %   0.90          1\n"
-        "  yellow       -      -          -  not found\n"
+        "  word    share  score  instances\n"
+        "  green  45.8 %   0.90          1\n"
+        "  blue    4.2 %   0.90          1\n"
+        "  not found: yellow, pink\n"
         f"  -> {Path('lexiseg-out/a')}\n"
     )
 
@@ -212,7 +212,7 @@ def test_an_unknown_word_is_told_with_its_neighbours(
     monkeypatch.setattr("lexiseg.cli.report._stronger_encoder", lambda current: "clip-vit-b16")
     assert run("segment", "a.png", "red", "unicorn") == 0
     said = capsys.readouterr().out
-    assert "  unicorn       -      -          -  not known" in said
+    assert "unicorn  " not in said
     assert (
         "eye does not know 'unicorn'; the nearest words that it knows: horse, goat; "
         "more words: --encoder clip-vit-b16" in said

@@ -107,7 +107,10 @@ def test_steps_and_competitors(here: Path, finder: ColourFinder) -> None:
 
 def test_the_json(here: Path, finder: ColourFinder, capsys: Any) -> None:
     assert run("edit", "a.png", "cutout", "blue", "piano", "--json", "--edges", "hard") == 0
-    said = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
+    assert document["failed"] == document["passed_over"] == []
+    (said,) = document["pictures"]
+    assert said["picture"] == "a.png"
     assert said["files"] == [str(Path("lexiseg-out/a-cutout.png"))]
     assert said["missing"] == ["piano"]
     assert said["steps"][0]["words"] == ["blue"]
@@ -141,7 +144,7 @@ def test_no_match_writes_nothing(here: Path, finder: ColourFinder, capsys: Any) 
     assert said.out == ""
     first, second = said.err.splitlines()
     assert first == (
-        "lexiseg: nothing found in the picture for 'piano', so it stays as it is; try a lower "
+        "lexiseg: nothing found in the picture for 'piano', so nothing is written; try a lower "
         "--threshold, or other --words"
     )
     assert second.endswith("the model does not know it; nearest: horse, goat")

@@ -27,8 +27,8 @@ def test_points_and_boxes_with_sam2(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lexiseg.models import load_masker
+    from lexiseg.stages.mask_prompting import decode_clicks
     from lexiseg.stages.mask_upsampling import upsample_masks
-    from lexiseg.stages.prompt_decoding import decode_clicks
 
     sam2_weights.published(tmp_path / "sam2")
     code = main(

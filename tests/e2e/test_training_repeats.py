@@ -37,9 +37,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STEPS = 200
 VISION = VisionRecipe(
     steps=STEPS, warmup_steps=10, decay_steps=60, save_every=50, lr=4e-3, ema_decay=0.97,
+    low_lr=0.0, subset_share=0.1,
     sampling=CropSampling(
         batch=6, sizes_hw=((64, 96), (96, 64)), short_sides=(60.0, 90.0), points=256,
-        subset_share=0.1,
+        paste_sets=("shapes",),
     ),
 )  # fmt: skip
 
@@ -103,7 +104,7 @@ def test_a_bundle_that_is_trained_here_finds_what_it_was_shown(
         ),
     )  # fmt: skip
     bundle = train_tiny(
-        tmp_path / "data", "net.tflite", tmp_path / "out", given, teacher=sentence_encoder
+        tmp_path / "data", "net.tflite", tmp_path / "out", given, sentence_encoder=sentence_encoder
     )
     assert bundle is not None
     seg = lexiseg.load("dense", encoder=str(bundle), short_side=72, device="cpu")

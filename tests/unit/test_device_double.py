@@ -167,11 +167,11 @@ def test_the_cpu_waits_for_nothing(double: DeviceDouble) -> None:
 
 
 def test_a_wait_names_its_line(double: DeviceDouble) -> None:
-    from lexiseg.stages.mask_agreement import grid_iou
+    from lexiseg.stages.mask_selection import grid_iou
 
     with double.counting() as waits:
         grid_iou(torch.ones(2, 3, 4, device=GPU))
-    assert [wait.where.split(":")[0] for wait in waits] == ["lexiseg.stages.mask_agreement"]
+    assert [wait.where.split(":")[0] for wait in waits] == ["lexiseg.stages.mask_selection"]
     assert waits[0].where.endswith(" grid_iou")
 
 

@@ -125,7 +125,7 @@ def test_only_classes_in_five_photos_are_in_the_mean(tmp_path):
 def test_shuffled_words_give_the_same_scores(streets):
     plain = evaluate(Stored(STREET_MAPS), streets)
     segmenter = Stored(STREET_MAPS)
-    shuffled = evaluate(segmenter, streets, shuffle=3)
+    shuffled = evaluate(segmenter, streets, shuffle_words=3)
     assert shuffled.asked != plain.asked
     assert sorted(shuffled.asked) == sorted(plain.asked)
     assert segmenter.asked[0][0] == shuffled.asked
@@ -135,7 +135,7 @@ def test_shuffled_words_give_the_same_scores(streets):
 
 def test_extra_words_compete_and_what_they_get_is_wrong(streets):
     segmenter = Stored(STREET_MAPS)
-    found = evaluate(segmenter, streets, extra_words=["tram", "sky"], shuffle=1)
+    found = evaluate(segmenter, streets, extra_words=["tram", "sky"], shuffle_words=1)
     assert sorted(segmenter.asked[0][0]) == ["bus", "road", "sky", "tram"]
     assert found.score.extra_share == pytest.approx(1 / 15)
     assert found.score.unlabelled == 0
@@ -172,9 +172,11 @@ def test_files_hold_what_the_result_holds(streets, tmp_path):
         Stored(STREET_MAPS), streets, out=out, progress=lambda done, all_: seen.append((done, all_))
     )
     assert seen == [(1, 2), (2, 2)]
-    assert sorted(path.name for path in out.iterdir()) == ["results.json", "summary.txt"]
+    files = ["pictures.jsonl", "report.html", "results.json", "summary.txt", "thumbnails"]
+    assert sorted(path.name for path in out.iterdir()) == files
     content = json.loads((out / "results.json").read_text())
-    assert content == json.loads(json.dumps(found.to_json()))
+    assert content == json.loads(json.dumps(found.document()))
+    assert content.items() >= json.loads(json.dumps(found.to_json())).items()
     assert content["set"] == "streets"
     assert content["mean_iou"] == {"value": None, "low": None, "high": None}
     assert content["classes"][1]["iou"]["value"] == round(8 / 11, 6)

@@ -13,7 +13,7 @@ from pycocotools import mask as coco
 
 from lexiseg.errors import InputError
 from lexiseg.masks import Masks, label_boxes
-from lexiseg.masks.packed import pack
+from lexiseg.masks.masks import pack
 from lexiseg.masks.rle import compress, decompress
 
 Dense = NDArray[np.bool_]
@@ -109,7 +109,7 @@ def test_from_labels_is_one_comparison_a_value(dtype: type) -> None:
 def test_from_labels_finds_negative_values_in_views_and_across_bands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lexiseg.masks.packed._BAND_PIXELS", 50)
+    monkeypatch.setattr("lexiseg.masks.masks._BAND_PIXELS", 50)
     labels = np.random.default_rng(2).integers(-1, 3, (60, 40))[::2, ::-1]
     masks = Masks.from_labels(labels, [-1, 1])
     np.testing.assert_array_equal(masks.dense(), np.stack([labels == -1, labels == 1]))

@@ -21,8 +21,7 @@ from lexiseg.methods.sam_then_clip.classify_masks import classify_masks
 from lexiseg.methods.sam_then_clip.segmenter import EncodedMasks
 from lexiseg.models import load_encoder
 from lexiseg.prompts import Vocabulary
-from lexiseg.provenance import Provenance
-from lexiseg.results import Segmentation
+from lexiseg.results import Provenance, Segmentation
 from lexiseg.stages.automatic_masks import Proposals
 from lexiseg.stages.word_vectors import WordVectors
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.metric_inputs import CLASSES, IGNORE, label_maps
 
-from lexiseg.metrics import BoundaryScore, boundary_counts
+from lexiseg.metrics import BoundaryIoU, BoundaryScore, boundary_counts
 
 
 def halves(column: int, size_hw=(6, 40)):
@@ -81,3 +82,26 @@ def test_sums_over_photos_come_before_the_division():
     score.add(halves(30, (60, 40)), halves(20, (60, 40)))
     # 6 of 66 outline pixels met, on both sides.
     np.testing.assert_allclose(score.f1(), 6 / 66)
+
+
+def test_boundary_iou_against_the_slow_way() -> None:
+    total = np.zeros((CLASSES, 2), int)
+    metrics = BoundaryIoU(CLASSES, ignore_index=IGNORE)
+    for pred, truth in label_maps():
+        metrics.add(pred, truth)
+        reach = max(1, round(0.02 * float(np.hypot(*truth.shape))))
+        counted = truth != IGNORE
+        for k in range(CLASSES):
+            bands = []
+            for side in (pred, truth):
+                mask = (side == k) & counted
+                around = np.pad(mask, reach)
+                band = np.zeros_like(mask)
+                for y, x in np.argwhere(mask):
+                    band[y, x] = not around[y : y + 2 * reach + 1, x : x + 2 * reach + 1].all()
+                bands.append(band)
+            total[k] += (bands[0] & bands[1]).sum(), (bands[0] | bands[1]).sum()
+    np.testing.assert_array_equal(metrics.total, total)
+    assert np.nanmin(metrics.iou()[:5]) > 0
+    assert metrics.iou()[5] == 0  # only predicted
+    assert np.isnan(metrics.iou()[6])

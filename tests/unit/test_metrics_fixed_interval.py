@@ -29,7 +29,9 @@ def slow() -> dict[str, object]:
             counts = np.zeros(4)
             for value, true, counts_here in zip(p.flat, g.flat, counted.flat, strict=True):
                 if counts_here:
-                    counts[(0 if true else 1) if value > t else (2 if true else 3)] += 1
+                    counts[
+                        (0 if true else 1) if value > p.dtype.type(t) else (2 if true else 3)
+                    ] += 1
             total += counts
             own[name] = own.get(name, np.zeros(4)) + counts
         tp, fp, fn, tn = total
@@ -53,8 +55,8 @@ def test_against_the_slow_way() -> None:
     np.testing.assert_allclose(got.mean_iou, wanted["mean"])
     both = (np.array(wanted["fg"]) + np.array(wanted["bg"])) / 2
     np.testing.assert_allclose(got.bin_iou, both)
-    unique = dict(wanted["pairs"])  # type: ignore[call-overload]
-    area = simpson(list(unique.values()), x=list(unique))
+    recall, precision = zip(*wanted["pairs"], strict=True)  # type: ignore[misc]
+    area = simpson(precision, x=recall)
     assert got.ap == pytest.approx(area, abs=1e-9)
     assert got.fg_iou_at(0.3) == got.fg_iou[14]
     assert got.mean_iou_at(0.5) == got.mean_iou[24]

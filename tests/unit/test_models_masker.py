@@ -25,7 +25,7 @@ from lexiseg.models.tiny.vision import MobileNetV2, VisionConfig, VisionNet
 from lexiseg.models.tiny.weights import load_vision
 from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
 from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
-from lexiseg.stages.encoder_windows import encode_image
+from lexiseg.stages.dense_features import encode_image
 from lexiseg.stages.mask_upsampling import upsample_masks
 
 HEIGHT, WIDTH = 170, 300

@@ -402,3 +402,14 @@ def test_tokens_in_8_bits_come_back_within_half_a_step() -> None:
     torch.testing.assert_close(
         back["widen.weight"], tower.widen.weight.detach().half().float(), atol=0, rtol=0
     )
+
+
+def test_names_of_people_and_brands_are_unknown_and_said_to_be_names() -> None:
+    from lexiseg.models import load_encoder
+    from lexiseg.protocols import LoadOptions
+
+    encoder: Any = load_encoder("tiny", LoadOptions())
+    names = encoder.unknown(["Stephen Curry", "LeBron James", "Nike", "Tesla"])
+    assert [one.word for one in names] == ["Stephen Curry", "LeBron James", "Nike", "Tesla"]
+    assert all(one.is_name and not one.nearest for one in names)
+    assert encoder.unknown(["Dog", "DOG", "dog", "Sky", "Traffic Light", "Person"]) == ()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lexiseg.planning import (
+    EditPlaces,
     Job,
     OutputFolder,
     Selected,
     picture_path,
+    plan_edits,
     plan_folders,
     results_obstacle,
     select_pictures,
@@ -25,8 +28,10 @@ NAMES = frozenset({"overlay.png", "labels.png", "masks/dog.png"})
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    work = tmp_path / "work"  # beside it lies nothing: a test reaches there
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
 
 
 def touch(*names: str) -> None:
@@ -165,27 +170,45 @@ def test_a_place_that_was_taken_meanwhile_is_noticed(here: Path) -> None:
     assert why == "the results of another picture are there"
 
 
-def test_asking_the_disk_is_linear(here: Path) -> None:
-    """Calls of functions, Python's and C's, for four times as many pictures."""
+def count_calls(work: Callable[[], object]) -> int:
+    """How many functions a piece of work calls, Python's and C's: a time that no clock tells."""
+    total = 0
+
+    def count_call(frame: Any, event: str, argument: Any) -> None:
+        nonlocal total
+        total += event in ("call", "c_call")
+
+    sys.setprofile(count_call)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return total
+
+
+@pytest.mark.parametrize("kind", ["folders", "edits", "folders, case twins", "edits, case twins"])
+def test_planning_is_linear(here: Path, kind: str) -> None:
+    """Ten times as many pictures, all in one folder, take ten times as long."""
 
     def calls(count: int) -> int:
-        total = 0
+        endings = ["jpg", "JPG"] if "twins" in kind else ["jpg"]
+        names = [f"{i // len(endings)}.{endings[i % len(endings)]}" for i in range(count)]
+        pictures = [Selected(f"in/{name}", "in", str(here / "in" / name)) for name in names]
+        out = OutputFolder("out", (picture.path for picture in pictures))
+        if kind.startswith("edits"):
+            places = EditPlaces(out, numbered=True)
+            return count_calls(lambda: plan_edits(pictures, places, "-blur.png"))
+        return count_calls(lambda: plan_folders(pictures, out, NAMES))
 
-        def count_call(frame: Any, event: str, argument: Any) -> None:
-            nonlocal total
-            total += event in ("call", "c_call")
+    touch("in/0.jpg", "out/0-blur-1.png")
+    results("out/0", "in/0.jpg", "overlay.png")
+    assert calls(2000) < 10.5 * calls(200)
 
-        pictures = [
-            Selected(f"in/{i % 10}/{i}.jpg", "in", str(here / "in" / str(i % 10) / f"{i}.jpg"))
-            for i in range(count)
-        ]
-        sys.setprofile(count_call)
-        try:
-            plan_folders(pictures, OutputFolder("out", (p.path for p in pictures)), NAMES)
-        finally:
-            sys.setprofile(None)
-        return total
 
-    touch("in/0/0.jpg")
-    results("out/0/0", "in/0/0.jpg", "overlay.png")
-    assert calls(2000) < 4.2 * calls(500)
+def test_selecting_is_linear(here: Path) -> None:
+    few = [f"few/{i % 7}/{i}.jpg" for i in range(40)]
+    many = [f"many/{i % 7}/{i}.jpg" for i in range(400)]
+    touch(*few, *many)
+    for one, ten in (["few"], ["many"]), (["few/**/*.jpg"], ["many/**/*.jpg"]), (few, many):
+        short = count_calls(lambda: select_pictures(one))  # noqa: B023
+        assert count_calls(lambda: select_pictures(ten)) < 10.5 * short  # noqa: B023

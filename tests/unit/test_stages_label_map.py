@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lexiseg.stages.label_map import GuidedFilter, label_map
+from lexiseg.stages.label_map import label_map
+from lexiseg.stages.resample import GuidedFilter
 
 
 def flat_guide(size_hw: tuple[int, int], cell: int = 4, radius: int = 0) -> GuidedFilter:

@@ -20,9 +20,8 @@ from lexiseg.stages.map_fusion import (
     rejected_regions,
     start_votes,
 )
-from lexiseg.stages.mask_agreement import GridScores
-from lexiseg.stages.prompt_decoding import ScoredMasks
-from lexiseg.stages.regions import find_regions
+from lexiseg.stages.mask_prompting import ScoredMasks, find_regions
+from lexiseg.stages.mask_selection import GridScores
 
 H, W = 5, 7
 FRAME = Frame((H, W), (H, W), (H, W))

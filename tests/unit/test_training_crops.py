@@ -1,244 +1,246 @@
-"""Crops for the picture side: what is drawn, and that labels stay with their places."""
+"""Crops that are cut on a device: labels stay with their places, and what is drawn."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
-from tests.training_data import bare_set
+from tests.device_double import GPU, DeviceDouble
+from tests.training_data import bare_set, shape_set
+from torch import Tensor
 
-from lexiseg.datasets import open_set
 from lexiseg.training.tiny.crops import (
     CropBatch,
     CropSampling,
-    ImageSet,
-    is_held_out,
-    load_set,
-    load_unlabelled,
+    PhotoStore,
+    cut_windows,
     make_crops,
-    mirrored_classes,
+    sample_points,
 )
+from lexiseg.training.tiny.photos import ImageSet
 
-CLASSES = ("background", "left eye", "right eye", "hair")
+CPU = torch.device("cpu")
 HEIGHT, WIDTH = 48, 80
+CLASSES = ("background", "left eye", "right eye", "hair")
 
 
-def coordinates() -> NDArray[np.uint8]:
-    """A photo (48, 80, 3) whose red says the column (times 3) and whose green the row (times 5)."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
+def coordinates(height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
+    """A photo whose red says the column (times 3) and whose green the row (times 5)."""
+    y, x = np.mgrid[:height, :width]
     return np.stack([3 * x, 5 * y, np.full_like(x, 100)], -1).astype(np.uint8)
 
 
-def regions(number: int) -> NDArray[np.uint8]:
-    """Class indices (48, 80), 255 in a corner; only the last photo has hair."""
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+def eyes(height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
+    """Class indices, 255 in a corner."""
+    mask = np.zeros((height, width), np.uint8)
     mask[10:40, 5:30] = 1
     mask[8:44, 45:75] = 2
-    if number == 5:
-        mask[:8] = 3
     mask[40:, 70:] = 255
     return mask
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of 6 photos to train with, and one that is kept out."""
-    folder = tmp_path_factory.mktemp("data") / "toy"
-    for part in ("images", "masks"):
-        (folder / "train" / part).mkdir(parents=True)
-    card = {"title": "Toy", "classes": CLASSES, "background_index": 0, "ignore_index": 255}
-    (folder / "dataset.json").write_text(json.dumps(card))
-    names = [f"p{i}" for i in range(200)]
-    kept = [n for n in names if not is_held_out("toy", n)][:6]
-    for i, name in enumerate([*kept, next(n for n in names if is_held_out("toy", n))]):
-        Image.fromarray(coordinates()).save(folder / "train" / "images" / f"{name}.png")
-        Image.fromarray(regions(i)).save(folder / "train" / "masks" / f"{name}.png")
-    return folder
+def faces(count: int = 3, name: str = "faces") -> ImageSet:
+    sizes = [(HEIGHT - 2 * k, WIDTH - 3 * k) for k in range(count)]
+    return ImageSet(
+        name, CLASSES, 0, [coordinates(*s) for s in sizes], [eyes(*s) for s in sizes],
+        np.full(count, 1 / count), {1: 2, 2: 1},
+    )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def toy(root: Path) -> ImageSet:
-    return load_set(open_set(root, "train"), rarity=0.6)
+# At its own size, and the colours as they are.
+PLAIN = CropSampling(
+    batch=6, sizes_hw=((32, 64), (40, 48)), short_sides=(48.0, 48.0), stretch=0.0, points=200,
+    paste_share=0.0, jitter=0.0, cast=0.0, grey_share=0.0, blur_share=0.0,
+)  # fmt: skip
 
 
-# At its own size: crops are cut out, not scaled.
-WHOLE = CropSampling(
-    batch=4, sizes_hw=((32, 64), (40, 48)), short_sides=(48.0, 48.0), points=200, jitter=0.0
-)
+def drawn(store: PhotoStore, how: CropSampling, step: int = 0, **more: Any) -> CropBatch:
+    weights = more.get("weights", [1.0] * len(store.names))
+    return make_crops(store, weights, how, np.random.default_rng([0, step]))
 
 
-def test_photos_that_are_kept_out_are_left_out(root: Path, toy: ImageSet) -> None:
-    assert len(open_set(root, "train")) == 7
-    assert len(toy.photos) == 6
-    share = np.mean([is_held_out("voc", f"2008_{i:06}") for i in range(20_000)])
-    assert share == pytest.approx(1 / 16, abs=0.03)
-    assert any(is_held_out("voc", str(i)) != is_held_out("msrc", str(i)) for i in range(200))
+def test_windows_are_those_of_grid_sample() -> None:
+    """PyTorch's own bilinear and nearest sampling, photo by photo."""
+    one = faces()
+    assert one.masks is not None
+    store = PhotoStore([one], CPU)
+    rng = np.random.default_rng(1)
+    photos = torch.tensor([0, 2, 1, 2])
+    windows, flips = torch.zeros(4, 4), torch.tensor([False, True, False, True])
+    for b, i in enumerate(photos.tolist()):
+        h, w = one.photos[i].shape[:2]
+        height, width = rng.uniform(10, h), rng.uniform(10, w)
+        top, left = rng.uniform(0, h - height), rng.uniform(0, w - width)
+        windows[b] = torch.tensor([top, left, height, width])
+    windows[0] = torch.tensor([0.0, 0.0, HEIGHT, WIDTH])
+    pixels, labels = cut_windows(store, photos, windows, flips, (20, 36))
+    assert pixels.shape == (4, 3, 20, 36)
+    for b, i in enumerate(photos.tolist()):
+        h, w = one.photos[i].shape[:2]
+        top, left, height, width = windows[b].tolist()
+        x = (left + (torch.arange(36) + 0.5) / 36 * width) / w * 2 - 1
+        y = (top + (torch.arange(20) + 0.5) / 20 * height) / h * 2 - 1
+        x = x.flip(0) if flips[b] else x
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None]
+        photo = torch.from_numpy(one.photos[i]).permute(2, 0, 1)[None].float()
+        wanted = F.grid_sample(photo, grid, padding_mode="border", align_corners=False)[0]
+        torch.testing.assert_close(pixels[b], wanted, rtol=0, atol=0.01)
+        mask = torch.from_numpy(one.masks[i])[None, None].float()
+        near = F.grid_sample(mask, grid, mode="nearest", padding_mode="border", align_corners=False)
+        assert (labels[b] == near[0, 0].long()).float().mean() > 0.99  # rounding at borders
 
 
-def test_a_set_in_memory(toy: ImageSet) -> None:
-    assert (toy.name, toy.classes, toy.background_index) == ("toy", CLASSES, 0)
-    assert toy.masks is not None
-    for photo, mask in zip(toy.photos, toy.masks, strict=True):
-        np.testing.assert_array_equal(photo, coordinates())
-        assert mask.dtype == np.uint8
-    assert sum((mask == 3).any() for mask in toy.masks) == 1
-    assert toy.mirrored == {1: 2, 2: 1}
-
-
-def test_photos_are_drawn_by_their_rarest_class(toy: ImageSet) -> None:
-    assert toy.masks is not None
-    rare = [bool((mask == 3).any()) for mask in toy.masks].index(True)
-    assert toy.weights.sum() == pytest.approx(1)
-    others = np.delete(toy.weights, rare)
-    assert np.ptp(others) < 1e-9
-    assert toy.weights[rare] / others[0] == pytest.approx(6**0.6, rel=1e-6)
-
-
-def test_photos_without_labels(tmp_path: Path) -> None:
-    (tmp_path / "train" / "images").mkdir(parents=True)
-    for i in range(3):
-        image = Image.fromarray(coordinates())
-        image.save(tmp_path / "train" / "images" / f"{i}.webp", lossless=True)
-    made = load_unlabelled("bare", tmp_path)
-    assert (made.name, made.masks, len(made.photos)) == ("bare", None, 3)
-    np.testing.assert_array_equal(made.photos[2], coordinates())
-
-
-def equal(a: CropBatch, b: CropBatch) -> bool:
-    arrays = [(a.pixels, b.pixels), (a.points_xy, b.points_xy), (a.labels, b.labels)]
-    asked = all(
-        (x is None) == (y is None) and (x is None or np.array_equal(x, y))
-        for x, y in zip(a.queried, b.queried, strict=True)
-    )
-    whole = all(x.shape == y.shape and np.array_equal(x, y) for x, y in arrays)
-    return whole and asked and a.sets == b.sets and a.seed == b.seed
-
-
-def test_a_batch_is_a_function_of_seed_and_step(toy: ImageSet) -> None:
-    sets = [toy, bare_set()]
-    how = CropSampling(batch=3, sizes_hw=((32, 64), (64, 32)), points=50)
-    first = [make_crops(sets, [0.7, 0.3], how, 5, step) for step in range(4)]
-    again = [make_crops(sets, [0.7, 0.3], how, 5, step) for step in reversed(range(4))][::-1]
-    assert all(equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not equal(first[0], first[1])
-    assert not equal(first[0], make_crops(sets, [0.7, 0.3], how, 6, 0))
-
-
-def test_a_batch_has_the_sizes_asked_for(toy: ImageSet) -> None:
-    shapes = set()
-    for step in range(12):
-        batch = make_crops([toy], [1.0], WHOLE, 0, step)
-        assert batch.pixels.dtype == np.uint8
-        assert batch.points_xy.shape == (4, 200, 2)
-        assert batch.labels.shape == (4, 200)
-        assert np.abs(batch.points_xy).max() < 1
-        shapes.add(batch.pixels.shape)
-    assert shapes == {(4, 32, 64, 3), (4, 40, 48, 3)}
-
-
-def looked_up(batch: CropBatch, b: int) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """Where in the photo each point lies, by the colours in the batch, and if it is flipped."""
-    _, h, w, _ = batch.pixels.shape
-    columns = np.floor((batch.points_xy[b, :, 0] + 1) / 2 * w).astype(int)
-    rows = np.floor((batch.points_xy[b, :, 1] + 1) / 2 * h).astype(int)
-    red, green = batch.pixels[b, rows, columns, :2].astype(float).T
-    flipped = batch.pixels[b, 0, 0, 0] > batch.pixels[b, 0, -1, 0]
-    return np.rint(green / 5).astype(int), np.rint(red / 3).astype(int), bool(flipped)
-
-
-def test_labels_are_those_of_the_places_after_crop_and_flip(toy: ImageSet) -> None:
-    assert toy.masks is not None
-    flips, swapped, ignored = set(), 0, 0
-    for step in range(10):
-        batch = make_crops([toy], [1.0], WHOLE, 3, step)
-        for b in range(4):
-            y, x, flipped = looked_up(batch, b)
+def test_labels_stay_with_their_places_after_crop_scale_and_flip() -> None:
+    store = PhotoStore([faces(1)], CPU)
+    plain = eyes()
+    flips, checked = set(), 0
+    for step in range(6):
+        crops = drawn(store, replace(PLAIN, short_sides=(40.0, 70.0), stretch=0.2), step)
+        for b in range(6):
+            red, green = (crops.pixels[b, k].numpy() for k in (0, 1))
+            column, row = np.rint(red / 3).astype(int), np.rint(green / 5).astype(int)
+            flipped = bool(crops.flips[b])
+            assert flipped == (red[0, 0] > red[0, -1])
             flips.add(flipped)
-            # All masks but the one with hair are alike: take whichever agrees with row 0.
-            fits = []
-            for mask in toy.masks:
-                wanted = mask[y, x].astype(int)
-                wanted[wanted == 255] = -1
-                if flipped:
-                    left, right = wanted == 1, wanted == 2
-                    wanted[left], wanted[right] = 2, 1
-                fits.append(np.array_equal(batch.labels[b], wanted))
-            assert any(fits)
-            swapped += int(flipped and np.isin(batch.labels[b], [1, 2]).any())
-            ignored += int((batch.labels[b] == -1).any())
+            wanted = {0: 0, 255: 255, 1: 2 if flipped else 1, 2: 1 if flipped else 2}
+            for y in range(0, red.shape[0], 5):
+                for x in range(0, red.shape[1], 5):
+                    r, c = row[y, x], column[y, x]
+                    near = plain[max(r - 2, 0) : r + 3, max(c - 2, 0) : c + 3]
+                    if len(np.unique(near)) == 1:  # at a border rounding decides
+                        assert int(crops.labels[b, y, x]) == wanted[int(near[0, 0])]
+                        checked += 1
     assert flips == {False, True}
-    assert swapped > 3
-    assert ignored > 0
+    assert checked > 1000
 
 
-def test_labels_fit_their_places_in_scaled_crops_too(toy: ImageSet) -> None:
-    assert toy.masks is not None
-    how = replace(WHOLE, short_sides=(30.0, 90.0))
-    plain = regions(0)
-    checked = 0
-    for step in range(10):
-        batch = make_crops([toy], [1.0], how, 4, step)
-        for b in range(4):
-            y, x, flipped = looked_up(batch, b)
-            if (batch.labels[b] == 3).any():
-                continue  # the photo with hair has another mask
-            for row, column, label in zip(y, x, batch.labels[b], strict=True):
-                near = plain[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
-                if len(np.unique(near)) > 1 or row < 11:
-                    continue  # at a border rounding decides
-                wanted = {255: -1, 0: 0, 1: 2 if flipped else 1, 2: 1 if flipped else 2}
-                assert label == wanted[int(near[0, 0])]
-                checked += 1
-    assert checked > 2000
+def same(a: CropBatch, b: CropBatch) -> bool:
+    return all(
+        torch.equal(getattr(a, name), getattr(b, name)) for name in CropBatch.__dataclass_fields__
+    )
 
 
-def test_the_first_points_are_drawn_evenly_over_the_classes(toy: ImageSet) -> None:
-    how = replace(WHOLE, sizes_hw=((48, 80),), balanced_share=0.5)
-    for step in range(4):
-        batch = make_crops([toy], [1.0], how, 0, step)
-        for labels in batch.labels:
-            seen, counts = np.unique(labels[:99], return_counts=True)
-            assert seen.min() >= 0
-            assert np.ptp(counts) <= 1
-            assert len(seen) in (3, 4)
+def test_a_batch_is_a_function_of_the_step_alone() -> None:
+    store = PhotoStore([shape_set(name="voc"), bare_set()], CPU)
+    how = CropSampling(batch=5, sizes_hw=((32, 64), (64, 32)), short_sides=(60.0, 90.0))
+    first = [drawn(store, how, step) for step in range(3)]
+    again = [drawn(store, how, step) for step in reversed(range(3))][::-1]
+    assert all(same(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0].photos, first[1].photos)
+    assert all(float(c.pixels.min()) >= 0 and float(c.pixels.max()) <= 255 for c in first)
+    bare = torch.cat([c.labels[c.sets == 1].flatten() for c in first])
+    assert bare.numel()
+    assert (bare == 255).all()
 
 
-def test_photos_without_masks_have_no_labels() -> None:
-    batch = make_crops([bare_set()], [1.0], WHOLE, 0, 0)
-    assert (batch.labels == -1).all()
-    assert batch.queried == [None] * 4
+def test_sets_and_photos_are_drawn_by_their_weights() -> None:
+    one = replace(faces(3), weights=np.array([0.8, 0.1, 0.1]))
+    store = PhotoStore([one, bare_set()], CPU)
+    how = replace(PLAIN, batch=40, sizes_hw=((16, 24),))
+    crops = [drawn(store, how, step, weights=[3, 1]) for step in range(10)]
+    sets, photos = (torch.cat([getattr(c, n) for c in crops]) for n in ("sets", "photos"))
+    assert float((sets == 1).float().mean()) == pytest.approx(0.25, abs=0.08)
+    assert float((photos[sets == 0] == 0).float().mean()) == pytest.approx(0.8, abs=0.08)
+    assert photos[sets == 1].min() == 3
 
 
-def test_sets_are_drawn_by_their_shares(toy: ImageSet) -> None:
-    how = CropSampling(batch=20, sizes_hw=((16, 24),), points=4)
-    drawn = [
-        s for step in range(20) for s in make_crops([toy, bare_set()], [3, 1], how, 0, step).sets
-    ]
-    assert np.mean(drawn) == pytest.approx(0.25, abs=0.08)
+def test_one_class_of_another_photo_is_pasted() -> None:
+    """Photos of one colour each, all of one class but for a square: where a crop has another
+    photo's colour, its label is that square's, and the place is said to be pasted."""
+    photos = [np.full((60, 90, 3), 60 * k, np.uint8) for k in (1, 3)]
+    masks = [np.zeros((60, 90), np.uint8) for _ in photos]
+    for k, mask in enumerate(masks):
+        mask[15:45, 20:70] = k + 1
+    one = ImageSet("pets", ("ground", "cat", "dog"), 0, photos, masks, np.full(2, 0.5), {})
+    how = replace(
+        PLAIN, batch=30, sizes_hw=((48, 64),), short_sides=(60.0, 60.0), paste_share=0.6,
+        paste_sets=("pets",), paste_short_sides=(60.0, 60.0), paste_areas=(0.05, 0.9),
+    )  # fmt: skip
+    store = PhotoStore([one, replace(one, name="others")], CPU)
+    crops = drawn(store, how)
+    own = 60.0 + 120 * (crops.photos % 2)
+    foreign = (crops.pixels[:, 0] - own[:, None, None]).abs() > 100
+    assert not crops.pasted[crops.sets == 1].any()
+    count = int(crops.pasted[crops.sets == 0].flatten(1).any(1).sum())
+    assert count == pytest.approx(0.6 * int((crops.sets == 0).sum()), abs=5)
+    assert (crops.pasted | ~foreign).all()  # nothing foreign that is not said to be pasted
+    for b in range(30):
+        there = crops.labels[b][crops.pasted[b]].unique().tolist()
+        assert there in ([], [1], [2])
+        if foreign[b].any():
+            assert there == [2 if own[b] == 60 else 1]
 
 
-def test_now_and_then_only_some_words_are_asked(toy: ImageSet) -> None:
-    how = CropSampling(batch=20, sizes_hw=((16, 24),), points=8)
-    asked = [a for step in range(20) for a in make_crops([toy], [1.0], how, 0, step).queried]
-    some = [a for a in asked if a is not None]
-    assert len(some) / len(asked) == pytest.approx(how.subset_share, abs=0.1)
-    assert all(a.shape == (4,) and a[0] for a in some)  # the background is always asked
-    assert 0.3 < np.mean([a[1:] for a in some]) < 0.7
+def test_a_class_that_fills_the_crop_or_is_the_background_is_not_pasted() -> None:
+    photo, mask = coordinates(), np.ones((HEIGHT, WIDTH), np.uint8)
+    full = ImageSet("voc", CLASSES, 0, [photo], [mask], np.ones(1), {})
+    empty = replace(full, masks=[np.zeros_like(mask)])
+    for one in (full, empty):
+        crops = drawn(PhotoStore([one], CPU), replace(PLAIN, paste_share=1.0))
+        assert not crops.pasted.any()
 
 
-def test_colours_change_a_little_only_where_that_is_asked(toy: ImageSet) -> None:
-    plain = make_crops([toy], [1.0], WHOLE, 0, 0).pixels.astype(int)
-    shaken = make_crops([toy], [1.0], replace(WHOLE, jitter=0.25), 0, 0).pixels.astype(int)
-    change = np.abs(plain - shaken)
-    assert 0 < change.mean() < 60
+def test_points_are_even_over_what_is_labelled_and_over_its_classes() -> None:
+    """A tenth of one class, nine tenths of another, and as much unlabelled: with a share of 0.4,
+    the small class gets 0.6 / 10 + 0.4 / 2 of the points."""
+    labels = torch.full((2, 20, 40), 255)
+    labels[0, :, 4:] = 7
+    labels[0, :2, :] = 3
+    labels[0, 2:, :4] = 255
+    small = int((labels[0] == 3).sum()) / int((labels[0] != 255).sum())
+    points, drawn_labels = sample_points(labels, 4000, 0.4, np.random.default_rng(0))
+    assert points.abs().max() < 1
+    column = ((points[..., 0] + 1) / 2 * 40).long()
+    row = ((points[..., 1] + 1) / 2 * 20).long()
+    for b in range(2):
+        assert torch.equal(labels[b, row[b], column[b]], drawn_labels[b])
+    assert (drawn_labels[0] != 255).all()
+    assert (drawn_labels[1] == 255).all()
+    share = float((drawn_labels[0] == 3).float().mean())
+    assert share == pytest.approx(0.6 * small + 0.4 / 2, abs=0.03)
 
 
-def test_left_and_right_trade_places() -> None:
-    names = ["left eye", "hair", "right eye", "left", "Left hand", "leftover", "right ear"]
-    assert mirrored_classes(names) == {0: 2, 2: 0}
-    assert mirrored_classes(["eye, left", "eye, right"]) == {0: 1, 1: 0}
+def test_colours_change_only_where_that_is_asked() -> None:
+    store = PhotoStore([faces(1)], CPU)
+    plain = drawn(store, PLAIN).pixels
+    changed = drawn(store, replace(PLAIN, jitter=0.3, cast=0.08, blur_share=0.5)).pixels
+    assert 1 < float((plain - changed).abs().mean()) < 60
+    grey = drawn(store, replace(PLAIN, grey_share=1.0)).pixels
+    torch.testing.assert_close(grey, plain.mean(1, keepdim=True).expand_as(plain))
+    blurred = drawn(store, replace(PLAIN, blur_share=1.0)).pixels
+    inside: Tensor = F.avg_pool2d(plain, 3, 1)
+    torch.testing.assert_close(blurred[:, :, 1:-1, 1:-1], inside)
+
+
+def test_the_digest_stands_for_photos_labels_and_sizes() -> None:
+    one = faces(1)
+    assert one.masks is not None
+    changed = one.masks[0].copy()
+    changed[0, 0] = 3
+    turned = replace(one, photos=[one.photos[0].reshape(WIDTH, HEIGHT, 3)],
+                     masks=[one.masks[0].reshape(WIDTH, HEIGHT)])  # fmt: skip
+    sets = [one, replace(one, masks=[changed]), replace(one, name="b"), turned]
+    digests = {PhotoStore([s], CPU).digest() for s in sets}
+    assert len(digests) == 4
+    assert PhotoStore([faces(1)], CPU).digest() in digests
+
+
+def test_crops_and_points_are_made_on_the_device_without_waiting_for_it() -> None:
+    how = CropSampling(batch=4, sizes_hw=((32, 64),), short_sides=(60.0, 90.0), points=30)
+    here = drawn(PhotoStore([shape_set(name="voc"), bare_set()], CPU), how)
+    points = sample_points(here.labels, 30, 0.4, np.random.default_rng(2))
+    with DeviceDouble() as double:
+        store = PhotoStore([shape_set(name="voc"), bare_set()], GPU)
+        with double.counting() as waits:
+            crops = drawn(store, how)
+            there = sample_points(crops.labels, 30, 0.4, np.random.default_rng(2))
+        assert crops.pixels.device == crops.labels.device == there[0].device == GPU
+        assert not waits
+        assert torch.equal(there[0].cpu(), points[0])
+        assert same(here, CropBatch(*(getattr(crops, n).cpu()
+                                      for n in CropBatch.__dataclass_fields__)))  # fmt: skip

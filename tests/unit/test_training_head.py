@@ -17,20 +17,15 @@ from PIL import Image
 from tests.training_data import CLASSES, SMALL, shape_set, word_bank, write_shapes
 from torch import Tensor, nn
 
-from lexiseg.datasets import PlainDataset, open_set
+from lexiseg.datasets import SemanticDataset, open_set
 from lexiseg.device import generator, seeded
 from lexiseg.errors import InputError, OptionError
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.training.tiny import features as features_module
-from lexiseg.training.tiny.crops import is_held_out
 from lexiseg.training.tiny.features import FeatureSampling, FeatureStore
 from lexiseg.training.tiny.head import HeadRecipe, measure_head, train_head
-from lexiseg.training.tiny.negatives import (
-    ABSENT,
-    NegativeSampler,
-    NegativeSampling,
-    open_absent,
-)
+from lexiseg.training.tiny.negatives import NegativeSampling, open_absent
+from lexiseg.training.tiny.photos import is_held_out
 from lexiseg.training.tiny.words import SetWords, WordBank
 
 HOW = FeatureSampling(
@@ -54,7 +49,7 @@ class Colours(nn.Module):
         return F.avg_pool2d(pixels, 4).permute(0, 2, 3, 1) + self.bias
 
 
-def write_coordinates(root: Path, count: int, classes: Sequence[str] = CLASSES) -> PlainDataset:
+def write_coordinates(root: Path, count: int, classes: Sequence[str] = CLASSES) -> SemanticDataset:
     """Photos whose red is the column and whose green is the row; classes are wide stripes."""
     for part in ("images", "masks"):
         (root / "train" / part).mkdir(parents=True, exist_ok=True)
@@ -70,7 +65,7 @@ def write_coordinates(root: Path, count: int, classes: Sequence[str] = CLASSES) 
     return open_set(root, "train")
 
 
-def store_of(folder: Path, data: PlainDataset, net: Any = None, **changes: Any) -> FeatureStore:
+def store_of(folder: Path, data: SemanticDataset, net: Any = None, **changes: Any) -> FeatureStore:
     hold_out = changes.pop("hold_out", True)
     return FeatureStore(
         folder, [data], net or Colours(), replace(HOW, **changes), hold_out=hold_out
@@ -154,55 +149,6 @@ def test_photos_without_labels_are_refused(tmp_path: Path) -> None:
         store_of(tmp_path / "f", data)
 
 
-# Words in vain
-
-
-def made_set(name: str, classes: Sequence[str]) -> PlainDataset:
-    return PlainDataset(name, name, "train", tuple(classes), 0, 255, ())
-
-
-def test_words_are_queried_in_vain_where_they_cannot_be() -> None:
-    """Meanings of a basis: near words share a direction."""
-    sets = [
-        made_set("pets", ["background", "dog", "cat"]),
-        made_set("street", ["background", "car", "puppy", "hat", "lamp"]),
-        made_set("faces", ["background", "nose"]),
-        made_set("stuff", ["background", "grass"]),
-        made_set(ABSENT, ["background", "person"]),
-    ]
-    names = ["background", "dog", "cat", "car", "puppy", "hat", "lamp", "nose", "grass", "person",
-             "wall"]  # fmt: skip
-    meanings = torch.eye(len(names))
-    meanings[names.index("puppy")] = F.normalize(meanings[1] + meanings[4], dim=0)  # 0.71 to dog
-    meanings[names.index("lamp")] = F.normalize(meanings[6] + meanings[10], dim=0)  # to "wall"
-    rows = [torch.tensor([names.index(n) for n in one.classes]) for one in sets]
-    bank = WordBank(
-        tuple(names), meanings[None], tuple(SetWords(r, 0) for r in rows),
-        torch.tensor([0, names.index("wall")]), torch.tensor([], dtype=torch.long),
-        meanings @ meanings.T > 0.85,
-    )  # fmt: skip
-    how = NegativeSampling(
-        stuff_sets=("stuff",), body_sets=("faces",), body_words=("person",),
-        living_words=("dog", "cat"), possible={"street": ("cat",)}, max_fraction=1.0,
-    )  # fmt: skip
-    sampler = NegativeSampler(bank, sets, how)
-
-    def words(number: int, labels: Sequence[int]) -> set[str]:
-        return {names[r] for r in sampler.candidates(number, np.array(labels))}
-
-    # No puppy (near dog), no lamp (near the background's wall), no grass (stuff), and, where a
-    # dog is, no nose.
-    assert words(0, [0, 0]) == {"car", "hat", "nose"}
-    assert words(0, [0, 1]) == {"car", "hat"}
-    assert words(1, [0, 1]) == {"dog", "nose"} - {"dog"}  # dog is near puppy, a cat is possible
-    assert words(2, [0, 1]) == {"dog", "cat", "car", "puppy", "hat"}
-    assert words(4, [0, 0]) == set()
-    rng = np.random.default_rng(0)
-    drawn = [sampler.sample(0, np.array([0, 0]), rng) for _ in range(400)]
-    assert np.mean([len(one) > 0 for one in drawn]) == pytest.approx(0.6 * 0.75, abs=0.08)
-    assert {names[r] for one in drawn for r in one} == {"car", "hat", "nose"}
-
-
 def test_photos_of_animals_are_those_without_people(tmp_path: Path) -> None:
     for part in ("train/images", "seeds"):
         (tmp_path / part).mkdir(parents=True)
@@ -226,7 +172,7 @@ def test_photos_of_animals_are_those_without_people(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> PlainDataset:
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> SemanticDataset:
     root = tmp_path_factory.mktemp("data") / "shapes"
     write_shapes(root, "train", range(24))
     return open_set(root, "train")
@@ -237,7 +183,7 @@ def net_of(seed: int = 2) -> VisionNet:
         return VisionNet(SMALL)
 
 
-def bank_of(sets: Sequence[PlainDataset]) -> WordBank:
+def bank_of(sets: Sequence[SemanticDataset]) -> WordBank:
     """Random meanings of the sets' words; "crate", a background word, is a "box"."""
     bank = word_bank([shape_set()])
     words = [SetWords(torch.tensor([bank.words.index(c) for c in s.classes]), 0) for s in sets]
@@ -255,7 +201,7 @@ def lines(out: Path) -> list[dict[str, float]]:
 
 
 def test_only_the_head_learns_and_a_run_in_parts_is_the_whole(
-    shapes: PlainDataset, tmp_path: Path
+    shapes: SemanticDataset, tmp_path: Path
 ) -> None:
     before = net_of().state_dict()
 
@@ -280,7 +226,7 @@ def test_only_the_head_learns_and_a_run_in_parts_is_the_whole(
         train("parts", noise=0.5)
 
 
-def test_the_head_learns_to_tell_shapes_apart(shapes: PlainDataset, tmp_path: Path) -> None:
+def test_the_head_learns_to_tell_shapes_apart(shapes: SemanticDataset, tmp_path: Path) -> None:
     """On colours that a fixed projection lays out, since a random picture side tells little."""
     net = net_of()
     recipe = replace(RECIPE, steps=80, warmup_steps=5, evaluate_every=20)
@@ -302,7 +248,7 @@ def _colours(net: VisionNet, pixels: NDArray[np.uint8]) -> Tensor:
     return torch.tanh(2 * cells @ mixed)
 
 
-def test_the_measure_is_a_slow_one(shapes: PlainDataset, tmp_path: Path) -> None:
+def test_the_measure_is_a_slow_one(shapes: SemanticDataset, tmp_path: Path) -> None:
     absent = replace(shapes, name="none", classes=("background", "ball"))
     absent = replace(absent, samples=tuple(replace(s, truth=_Blank()) for s in shapes.samples))
     sets, net = [shapes, absent], net_of().requires_grad_(False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ from tests.training_data import bare_set, shape_set, word_bank
 from torch import Tensor
 
 from lexiseg.device import generator
-from lexiseg.training.tiny.crops import CropBatch, CropSampling, ImageSet, make_crops
-from lexiseg.training.tiny.losses import distill_loss, sample_map, word_loss
+from lexiseg.training.tiny.losses import distill_loss, sample_map, stuff_loss, word_loss
+from lexiseg.training.tiny.photos import ImageSet
+from lexiseg.training.tiny.queries import Queries
 from lexiseg.training.tiny.words import WordBank
 
 
@@ -57,56 +60,49 @@ def test_values_at_points_are_bilinear() -> None:
 
 
 def slow_word_loss(
-    features: Tensor, batch: CropBatch, sets: list[ImageSet], bank: WordBank, vectors: Tensor,
-    scale: float, num_balanced: int, dice_weight: float, negatives: list[list[str]],
-    on_background: bool,
+    features: Tensor, labels: Tensor, sets: list[ImageSet], numbers: list[int],
+    queried: list[set[str] | None], negatives: list[set[str]], tolerant: bool, bank: WordBank,
+    vectors: Tensor, scale: float, dice_weight: float, dice_from: int,
 ) -> tuple[float, float]:  # fmt: skip
     """A photo, a point and a word at a time, with names in place of rows."""
     losses, hits, count = [], 0, 0
     number = {word: bank.words.index(word) for word in bank.words}
-    for b, s in enumerate(batch.sets):
-        chosen = sets[s]
-        if chosen.masks is None:
-            continue
-        queried = batch.queried[b]
-        named = [
-            c
-            for i, c in enumerate(chosen.classes)
-            if i != chosen.background_index and (queried is None or queried[i])
-        ]
-        competing = [*named, *negatives[b]]
-        is_open = chosen.background_index is not None or queried is not None
+    for b, s in enumerate(numbers):
+        chosen, some = sets[s], queried[b]
+        rest = None if chosen.background_index is None else chosen.classes[chosen.background_index]
+        named = [c for c in chosen.classes if c != rest and (some is None or c in some)]
+        competing = [*named, *sorted(negatives[b])]
+        is_open = bool(chosen.classes) and (rest is not None or some is not None)
         background = [
             w
             for w in (bank.words[i] for i in bank.background.tolist())
             if not any(bank.synonyms[number[w], number[n]] for n in competing)
         ]
         rows = []
-        for p, label in enumerate(batch.labels[b].tolist()):
-            if label < 0 or (chosen.classes[label] not in named and not is_open):
+        for p, label in enumerate(labels[b].tolist()):
+            if label == 255 or (chosen.classes[label] not in named and not is_open):
                 continue
-            name = chosen.classes[label]
-            target = named.index(name) if name in named else len(competing)
-            cosine = {w: float(features[b, p] @ vectors[number[w]]) for w in number}
-            logits = [scale * cosine[n] for n in competing]
+            target = chosen.classes[label] if chosen.classes[label] in named else ""
+            logits = {n: scale * float(features[b, p] @ vectors[number[n]]) for n in competing}
+            if tolerant and not target:
+                logits = {n: value for n, value in logits.items() if n in named}
             if is_open:
-                logits.append(float(np.log(sum(np.exp(scale * cosine[w]) for w in background))))
-            if target == len(competing) and not on_background:
-                for k in range(len(named), len(competing)):
-                    logits[k] = -np.inf
-            weight = np.exp(np.array(logits) - max(logits))
-            rows.append((p, target, weight / weight.sum()))
-            hits += int(np.argmax(logits) == target)
+                cosines = [float(features[b, p] @ vectors[number[w]]) for w in background]
+                logits[""] = float(np.log(sum(np.exp(scale * c) for c in cosines)))
+            total = sum(np.exp(value) for value in logits.values())
+            shares = {n: float(np.exp(value) / total) for n, value in logits.items()}
+            rows.append((p, target, shares))
+            hits += max(logits, key=logits.__getitem__) == target
             count += 1
         if not rows:
             continue
-        loss = float(np.mean([-np.log(share[target]) for _, target, share in rows]))
-        spread = [(target, share) for p, target, share in rows if p >= num_balanced]
+        loss = float(np.mean([-np.log(shares[target]) for _, target, shares in rows]))
+        spread = [(target, shares) for p, target, shares in rows if p >= dice_from]
         if dice_weight and spread:
             dice = []
-            for column in sorted({target for target, _ in spread}):
-                both = sum(share[column] for target, share in spread if target == column)
-                made = sum(share[column] for _, share in spread)
+            for column in {target for target, _ in spread}:
+                both = sum(shares[column] for target, shares in spread if target == column)
+                made = sum(shares.get(column, 0.0) for _, shares in spread)
                 there = sum(target == column for target, _ in spread)
                 dice.append(1 - (2 * both + 1) / (made + there + 1))
             loss += dice_weight * float(np.mean(dice))
@@ -114,51 +110,97 @@ def slow_word_loss(
     return float(np.mean(losses)) if losses else 0.0, hits / max(count, 1)
 
 
+NUMBERS = [0, 0, 1, 1, 2, 0]  # of the data sets: with background, closed, without labels
+QUERIED: list[set[str] | None] = [None, {"ball", "box"}, None, {"right fin"}, None, {"left fin"}]
+NEGATIVES: list[set[str]] = [{"fish"}, set(), {"ox", "fish"}, {"ox"}, set(), {"fish"}]
+
+
+def queries_of(
+    sets: list[ImageSet], labels: Tensor, bank: WordBank, negatives: list[set[str]]
+) -> Queries:
+    """What competes, from names."""
+    count = len(bank.words)
+    words = torch.zeros(len(NUMBERS), count, dtype=torch.bool)
+    extra = torch.zeros_like(words)
+    background = torch.zeros(len(NUMBERS), dtype=torch.bool)
+    targets = torch.full_like(labels, -1)
+    for b, s in enumerate(NUMBERS):
+        one, some = sets[s], QUERIED[b]
+        rest = None if one.background_index is None else one.classes[one.background_index]
+        named = [c for c in one.classes if c != rest and (some is None or c in some)]
+        background[b] = bool(one.classes) and (rest is not None or some is not None)
+        words[b, [bank.words.index(c) for c in [*named, *negatives[b]]]] = True
+        extra[b, [bank.words.index(c) for c in negatives[b]]] = True
+        for p, label in enumerate(labels[b].tolist()):
+            if label != 255 and one.classes[label] in named:
+                targets[b, p] = bank.words.index(one.classes[label])
+            elif label != 255 and background[b]:
+                targets[b, p] = count
+    return Queries(words, background, targets, extra)
+
+
 @pytest.mark.parametrize("dice_weight", [0.0, 0.5])
-@pytest.mark.parametrize("with_negatives", [None, True, False])
-def test_word_loss_equals_a_slow_loop(dice_weight: float, with_negatives: bool | None) -> None:
-    """with_negatives: None for none, else whether they compete where the background is."""
+@pytest.mark.parametrize("kind", ["without negatives", "negatives", "tolerated negatives"])
+def test_word_loss_equals_a_slow_loop(dice_weight: float, kind: str) -> None:
     sets = [shape_set(), shape_set(name="closed", background=False), bare_set()]
     bank = word_bank(sets)
-    how = CropSampling(batch=5, sizes_hw=((32, 48),), points=60, subset_share=0.6)
     rng = generator(2)
-    kinds = set()
-    for step in range(6):
-        batch = make_crops(sets, [2, 2, 1], how, 1, step)
-        kinds |= {(s, a is None) for s, a in zip(batch.sets, batch.queried, strict=True)}
-        features = F.normalize(torch.randn(5, 60, 12, generator=rng), dim=-1)
-        vectors = bank.augmented(0.1, batch.seed)
-        names = (
-            [["fish"], [], ["ox", "fish"], ["ox"], []] if with_negatives is not None else [[]] * 5
-        )
-        rows = [np.array([bank.words.index(n) for n in own], np.int64) for own in names]
-        made, accuracy = word_loss(
-            features, batch, bank, vectors, torch.tensor(6.0), num_balanced=21,
-            dice_weight=dice_weight, negatives=None if with_negatives is None else rows,
-            negatives_on_background=with_negatives is not False,
-        )  # fmt: skip
-        wanted, hits = slow_word_loss(
-            features, batch, sets, bank, vectors, 6.0, 21, dice_weight, names,
-            with_negatives is not False,
-        )  # fmt: skip
-        assert float(made) == pytest.approx(wanted, rel=1e-4)
-        assert accuracy == pytest.approx(hits)
-    assert kinds == {(0, True), (0, False), (1, True), (1, False), (2, True)}
-
-
-def test_word_loss_of_photos_without_masks_is_nothing() -> None:
-    sets = [bare_set()]
-    batch = make_crops(sets, [1.0], CropSampling(batch=4, sizes_hw=((32, 64),), points=200), 0, 0)
-    features = torch.randn(4, 200, 12, requires_grad=True)
-    bank = word_bank(sets)
-    loss, accuracy = word_loss(
-        features, batch, bank, bank.augmented(0, 0), torch.tensor(5.0), num_balanced=9,
-        dice_weight=0.5,
+    features = F.normalize(torch.randn(6, 60, 12, generator=rng), dim=-1)
+    labels = torch.randint(5, (6, 60), generator=rng)
+    labels[torch.rand(6, 60, generator=rng) < 0.2] = 255
+    labels[4] = 255
+    vectors = bank.augmented(0.1, 3)
+    negatives = [set[str]() for _ in NUMBERS] if kind.startswith("without") else NEGATIVES
+    queries = queries_of(sets, labels, bank, negatives)
+    if not kind.startswith("tolerated"):
+        queries = replace(queries, tolerated=None)
+    made, accuracy = word_loss(
+        features, queries, bank, vectors, torch.tensor(6.0), dice_weight=dice_weight, dice_from=21
+    )
+    wanted, hits = slow_word_loss(
+        features, labels, sets, NUMBERS, QUERIED, negatives, kind.startswith("tolerated"), bank,
+        vectors, 6.0, dice_weight, 21,
     )  # fmt: skip
+    assert float(made) == pytest.approx(wanted, rel=1e-4)
+    assert float(accuracy) == pytest.approx(hits)
+
+
+def test_word_loss_of_photos_without_labels_is_nothing() -> None:
+    bank = word_bank([bare_set()])
+    features = torch.randn(4, 200, 12, requires_grad=True)
+    count = len(bank.words)
+    nothing = Queries(torch.zeros(4, count).bool(), torch.zeros(4).bool(), torch.full((4, 200), -1))
+    loss, accuracy = word_loss(
+        features, nothing, bank, bank.augmented(0, 0), torch.tensor(5.0), dice_weight=0.5
+    )
     loss.backward()  # type: ignore[no-untyped-call]
-    assert (float(loss.detach()), accuracy) == (0.0, 0.0)
+    assert (float(loss.detach()), float(accuracy)) == (0.0, 0.0)
     assert features.grad is not None
     assert not features.grad.any()
+
+
+def test_stuff_loss_is_cross_entropy_over_the_rivals() -> None:
+    rng = generator(5)
+    features = F.normalize(torch.randn(2, 7, 6, generator=rng), dim=-1)
+    vectors = F.normalize(torch.randn(9, 6, generator=rng), dim=-1)
+    wanted = torch.rand(2, 7, 3, generator=rng)
+    wanted /= wanted.sum(-1, keepdim=True)
+    weights = torch.tensor([[0.0, 0.9, 0.7, 0, 0, 0.61, 1.0], [0.0] * 7])
+    stuff = torch.tensor([1, 4, 5])
+    rivals = torch.tensor([[1, 1, 0, 0, 1, 1, 1], [0, 1, 0, 0, 1, 1, 0]]).bool()
+    total = 0.0
+    for b in range(2):
+        for p in range(7):
+            logits = {r: 5 * float(features[b, p] @ vectors[r]) for r in range(7) if rivals[b, r]}
+            norm = np.log(sum(np.exp(v) for v in logits.values()))
+            told = sum(
+                float(wanted[b, p, k]) * (norm - logits[int(r)]) for k, r in enumerate(stuff)
+            )
+            total += float(weights[b, p]) * told
+    made = stuff_loss(features, wanted, weights, rivals, stuff, vectors, torch.tensor(5.0))
+    assert float(made) == pytest.approx(total / float(weights.sum()), rel=1e-4)
+    silent = stuff_loss(features, wanted, 0 * weights, rivals, stuff, vectors, torch.tensor(5.0))
+    assert float(silent) == 0
 
 
 def test_distill_loss_is_cross_entropy_weighted_by_sureness() -> None:

@@ -6,9 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from tests.device_double import GPU, DeviceDouble
 from tests.training_data import (
     CLASSES,
     SMALL,
@@ -21,30 +24,61 @@ from tests.training_data import (
     write_shapes,
     write_wordnet,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 import lexiseg
+from lexiseg.device import generator
 from lexiseg.errors import InputError, OptionError
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig
-from lexiseg.models.tiny.vision import FROZEN_BLOCKS, VisionNet
-from lexiseg.training.tiny import TinyRecipe, recipe, train_tiny
-from lexiseg.training.tiny.crops import CropSampling, is_held_out
+from lexiseg.models.tiny.vision import LOW_BLOCKS, VisionNet
+from lexiseg.training import loop
+from lexiseg.training.tiny import TinyRecipe, recipe, train_tiny, vision, words
+from lexiseg.training.tiny.crops import CropBatch, CropSampling
+from lexiseg.training.tiny.head import HeadRecipe
 from lexiseg.training.tiny.masker import MaskerRecipe
 from lexiseg.training.tiny.objects import ObjectSampling
+from lexiseg.training.tiny.photos import is_held_out
+from lexiseg.training.tiny.stuff import STUFF_WORDS, StuffSampling
 from lexiseg.training.tiny.text import TextRecipe
 from lexiseg.training.tiny.vision import VisionRecipe, train_vision
 
 RECIPE = VisionRecipe(
     steps=6, warmup_steps=2, decay_steps=3, save_every=2,
-    sampling=CropSampling(batch=2, sizes_hw=((32, 64), (64, 32)), points=40),
+    sampling=CropSampling(
+        batch=3, sizes_hw=((32, 64), (64, 32)), points=40, paste_sets=("shapes",)
+    ),
+    stuff=StuffSampling(points=30, side=64, grid=6, min_confidence=0.1),
 )  # fmt: skip
+SETS = [shape_set(), bare_set()]
 
 
-def trained(out: Path, stop_after: int | None = None, given: VisionRecipe = RECIPE) -> VisionNet:
-    sets = [shape_set(), bare_set()]
+class Greenery(nn.Module):
+    """In place of the teacher of stuff: what is green is grass, anything else a wall."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits = torch.zeros(len(pixels), 32, pixels.shape[-2] // 4, pixels.shape[-1] // 4)
+        red, green = (F.avg_pool2d(pixels[:, k], 4) for k in (0, 1))
+        logits[:, 1 + STUFF_WORDS.index("grass")] = (green - red) / 8
+        logits[:, 1 + STUFF_WORDS.index("wall")] = 5
+        return logits
+
+
+@pytest.fixture
+def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(vision, "read_graph", lambda path: Greenery())
+    path = tmp_path / "teacher.tflite"
+    path.write_bytes(b"one")
+    return path
+
+
+def trained(
+    out: Path, stop_after: int | None = None, given: VisionRecipe = RECIPE,
+    teacher: Path | None = None,
+) -> VisionNet:  # fmt: skip
+    bank = word_bank(SETS, stuff=STUFF_WORDS if teacher else ())
     fitted = train_vision(
-        sets, word_bank(sets), random_backbone(), out, given, SMALL, stop_after=stop_after
+        SETS, bank, random_backbone(), out, given, SMALL, teacher=teacher, stop_after=stop_after
     )
     return fitted.net
 
@@ -57,33 +91,78 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_six_steps_are_three_and_three_bit_for_bit(tmp_path: Path) -> None:
-    whole = trained(tmp_path / "whole").state_dict()
-    assert not same(trained(tmp_path / "parts", stop_after=3).state_dict(), whole)
-    assert same(trained(tmp_path / "parts").state_dict(), whole)
+def test_six_steps_are_three_and_three_bit_for_bit(tmp_path: Path, teacher: Path) -> None:
+    """With all parts of the loss, and refused with other settings, photos or another teacher."""
+    whole = trained(tmp_path / "whole", teacher=teacher).state_dict()
+    half = trained(tmp_path / "parts", stop_after=3, teacher=teacher).state_dict()
+    assert not same(half, whole)
+    assert same(trained(tmp_path / "parts", teacher=teacher).state_dict(), whole)
     for a, b in zip(lines(tmp_path / "parts"), lines(tmp_path / "whole"), strict=True):
         assert {**a, "seconds": 0} == {**b, "seconds": 0}
     assert [line["step"] for line in lines(tmp_path / "whole")] == list(range(6))
     assert ["distill" in line for line in lines(tmp_path / "whole")] == [True, False] * 3
-    with pytest.raises(OptionError, match=r"recipe\.sampling\.batch 2 \(now 3\)"):
-        trained(tmp_path / "parts", given=replace(RECIPE, sampling=CropSampling(batch=3)))
+    assert all(line["stuff"] > 0 for line in lines(tmp_path / "whole"))
+    with pytest.raises(OptionError, match=r"recipe\.sampling\.batch 3 \(now 4\)"):
+        trained(tmp_path / "parts", given=replace(RECIPE, sampling=CropSampling(batch=4)),
+                teacher=teacher)  # fmt: skip
+    with pytest.raises(OptionError, match="teacher"):
+        trained(tmp_path / "parts")
+    teacher.write_bytes(b"other")
+    with pytest.raises(OptionError, match="teacher"):
+        trained(tmp_path / "parts", teacher=teacher)
 
 
-def test_the_low_blocks_stay_and_the_others_learn(tmp_path: Path) -> None:
-    start, net = random_backbone()[0].state_dict(), trained(tmp_path).state_dict()
+def test_all_layers_learn_each_at_its_rate(tmp_path: Path) -> None:
+    """After one step of AdamW, whose first step is the rate itself, with the sign of the
+    gradient, for weights that are not decayed."""
+    given = replace(RECIPE, steps=1, warmup_steps=0, decay_steps=None, ema_decay=None,
+                    distill_weight=0.0)  # fmt: skip
+    start = random_backbone()[0].state_dict()
+    net = trained(tmp_path, given=given).state_dict()
+    for part, rate in (("stem", 1.5e-4), ("blocks.5.narrow", 1.5e-4), ("blocks.6.narrow", 6e-4)):
+        change = (net[f"backbone.{part}.bias"] - start[f"{part}.bias"]).abs().max()
+        assert float(change) == pytest.approx(rate, rel=0.05), part
+    assert LOW_BLOCKS == 6
+
+
+def test_without_a_rate_the_low_blocks_stay(tmp_path: Path) -> None:
+    start = random_backbone()[0].state_dict()
+    net = trained(tmp_path, given=replace(RECIPE, low_lr=0.0)).state_dict()
     for name, value in start.items():
         part, _, below = name.partition(".")
-        low = part == "stem" or (part == "blocks" and int(below.split(".")[0]) < FROZEN_BLOCKS)
+        low = part == "stem" or (part == "blocks" and int(below.split(".")[0]) < LOW_BLOCKS)
         assert torch.equal(net[f"backbone.{name}"], value) == low, name
-    assert set(VisionNet(SMALL).state_dict()) == set(net)
     assert all(torch.isfinite(value).all() for value in net.values())
 
 
-def test_the_backbone_stops_learning_where_that_is_asked(tmp_path: Path) -> None:
-    stopped = replace(RECIPE, backbone_steps=0, ema_decay=None)
-    start, net = random_backbone()[0].state_dict(), trained(tmp_path, given=stopped).state_dict()
-    assert all(torch.equal(net[f"backbone.{name}"], value) for name, value in start.items())
-    assert not torch.equal(net["head.weight"], VisionNet(SMALL).state_dict()["head.weight"])
+def test_a_step_is_made_on_the_device_and_waits_for_its_values_alone(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is logged is read behind the step; the teachers have been asked before."""
+    given = replace(RECIPE, steps=2, save_every=2)
+    here = trained(tmp_path / "here", given=given, teacher=teacher).state_dict()
+    # A generator of a GPU needs one, and the double knows one thread.
+    monkeypatch.setattr(words, "generator", lambda seed, device: generator(seed))
+    monkeypatch.setattr(loop, "prefetch", lambda make, steps: map(make, steps))
+    starts: list[int] = []
+    with DeviceDouble() as double:
+        monkeypatch.setattr(vision, "pick", lambda device: double.compute)
+        make_crops = vision.make_crops
+
+        def counted(*args: Any) -> CropBatch:
+            starts.append(len(double.waits))
+            return make_crops(*args)
+
+        monkeypatch.setattr(vision, "make_crops", counted)
+        there = trained(tmp_path / "there", given=given, teacher=teacher).state_dict()
+        assert there["log_scale"].device == GPU
+        there = {name: value.cpu() for name, value in there.items()}
+    # Clipping sorts gradients by the device that they really have, and moves their norms.
+    inside = [w for w in double.waits[starts[0] : starts[1]] if w.operation != "cpu"]
+    assert len(inside) == len(lines(tmp_path / "there")[0]) - 2, inside  # the loss and its parts
+    assert all("training.loop" in wait.where for wait in inside)
+    for name, value in here.items():
+        torch.testing.assert_close(there[name], value, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -91,7 +170,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     sets = [shape_set()]
     given = replace(
         RECIPE, steps=40, warmup_steps=3, decay_steps=10, save_every=40, lr=4e-3,
-        distill_weight=0.0,
+        distill_weight=0.0, ema_decay=0.9,
     )  # fmt: skip
     train_vision(sets, word_bank(sets), random_backbone(), tmp_path, given, SMALL)
     losses = [line["loss"] for line in lines(tmp_path)]
@@ -109,6 +188,7 @@ def small_recipe(wordnet: Path) -> TinyRecipe:
             steps=4, batch=24, warmup_steps=2, num_phrases=60, chunks=2, wordnet=str(wordnet)
         ),
         vision=replace(RECIPE, steps=3, distill_weight=0.0),
+        head=HeadRecipe(steps=20, warmup_steps=2),
         masker=MaskerRecipe(
             steps=2,
             sampling=ObjectSampling(batch=2, sizes_hw=((64, 96),), short_sides=(60.0, 90.0)),
@@ -138,7 +218,7 @@ def test_the_whole_recipe_from_folders_to_a_bundle(
         out: Path, stop_after: int | None = None, only: list[str] | None = None
     ) -> Path | None:
         return train_tiny(
-            data, "net.tflite", out, given, only=only, teacher=sentence_encoder,
+            data, "net.tflite", out, given, only=only, sentence_encoder=sentence_encoder,
             log=logged.append, stop_after=stop_after,
         )  # fmt: skip
 

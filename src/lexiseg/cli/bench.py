@@ -7,11 +7,11 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options
 from lexiseg.cli.terminal import Parser, table
+from lexiseg.device import peak_device_memory, peak_memory
 from lexiseg.errors import OptionError
 from lexiseg.planning import select_pictures
 
@@ -95,8 +95,8 @@ def _facts(
         "stage_seconds": {stage: round(value, 4) for stage, value in stages.items()},
         "masks": len(seg),
         "words_found": len(seg.found),
-        "peak_memory_bytes": _peak_memory(),
-        "peak_device_memory_bytes": _peak_device_memory(),
+        "peak_memory_bytes": peak_memory(),
+        "peak_device_memory_bytes": peak_device_memory(),
         "provenance": {**seg.provenance.to_json(), "seconds": None},
     }
 
@@ -126,26 +126,3 @@ def _report(facts: dict[str, Any]) -> str:
 
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:,.0f} ms"
-
-
-def _peak_memory() -> int | None:
-    """The most memory that the process has held, in bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux counts what the parent held at the start into ru_maxrss
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
-def _peak_device_memory() -> int | None:
-    """The most memory that was held on a CUDA device, in bytes; None without one."""
-    torch = sys.modules.get("torch")  # by now the method has imported it, if it uses it
-    if torch is None or not torch.cuda.is_available():
-        return None
-    return int(torch.cuda.max_memory_allocated())

@@ -1,19 +1,28 @@
-"""`lexiseg edit`: find words in a picture, and remove, replace or restyle what they name."""
+"""`lexiseg edit`: find words in pictures, and remove, replace or restyle what they name."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli import edit_steps, options
+from lexiseg.cli import edit_steps, inputs, options
 from lexiseg.cli.edit_steps import EditStep
-from lexiseg.cli.terminal import Parser, Progress
+from lexiseg.cli.picture_run import PictureRun
+from lexiseg.cli.terminal import Parser, Progress, on_one_line
 from lexiseg.errors import NothingFound, OptionError
+from lexiseg.planning import (
+    EditPlaces,
+    Job,
+    OutputFolder,
+    Selection,
+    edit_ending,
+    plan_edits,
+    plan_named_edit,
+    select_pictures,
+)
 
 if TYPE_CHECKING:
     from lexiseg.edit import EditResult
@@ -24,57 +33,69 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _OUT = Path("lexiseg-out")
-_USAGE = """lexiseg edit PICTURE OPERATION WORD... [options]
-       lexiseg edit PICTURE OPERATION WORD... + OPERATION WORD... [options]"""
+_USAGE = """lexiseg edit PICTURE... OPERATION WORD... [options]
+       lexiseg edit PICTURE... OPERATION WORD... + OPERATION WORD... [options]"""
 _NOTES = """examples:
   lexiseg edit photo.jpg remove dog
   lexiseg edit photo.jpg replace sky --with sunset.jpg --words "tree; house"
   lexiseg edit photo.jpg style car --with cartoon + blur person --out street.png
   lexiseg edit photo.jpg background "dog; cat" --with transparent
   lexiseg edit photo.jpg cutout dog --instances
+  lexiseg edit photos/ "trip/**/*.jpg" blur face --out blurred
 
 operations: {operations}
 
-All words of a call, and those of --words, compete for the picture's pixels. The edited picture goes
-to --out; the photo itself is never changed. Where a word is not found, nothing is written.
+A PICTURE may be a folder or a pattern; all up to the name of an operation are pictures. All words
+of a call, and those of --words, compete for a picture's pixels. Edited pictures go to --out; the
+photos themselves are never changed. Where a word is not found, nothing is written.
 
-exit codes: 0 done, 2 bad input, 3 nothing matched, 4 weights or an extra are missing,
-130 interrupted
+exit codes: 0 done, 1 some pictures failed, 2 bad input, 3 nothing matched, 4 weights or an extra
+are missing, 130 interrupted
 """
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A picture, and the file for the edited one."""
-
-    source: Path
-    picture: Picture
-    target: Path
 
 
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     given = [_parser().parse(part) for part in edit_steps.split(argv)]
     args = edit_steps.common_flags(given)
-    source, steps = edit_steps.read_steps(given)
+    names, steps = edit_steps.read_steps(given)
     # All that can be refused is, before a model is loaded: that takes seconds.
     vocabulary, config = _question(edit_steps.all_words(steps, args.words), args)
-    job = _job(source, steps, args)
+    selection = select_pictures(names)
+    jobs, places = _plan(selection, steps, args, [*_read_files(selection, given, args)])
+    task = PictureRun(selection, jobs, args)
+    if task.single is not None:
+        task.remarks(jobs[0], _check_target(task.single, jobs[0], steps))
+    unknown: dict[str, tuple[str, ...]] = {}
+    edited = 0
+
+    def work(job: Job, picture: Picture) -> tuple[dict[str, Any], str]:
+        nonlocal edited
+        if task.single is None:
+            task.remarks(job, _check_target(picture, job, steps))
+        seg = segmenter(picture, vocabulary)
+        unknown.update((item.word, item.nearest) for item in seg.unknown)
+        result = _edit(picture, seg, steps)
+        from lexiseg.cli import outputs
+
+        files = outputs.write_edit(job, result, places)
+        edited += 1
+        missing = [word for step in steps for word in step.names if word not in seg.found]
+        document: dict[str, Any] = {"files": [str(path) for path in files], "missing": missing}
+        document |= {**result.to_json(), "provenance": seg.provenance.to_json()}
+        return document, _summary(job.source, seg, result, files, missing)
+
     with Progress(quiet=args.quiet) as progress:
-        steps = _with_networks(steps, args, progress)
-        segmenter = options.load_segmenter(args, config)
-        seg = segmenter(job.picture, vocabulary)
-        result = _edit(job.picture, seg, steps)
-    files = _save(result, job.target)
-    missing = [word for step in steps for word in step.names if word not in seg.found]
-    if args.json:
-        document: dict[str, Any] = {"picture": str(source), "files": [str(path) for path in files]}
-        document |= {"missing": missing, **result.to_json()}
-        document["provenance"] = seg.provenance.to_json()
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-    elif not args.quiet:
-        sys.stdout.write(_summary(source, seg, result, files, missing))
-    return 0
+        if jobs:
+            steps = _with_networks(steps, args, progress)
+            segmenter = options.load_segmenter(args, config)
+        task.work_through(work, progress)
+    failed = task.finish()
+    if not failed and not edited:
+        words = [word for step in steps for word in step.names]
+        where = f"{len(jobs):,} pictures" if len(jobs) > 1 else "the picture"
+        raise NothingFound(_not_found(words, where, unknown))
+    return failed
 
 
 def _parser() -> Parser:
@@ -87,7 +108,7 @@ def _parser() -> Parser:
         "items",
         nargs="*",
         metavar="PICTURE OPERATION WORD",
-        help="a picture, what to do, with what",
+        help="pictures, what to do, with what",
     )
     edit_steps.add_step_flags(parser)
     group = parser.add_argument_group("what to find")
@@ -107,7 +128,7 @@ def _parser() -> Parser:
     )
     group = parser.add_argument_group("output")
     add = group.add_argument
-    add("--out", metavar="PATH", type=Path, help="a file, or a folder (lexiseg-out)")
+    add("--out", metavar="PATH", type=inputs.to_path, help="a file, or a folder (lexiseg-out)")
     add("--json", action="store_true", help="print one JSON document")
     add("--max-pixels", metavar="N", type=int, help="refuse larger pictures")
     add("-q", "--quiet", action="store_true", help="print errors only")
@@ -123,33 +144,61 @@ def _question(words: list[str], args: argparse.Namespace) -> tuple[Vocabulary, A
     args.method = args.method or options.WITH_MASKS
     config = options.build_config(args)
     background = options.background(args.background)
-    vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+    vocabulary = Vocabulary.parse(
+        words, **background, default_background=config.background, flat=config.flat
+    )
     fields = options.thresholds(args.threshold, vocabulary.names)
     options.refuse_twice(args, fields)
     return vocabulary, replace(config, **fields)
 
 
-def _job(source: Path, steps: Sequence[EditStep], args: argparse.Namespace) -> _Job:
-    """Read the picture; choose the file: `--out` where it names a picture, else one in its folder.
+def _read_files(
+    selection: Selection, given: Sequence[argparse.Namespace], args: argparse.Namespace
+) -> list[str]:
+    """Every file that the run reads: it may write over none of them."""
+    items = [item for one in given for item in one.items]
+    files = [picture.path for picture in selection.pictures]
+    files += edit_steps.with_files(given)
+    return files + inputs.word_files([*items, args.words, args.background])
 
-    What the reader remarked, and what the file cannot hold, is said before any work. Raises
-    PictureError, OutputError, and OptionError where it would be the photo itself.
+
+def _plan(
+    selection: Selection,
+    steps: Sequence[EditStep],
+    args: argparse.Namespace,
+    reads: Sequence[str],
+) -> tuple[list[Job], EditPlaces]:
+    """The file for each edited picture: `--out` where it names a picture, else one in its folder.
+
+    Raises OutputError where nothing can be written, OptionError where several would be one.
     """
     from lexiseg import imaging
+    from lexiseg.cli import outputs
 
-    limit = {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
-    picture = imaging.read(source, **limit)
     path = _OUT if args.out is None else args.out
-    if path.suffix.lower() not in imaging.WRITABLE_SUFFIXES or path.is_dir():
-        path = path / f"{source.stem}-{'-'.join(step.operation for step in steps)}.png"
-    if path.resolve() == source.resolve():
-        raise OptionError(f"--out {str(path)!r} is the photo itself; choose another name")
+    numbered = any(step.makes_several for step in steps)
+    named = path.suffix.lower() in imaging.WRITABLE_SUFFIXES and not path.is_dir()
+    if not named:
+        outputs.check_folder(path, one_file=selection.single)
+        places = EditPlaces(OutputFolder(path, reads), numbered=numbered)
+        ending = edit_ending([step.operation for step in steps])
+        return plan_edits(selection.pictures, places, ending), places
+    if not selection.single:
+        raise OptionError(
+            f"--out {str(path)!r} is the name of one file, and there may be several pictures; "
+            f"give a folder, such as {str(path.with_suffix(''))!r}"
+        )
+    outputs.check_folder(path.parent)
+    places = EditPlaces(OutputFolder(path.parent, reads), numbered=numbered, of_any_picture=True)
+    return [plan_named_edit(selection.pictures[0], path, places)], places
+
+
+def _check_target(picture: Picture, job: Job, steps: Sequence[EditStep]) -> tuple[str, ...]:
+    """What the file cannot hold; raises OutputError where it cannot hold the edit."""
+    from lexiseg import imaging
+
     transparent = any(step.makes_transparent for step in steps)
-    remarks = imaging.check_target(picture, path, transparent=transparent)
-    if not args.quiet:
-        for remark in (*picture.notes, *remarks):
-            sys.stderr.write(f"lexiseg: {source}: {remark}\n")
-    return _Job(source, picture, path)
+    return imaging.check_target(picture, job.target, transparent=transparent)
 
 
 def _with_networks(
@@ -167,7 +216,8 @@ def _edit(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) -> Edi
 
     for step in steps:
         if not any(word in seg.found for word in step.names):
-            raise NothingFound(_not_found(step.names, seg))
+            unknown = {item.word: item.nearest for item in seg.unknown}
+            raise NothingFound(_not_found(step.names, "the picture", unknown))
     result: Any = picture
     for step in steps:
         words, masks = step.masks(seg)
@@ -176,32 +226,25 @@ def _edit(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) -> Edi
     return edited
 
 
-def _save(result: EditResult, path: Path) -> list[Path]:
-    """Write the pictures of a result: one to `path`, several to numbered names beside it."""
-    if len(result.pictures) == 1:
-        return [result.save(path)]
-    names = [path.with_stem(f"{path.stem}-{n}") for n in range(1, len(result.pictures) + 1)]
-    return [result.save(name, number) for number, name in enumerate(names)]
-
-
-def _not_found(names: tuple[str, ...], seg: Segmentation) -> str:
+def _not_found(names: Sequence[str], where: str, unknown: Mapping[str, tuple[str, ...]]) -> str:
     asked = ", ".join(repr(name) for name in names)
     hint = "try a lower --threshold, or other --words"
-    for item in seg.unknown:
-        if item.word in names and item.nearest:
-            hint = f"the model does not know it; nearest: {', '.join(item.nearest)}"
-    return f"nothing found in the picture for {asked}, so it stays as it is; {hint}"
+    for name in names:
+        if name in unknown:
+            near = ", ".join(unknown[name])
+            hint = "the model does not know it" + (f"; nearest: {near}" if near else "")
+    return f"nothing found in {where} for {asked}, so nothing is written; {hint}"
 
 
 def _summary(
     source: Path, seg: Segmentation, result: EditResult, files: list[Path], missing: list[str]
 ) -> str:
     height, width = seg.size_hw
-    lines = [f"{source}  {width} x {height}"]
+    lines = [f"{on_one_line(str(source))}  {width} x {height}"]
     for step in result.steps:
         shares = ", ".join(f"{word} {100 * seg.share(word):.1f}%" for word in step.words)
         notes = "".join(f"; {note}" for note in step.notes)
         lines.append(f"  {step.operation}: {shares}{notes}")
-    lines += [f"  not found: {word}" for word in missing]
-    lines += [f"  -> {path}" for path in files]
+    lines += [f"  not found: {', '.join(missing)}"] if missing else []
+    lines += [f"  -> {on_one_line(str(path))}" for path in files]
     return "\n".join(lines) + "\n"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from lexiseg.results import Segmentation
 
-__all__ = ["EditStep", "add_step_flags", "all_words", "common_flags", "read_steps", "split"]
+__all__ = [
+    "EditStep", "add_step_flags", "all_words", "common_flags", "read_steps", "split", "with_files",
+]  # fmt: skip
 
 _LAST = ("mask", "cutout")  # give something else than the picture: nothing can follow
 # What --with gives to each operation.
@@ -83,6 +85,12 @@ class EditStep:
         network = generative.load_inpainter(model, **where)
         return replace(self, config=replace(self.config, model=network, progress=progress))
 
+    @property
+    def makes_several(self) -> bool:
+        """Whether there may be several edited pictures: one by instance, or by seed."""
+        one_by_one = self.operation == "cutout" and getattr(self.config, "instances", False)
+        return one_by_one or len(getattr(self.config, "seeds", ())) > 1
+
     def masks(self, seg: Segmentation) -> tuple[tuple[str, ...], Masks]:
         """Return the words that were found, and where: by instance, or all that the map gives them.
 
@@ -92,7 +100,12 @@ class EditStep:
 
         words = tuple(word for word in self.names if word in seg.found)
         if getattr(self.config, "instances", False):
-            return words, Masks.concat([seg[word] for word in words])
+            # Of a word that the map has and no mask, the map's pixels are the one instance.
+            each = [
+                seg[word] if len(seg[word]) else Masks.from_dense(label_mask(seg, (word,))[None])
+                for word in words
+            ]
+            return words, Masks.concat(each)
         if self.operation == "remove":
             return words, Masks.from_dense(removal_mask(seg, words)[None])
         return words, Masks.from_dense(label_mask(seg, words)[None])
@@ -143,28 +156,37 @@ def common_flags(given: Sequence[argparse.Namespace]) -> argparse.Namespace:
     return out
 
 
-def read_steps(given: Sequence[argparse.Namespace]) -> tuple[Path, list[EditStep]]:
-    """Return the picture and what to do with it; raises InputError for what is not understood."""
+def read_steps(given: Sequence[argparse.Namespace]) -> tuple[list[str], list[EditStep]]:
+    """Return the pictures and what to do with them; raises InputError for what is not understood.
+
+    The first item is a picture, and so are those up to the name of an operation.
+    """
     from lexiseg import edit
 
     if not given[0].items:
-        raise PictureError("no picture is given: lexiseg edit PICTURE OPERATION WORD...")
-    source = Path(given[0].items[0])
+        raise PictureError("no picture is given: lexiseg edit PICTURE... OPERATION WORD...")
+    count = _count_pictures(given[0].items)
+    names = list(given[0].items[:count])
     steps = []
     for number, one in enumerate(given):
-        items = one.items[1:] if number == 0 else one.items
+        items = one.items[count:] if number == 0 else one.items
         if not items:
-            names = ", ".join(info.name for info in edit.list_operations())
-            raise OptionError(f"no operation is given; after the picture comes one of: {names}")
+            known = ", ".join(edit.operation_names())
+            raise OptionError(f"no operation is given; after the picture comes one of: {known}")
         edit.operation(items[0])  # raises UnknownName
         if len(items) < 2:
-            line = shlex.join(["lexiseg", "edit", str(source), items[0]])
+            line = shlex.join(["lexiseg", "edit", *names[:3], items[0]])
             raise PromptError(f"no words to look for: {line} WORD...")
         steps.append(_step(items[0], inputs.words(items[1:]), one))
     for step in steps[:-1]:
         if step.operation in _LAST:
             raise OptionError(f"nothing can follow {step.operation!r}: it gives no whole picture")
-    return source, steps
+    return names, steps
+
+
+def with_files(given: Iterable[argparse.Namespace]) -> list[str]:
+    """Return the files that --with names: a run may write over none of them."""
+    return [one.with_ for one in given if one.with_ is not None and os.path.isfile(one.with_)]
 
 
 def all_words(steps: Iterable[EditStep], others: str | None) -> list[str]:
@@ -180,6 +202,20 @@ def all_words(steps: Iterable[EditStep], others: str | None) -> list[str]:
         several = Vocabulary.parse(text).names if text.startswith("@") else (text,)
         texts += [one for one in several if one not in names]
     return list(dict.fromkeys(texts))
+
+
+def _count_pictures(items: Sequence[str]) -> int:
+    """How many of the items are pictures; where no operation is named, one may be misspelt."""
+    from lexiseg import edit
+
+    known = edit.operation_names()
+    for number, item in enumerate(items[1:], start=1):
+        if item in known:
+            return number
+    for number, item in enumerate(items[1:], start=1):
+        if not (inputs.is_picture(item) or os.path.lexists(item)):
+            return number
+    return len(items)
 
 
 def _step(operation: str, texts: list[str], args: argparse.Namespace) -> EditStep:

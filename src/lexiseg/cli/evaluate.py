@@ -1,60 +1,190 @@
-"""`lexiseg evaluate`: measure a method on a data set with masks."""
+"""`lexiseg evaluate`: measure a method on data sets with masks."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import shlex
 import sys
-from typing import Any
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import options
 from lexiseg.cli.inputs import to_path, words
+from lexiseg.cli.modes import add_mode_flags, kind_thresholds
 from lexiseg.cli.terminal import Parser, Progress
 from lexiseg.errors import OptionError
 
+if TYPE_CHECKING:
+    from lexiseg.datasets import SemanticDataset
+    from lexiseg.evaluation import Evaluation
+
 __all__ = ["run"]
 
-_NOTES = """FOLDER holds dataset.json, SPLIT/images and SPLIT/masks. METHOD is a method, or, for
-short, an encoder, as in `lexiseg evaluate tiny --data FOLDER`.
+_NOTES = """FOLDER holds dataset.json, SPLIT/images and SPLIT/masks, or several folders that do.
+METHOD is a method, or, for short, an encoder, as in `lexiseg evaluate tiny --data FOLDER`.
+
+examples:
+  lexiseg evaluate tiny --data mine --limit 10 --save-vis --out report
+  lexiseg evaluate dense --data mine --use-sam --out report --resume
+  lexiseg evaluate dense --data mine --model ViT-B/16 --slide-inference --logit-scale 40
+  lexiseg compare report other-report
 """
 
 
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    parser = Parser("evaluate", "Measure a method on a data set with masks.", epilog=_NOTES)
+    args = _parser().parse(argv)
+    if args.out is None:
+        for flag in ("resume", "save_vis", "predictions"):
+            if getattr(args, flag):
+                raise OptionError(f"--{flag.replace('_', '-')} needs a folder; add --out DIR")
+    sets = _open(args)
+    from lexiseg.evaluation.run import output_folder
+
+    command = shlex.join(["lexiseg", "evaluate", *(one for one in argv if one != "--resume")])
+    with output_folder(args.out):  # a run that fails leaves no empty one behind
+        found = _evaluate(args, sets, command)
+        several = len(found) > 1
+        if several and args.out is not None:
+            _write_overview(args.out, found, command)
+    if args.json:
+        document = _overview(found) if several else found[0].document(command)
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        return 0
+    sys.stdout.write("\n\n".join(one.summary().rstrip("\n") for one in found) + "\n")
+    if several:
+        from lexiseg.evaluation.several import overview
+
+        sys.stdout.write(f"\n\n{overview(found)}")
+    if args.out is not None:
+        sys.stdout.write(f"\nwritten to {args.out}\n")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("evaluate", "Measure a method on data sets with masks.", epilog=_NOTES)
     add = parser.add_argument
     add("method", metavar="METHOD", help="see `lexiseg methods`")
-    add("--data", metavar="FOLDER", type=to_path, required=True, help="the data set")
+    add(
+        "--data", metavar="FOLDER", type=to_path, action="append", required=True,
+        help="a data set, or a folder of several; may be repeated",
+    )  # fmt: skip
     add("--split", help="the part of it")
-    add("--out", metavar="DIR", type=to_path, help="write results.json and summary.txt there")
-    add("--limit", metavar="N", type=int, help="only the first N photos")
+    add("--out", metavar="DIR", type=to_path, help="write results there, see docs/how_to/evaluate")
+    add("--limit", metavar="N", type=int, help="only N photos of each set")
+    add("--shuffle-seed", metavar="SEED", type=int, help="take the photos in a random order")
+    add("--jobs", metavar="N", type=int, help="processes that work at the same time")
+    add("--resume", action="store_true", help="go on with a run that was ended, in --out")
+    add(
+        "--save-vis", action="store_true", help="draw photo, truth, answer and errors of each photo"
+    )
+    add("--predictions", action="store_true", help="write the label map of each photo")
     add("--extra-words", metavar='"W; W"', help="more words that compete")
-    add("--shuffle", metavar="SEED", type=int, help="ask the words in a random order")
+    add("--shuffle-words", metavar="SEED", type=int, help="ask the words in a random order")
     add("--background", metavar='"W; W"', help="as in lexiseg segment")
     add("--json", action="store_true", help="print one JSON document")
     options.add_model_flags(parser, method=False)
-    args = parser.parse(argv)
-    if not args.data.is_dir():
-        raise OptionError(f"--data {str(args.data)!r} is not a folder; give one with dataset.json")
-    if args.out is not None:
-        from lexiseg.cli.outputs import check_folder
+    add_mode_flags(parser)
+    return parser
 
-        check_folder(args.out)
+
+def _open(args: argparse.Namespace) -> Sequence[SemanticDataset]:
+    """Open all sets, before a model is loaded: that takes seconds."""
+    from lexiseg.datasets import find_sets
+
+    for path in args.data:
+        if not path.is_dir():
+            raise OptionError(f"--data {str(path)!r} is not a folder; give one with dataset.json")
+    sets = find_sets(args.data, **({} if args.split is None else {"split": args.split}))
+    names = [one.name for one in sets]
+    for name in names:
+        if args.out is not None and names.count(name) > 1:
+            raise OptionError(
+                f"two of the data sets are named {name!r}, and each gets a folder of its name; "
+                "measure one after the other"
+            )
+    return sets
+
+
+def _evaluate(
+    args: argparse.Namespace, sets: Sequence[SemanticDataset], command: str
+) -> list[Evaluation]:
     from lexiseg.evaluation import evaluate
 
-    given: dict[str, Any] = {
-        name: getattr(args, name)
-        for name in ("split", "out", "limit", "shuffle")
-        if getattr(args, name) is not None
-    }
+    names = ("limit", "shuffle_seed", "shuffle_words", "jobs")
+    given: dict[str, Any] = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    given |= {n: getattr(args, n) for n in ("resume", "save_vis", "predictions")}
     given |= options.background(args.background)
     if args.extra_words is not None:
         given["extra_words"] = words([args.extra_words])
-    segmenter = options.load_segmenter(args)
-    progress = Progress()
-    with progress:
-        found = evaluate(segmenter, args.data, progress=progress.step, **given)
-    if args.json:
-        sys.stdout.write(json.dumps(found.to_json(), ensure_ascii=False, indent=1) + "\n")
-    else:
-        sys.stdout.write(found.summary().rstrip("\n") + "\n")
-    return 0
+    plain = options.build_config(args)
+    segmenter, config = None, None
+    found = []
+    with Progress() as progress:
+        for data in sets:
+            asked = list(data.classes)
+            if data.background_index is not None:
+                asked[data.background_index] = "background"
+            by_kind = kind_thresholds(args, asked)
+            wanted = replace(plain, word_thresholds=by_kind) if by_kind else plain
+            if segmenter is None or wanted != config:
+                segmenter, config = options.load_segmenter(args, wanted), wanted
+            out: Path | None = args.out
+            if out is not None and len(sets) > 1:
+                out = out / data.name
+            pace = _Pace(progress, data.name)
+            found.append(
+                evaluate(segmenter, data, out=out, command=command, progress=pace, **given)
+            )
+    return found
+
+
+class _Pace:
+    """Shows how many photos of a set are done, how fast, and how long the others will take."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress, self._name = progress, name
+        self._started, self._first = time.monotonic(), 0
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._first:  # of a run that goes on, what was done before has taken no time
+            self._first = done if done > 1 else 0
+        passed, made = time.monotonic() - self._started, done - self._first
+        text = self._name
+        if made > 0 and passed > 0:
+            text += f"  {_rate(made / passed)}, {_duration((total - done) * passed / made)} left"
+        self._progress.step(done, total, text)
+
+
+def _rate(rate: float) -> str:
+    """Return a number of photos a second in words."""
+    return f"{rate:.1f} photos/s" if rate >= 1 else f"{1 / rate:.1f} s a photo"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words, to the next larger unit that says enough."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _overview(found: Sequence[Evaluation]) -> dict[str, Any]:
+    from lexiseg.evaluation.several import overview_json
+
+    return overview_json(found)
+
+
+def _write_overview(out: Path, found: Sequence[Evaluation], command: str) -> None:
+    from lexiseg import imaging
+    from lexiseg.evaluation.several import overview
+
+    document = {**_overview(found), "command": command}
+    text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    imaging.write_text(out / "results.json", text)
+    imaging.write_text(out / "summary.txt", overview(found))

@@ -11,7 +11,7 @@ from lexiseg import imaging
 from lexiseg.errors import PictureError, PromptError
 from lexiseg.prompts import split_words
 
-__all__ = ["split", "to_path", "word_files", "words"]
+__all__ = ["is_picture", "split", "to_path", "word_files", "words"]
 
 _LONGEST_LIST = 1 << 20  # bytes
 
@@ -32,8 +32,8 @@ def split(
     files: list[str] = []
     others: list[str] = []
     for item in rest:
-        (files if _is_picture(item) else others).append(item)
-    if files and not _is_picture(first) and not Path(first).exists():
+        (files if is_picture(item) else others).append(item)
+    if files and not is_picture(first) and not Path(first).exists():
         line = shlex.join(["lexiseg", "segment", files[0], first, *others])
         raise PromptError(f"the picture comes first, then the words; perhaps: {line}")
     if files:
@@ -92,7 +92,8 @@ def _read_words(path: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("#"))
 
 
-def _is_picture(text: str) -> bool:
+def is_picture(text: str) -> bool:
+    """Return whether an item of the command line looks like a picture, a folder, or a pattern."""
     path = Path(text)
     if path.suffix.lower() in imaging.SUFFIXES:
         return True

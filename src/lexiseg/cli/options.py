@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli.fields import overrides
 from lexiseg.cli.inputs import words
+from lexiseg.cli.modes import mode_fields
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.prompts import find_word
@@ -56,6 +57,7 @@ def build_config(args: argparse.Namespace, **fields: Any) -> Any:
     """
     from lexiseg import loading
 
+    fields = {**mode_fields(args), **fields}
     names = ("encoder", "masker", "refine", "preset")
     given = {name: getattr(args, name) for name in names if getattr(args, name)}
     if args.masker_checkpoint is not None:
@@ -69,7 +71,7 @@ def build_config(args: argparse.Namespace, **fields: Any) -> Any:
     if args.settings:
         refuse_twice(args, fields)
         fields = {**fields, **overrides(args.settings, loading.config_class(**method))}
-    return loading.make_config(**method, **given, **fields)
+    return loading.make_config(**method, **{**given, **fields})
 
 
 def load_segmenter(args: argparse.Namespace, config: Any = None, **fields: Any) -> Segmenter:

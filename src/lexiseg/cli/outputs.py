@@ -6,9 +6,10 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,26 +19,42 @@ from lexiseg.cli.process import finishing
 from lexiseg.errors import DiskFull, OptionError, OutputError
 from lexiseg.export import file_names, result_json, save_label_map, save_masks, save_overlay
 from lexiseg.masks import Masks
-from lexiseg.planning import RESULT, Job, picture_path, read_record, results_obstacle
+from lexiseg.planning import (
+    RESULT,
+    EditPlaces,
+    Job,
+    edit_origin,
+    picture_path,
+    read_record,
+    results_obstacle,
+)
 from lexiseg.results import Segmentation
 
-__all__ = ["check_folder", "possible_names", "write_results"]
+if TYPE_CHECKING:
+    from lexiseg.edit import EditResult
+
+__all__ = ["check_folder", "possible_names", "write_edit", "write_results"]
 
 # Endings by which a name is meant as a file, though it may be the name of a folder.
 _FILE_ENDINGS = imaging.SUFFIXES | {".psd", ".svg", ".pdf", ".jp2", ".jxl", ".ico", ".json", ".zip"}
 
 
-def check_folder(folder: Path) -> None:
-    """Make `folder` and see that files can be written into it.
+def check_folder(folder: Path, *, one_file: bool = False) -> None:
+    """See that files can be written into `folder`; it is made with the first of them.
 
+    one_file: a file could be meant, too, of a kind that is written.
     Raises OutputError if not, and OptionError for a name that is meant as a file's.
     """
     if folder.suffix.lower() in _FILE_ENDINGS and not folder.is_dir():
+        what = "results are several files"
+        if one_file:
+            what = f"no file of that kind is written ({', '.join(imaging.WRITABLE_SUFFIXES)} are)"
         raise OptionError(
-            f"--out {str(folder)!r} is the name of a file, and results are several files; "
-            f"give a folder, such as {str(folder.with_suffix(''))!r}"
+            f"--out {str(folder)!r} is the name of a file, and {what}; give another name, or a "
+            f"folder, such as {str(folder.with_suffix(''))!r}"
         )
     probe = folder / f".lexiseg-{os.getpid()}"
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -47,6 +64,9 @@ def check_folder(folder: Path) -> None:
             f"the output folder {str(folder)!r} cannot be written ({error.strerror or error}); "
             "choose another with --out"
         ) from error
+    finally:
+        for path in made:
+            _remove_empty(path)
 
 
 def possible_names(words: Sequence[str]) -> set[str]:
@@ -74,29 +94,67 @@ def write_results(
     The files are made beside the folder and moved in when all are there; files of an earlier run
     that this one does not replace go away, anything else in the folder stays.
     """
-    folder = job.target
-    stage = folder.parent / f".{folder.name}.{os.getpid()}.partial"
-    made = [path for path in folder.parents if not path.exists()]
-    try:
+    with _staged(job.target) as stage:
         files = _write(stage, picture, seg, words, heatmaps, cutouts, debug_overlay, everything)
-        home = picture_path(job.real, os.path.realpath(folder))
+        home = picture_path(job.real, os.path.realpath(job.target))
         result = result_json(seg, picture=picture, path=home, only=words, files=files)
         _write_json(stage / RESULT, result)
         with finishing():
             _move(stage, job, words, result)
+    return result
+
+
+def write_edit(job: Job, result: EditResult, places: EditPlaces) -> list[Path]:
+    """Write the edited pictures to the place of a job, and return their paths.
+
+    One has the name of the place; of several each has a number behind it. Files of an earlier edit
+    of the same picture that this one does not replace go away.
+    """
+    target, home = job.target, os.path.realpath(job.target.parent)
+    place = os.path.join(home, target.name)
+    several = len(result.pictures) > 1
+    names = [target.name]
+    if several:
+        names = [f"{target.stem}-{n}{target.suffix}" for n in range(1, len(result.pictures) + 1)]
+    with _staged(target) as stage:
+        for index, name in enumerate(names):
+            origin = edit_origin(job.real, home, index + 1 if several else None)
+            result.save(stage / name, index, origin=origin)
+        with finishing():
+            why = places.obstacle(place, job.real, names)
+            if why is not None:  # it was free when the run began
+                raise OutputError(f"the edit cannot be written to {str(target)!r}: {why}")
+            for path in places.earlier(place, job.real):
+                if os.path.basename(path) not in names:
+                    os.unlink(path)
+            for name in names:
+                os.replace(stage / name, target.with_name(name))
+    return [target.with_name(name) for name in names]
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target` from which complete files are moved; it goes away after that.
+
+    Raises OutputError, DiskFull among them, for what cannot be written.
+    """
+    stage = target.parent / f".{target.name}.{os.getpid()}.partial"
+    made = [path for path in target.parents if not path.exists()]
+    try:
+        yield stage
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise (DiskFull if full else OutputError)(
-            f"the results cannot be written to {str(folder)!r} ({error.strerror or error}); "
-            "make room, or choose another folder with --out"
+            f"the results cannot be written to {str(target)!r} ({error.strerror or error}); "
+            "make room, or choose another place with --out"
         ) from error
+    except OutputError as error:
+        raise type(error)(str(error).replace(str(stage), str(target.parent))) from error
     finally:
         with finishing():
             shutil.rmtree(stage, ignore_errors=True)
             for path in made:  # where nothing was written
-                if not folder.exists():
-                    _remove_empty(path)
-    return result
+                _remove_empty(path)
 
 
 def _move(stage: Path, job: Job, words: Sequence[str], result: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from lexiseg.cli import options
 from lexiseg.cli.fields import overrides
 from lexiseg.cli.inputs import to_path
+from lexiseg.cli.modes import kind_thresholds
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, PictureError, PromptError
 from lexiseg.prompts import Clicks, Example, Like, clean
@@ -113,6 +114,9 @@ def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> 
         if value is not None:
             settings.append(f"{name}={value}")
     given = {**options.thresholds(thresholds, asked), **overrides(settings, type(config))}
+    by_kind = kind_thresholds(args, asked)
+    if by_kind:
+        given["word_thresholds"] = {**by_kind, **given.get("word_thresholds", {})}
     options.refuse_twice(args, given)
     return replace(config, **given)
 

@@ -6,40 +6,50 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lexiseg.cli.terminal import table
-from lexiseg.results import Segmentation
+from lexiseg.results import Segmentation, UnknownWord
 from lexiseg.visualize.legend import percent
 
 __all__ = ["Nearest", "describe", "stages"]
 
 
 def describe(name: str, seg: Segmentation, words: Sequence[str], folder: Path) -> str:
-    """Return the lines about one picture: each of `words`, and where the files are."""
+    """Return the lines about one picture.
+
+    Those of `words` that were found, the largest first; the others, and where the files are.
+    """
     height, width = seg.size_hw
     unknown = {item.word: item for item in seg.unknown}
-    rows = [["word", "share", "score", "instances", ""]]
-    # Largest first; what was not found at the end, in the order asked.
-    for word in sorted(words, key=lambda word: -seg.share(word)):
-        if word in seg.found:
-            score = float(seg.word_scores[seg.index(word)])
-            share = percent(seg.share(word))
-            rows.append([word, share, f"{score:.2f}", str(len(seg[word])), ""])
-        elif word not in unknown:
-            rows.append([word, "-", "-", "-", "not found"])
-    stronger = _stronger_encoder(seg.provenance.encoder) if unknown else None
-    notes = []
-    for word in words:
-        if word not in unknown:
-            continue
-        if word not in seg.found:
-            rows.append([word, "-", "-", "-", "not known"])
-        near = ", ".join(unknown[word].nearest)
-        note = f"{seg.provenance.encoder} does not know {word!r}"
-        note += f"; the nearest words that it knows: {near}" if near else ""
-        note += f"; more words: --encoder {stronger}" if stronger else ""
-        notes.append(f"  {note}\n")
+    rows = [["word", "share", "score", "instances"]]
+    found = [word for word in words if word in seg.found]
+    for word in sorted(found, key=lambda word: -seg.share(word)):
+        score = float(seg.word_scores[seg.index(word)])
+        rows.append([word, percent(seg.share(word)), f"{score:.2f}", str(len(seg[word]))])
+    absent = [word for word in words if word not in seg.found and word not in unknown]
+    notes = [f"not found: {', '.join(absent)}"] if absent else []
+    notes += _unknown(seg, [unknown[word] for word in words if word in unknown])
     seconds = sum(seg.provenance.seconds.values())
     head = f"{name}  {width} x {height}, {seconds:.2f} s\n"
-    return head + table(rows, right=(1, 2, 3)) + "".join(notes) + f"  -> {folder}\n"
+    listed = table(rows, right=(1, 2, 3)) if found else ""
+    return head + listed + "".join(f"  {note}\n" for note in notes) + f"  -> {folder}\n"
+
+
+def _unknown(seg: Segmentation, unknown: Sequence[UnknownWord]) -> list[str]:
+    """Lines about the words that the model does not know, and what would know them."""
+    if not unknown:
+        return []
+    model, stronger = seg.provenance.encoder, _stronger_encoder(seg.provenance.encoder)
+    more = f"; more words: --encoder {stronger}" if stronger else ""
+    out = []
+    for item in unknown:
+        if not item.is_name:
+            near = ", ".join(item.nearest)
+            near = f"; the nearest words that it knows: {near}" if near else ""
+            out.append(f"{model} does not know {item.word!r}{near}{more}")
+    names = ", ".join(repr(item.word) for item in unknown if item.is_name)
+    if names:
+        remedy = "ask for what it is, such as 'person' or 'shoe', or show it with --like"
+        out.append(f"{model} knows no names of people and brands ({names}); {remedy}{more}")
+    return out
 
 
 class Nearest:

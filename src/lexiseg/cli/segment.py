@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options, prompt_flags
-from lexiseg.cli.run_log import RunLog, ends_run
+from lexiseg.cli.modes import add_mode_flags
+from lexiseg.cli.picture_run import PictureRun
 from lexiseg.cli.terminal import Parser, Progress, on_one_line
-from lexiseg.errors import DiskFull, NothingFound
+from lexiseg.errors import NothingFound
 from lexiseg.planning import Job, OutputFolder, Selection, plan_folders, select_pictures
 
 if TYPE_CHECKING:
@@ -54,12 +53,6 @@ class _Task:
     clicks: Clicks
     args: argparse.Namespace
 
-    def read(self, job: Job) -> Picture:
-        from lexiseg import imaging
-
-        limit = self.args.max_pixels
-        return imaging.read(job.source, **({} if limit is None else {"max_pixels": limit}))
-
 
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
@@ -68,45 +61,24 @@ def run(argv: list[str]) -> int:
     from lexiseg.cli import outputs, report
 
     outputs.check_folder(task.args.out)
-    single = task.read(task.jobs[0]) if task.selection.single else None
-    if single is not None:
-        task.clicks.clipped(single.size_hw)  # raises where they do not fit
-    log = RunLog(task.selection, task.jobs, quiet=task.args.quiet)
-    results: list[dict[str, Any]] = []
+    pictures = PictureRun(task.selection, task.jobs, task.args)
+    if pictures.single is not None:
+        task.clicks.clipped(pictures.single.size_hw)  # raises where they do not fit
     nearest = report.Nearest(task.shown)
+
+    def work(job: Job, picture: Picture) -> tuple[dict[str, Any], str]:
+        seg, result = _segment(segmenter, picture, job, task)
+        nearest.add(seg)
+        text = report.describe(on_one_line(str(job.source)), seg, task.shown, job.target)
+        text += report.stages(seg) if task.args.verbose else ""
+        return {"folder": str(job.target), **result}, text
+
     if task.jobs:
         segmenter = options.load_segmenter(task.args, task.config)
         prompt_flags.check_method(segmenter, task.clicks)
-    talk = not (task.args.json or task.args.quiet)
     with Progress(quiet=task.args.quiet) as progress:
-        for number, job in enumerate(task.jobs, start=1):
-            name, picture = on_one_line(str(job.source)), single
-            progress.step(number, len(task.jobs), name)
-            try:
-                picture = picture or task.read(job)
-                progress.clear()
-                log.remarks(job, picture.notes)
-                seg, result = _segment(segmenter, picture, job, task)
-            except Exception as error:  # one picture must not stop the others
-                if single is not None or (picture is not None and ends_run(error)):
-                    raise
-                progress.clear()
-                if isinstance(error, DiskFull):
-                    log.stop(job, error, task.jobs[number:])
-                    break
-                log.fail(job, error)
-                continue
-            nearest.add(seg)
-            results.append({"picture": str(job.source), "folder": str(job.target), **result})
-            if talk:
-                progress.clear()
-                sys.stdout.write(report.describe(name, seg, task.shown, job.target))
-                sys.stdout.write(report.stages(seg) if task.args.verbose else "")
-                sys.stdout.flush()
-    if task.args.json:
-        document = {"pictures": results, "failed": log.failed, "passed_over": log.passed_over}
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-    if log.finish():
+        pictures.work_through(work, progress)
+    if pictures.finish():
         return 1
     if not nearest.found:
         raise NothingFound(nearest.nothing_found())
@@ -133,6 +105,11 @@ def _parser() -> Parser:
         help="what else competes with the words: default, none (every pixel gets a word), or words",
     )
     add(
+        "--flat",
+        action="store_true",
+        help="let parts and kinds of other words (face of person) compete with them",
+    )
+    add(
         "--only",
         metavar="WORD",
         action="append",
@@ -150,6 +127,7 @@ def _parser() -> Parser:
     add("-v", "--verbose", action="store_true", help="draw and tell what the method looked at")
     add("-q", "--quiet", action="store_true", help="print errors only")
     options.add_model_flags(parser)
+    add_mode_flags(parser)
     return parser
 
 
@@ -164,11 +142,13 @@ def _task(args: argparse.Namespace) -> _Task:
     words = prompt_flags.read_prompts(texts, args.like)
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
-    config = options.build_config(args)
+    config = options.build_config(args, **({"flat": True} if args.flat else {}))
     vocabulary = None
     if words:
         background = options.background(args.background)
-        vocabulary = Vocabulary.parse(words, **background, default_background=config.background)
+        vocabulary = Vocabulary.parse(
+            words, **background, default_background=config.background, flat=config.flat
+        )
     asked = clicks.names if vocabulary is None else vocabulary.names
     only = [options.asked_word(word, asked) for word in inputs.words(args.only or ())]
     selection = select_pictures(names)

@@ -20,8 +20,10 @@ Log = Callable[[str], None]
 _STAGES = ("head",)
 _NOTES = """models:
   tiny     the bundled model: a text tower, the picture side, the mask network; --backbone is
-           MobileNetV2's .tflite. With --stage head only the head of a bundle learns, on all
-           photos: minutes on a CPU; --backbone names the bundle: tiny, or a folder
+           MobileNetV2's .tflite, --teacher is DeepLab's, which tells stuff where the sets name
+           nothing. On a CPU the recipe is a smaller one. With --stage head only the head of a
+           bundle learns, on all photos: minutes on a CPU; --backbone names the bundle: tiny, or a
+           folder
   words    words of your own for a bundle, from your labelled photos; --backbone names the bundle
   clipseg  a decoder for words and example pictures on a frozen encoder; --backbone names that
            encoder: a CLIP (clip-vit-b16.openai), or tiny
@@ -41,6 +43,7 @@ def run(argv: list[str]) -> int:
     add("model", metavar="MODEL", help=f"what to train: {', '.join(trainers)}")
     add("--data", metavar="DIR", type=Path, required=True, help="the data sets")
     add("--backbone", metavar="NAME", help="a file for tiny, a bundle for words, or an encoder")
+    add("--teacher", metavar="FILE", type=Path, help="DeepLab's .tflite, a teacher of stuff (tiny)")
     add("--out", metavar="DIR", type=Path, required=True, help="for the state and the bundle")
     add("--stage", metavar="NAME", help=f"of tiny, this stage alone: {', '.join(_STAGES)}")
     add("--only", metavar="SET", action="append", help="train on this set; may be repeated")
@@ -48,7 +51,7 @@ def run(argv: list[str]) -> int:
     add("--stop-after", metavar="N", type=int, help="stop after N of them, to go on later")
     add("--set", metavar="FIELD=VALUE", action="append", default=[], dest="settings")
     add("--resume", action="store_true", help="go on with the run in --out")
-    add("--device", help="auto, cpu, cuda, cuda:1, mps (clipseg)")
+    add("--device", help="auto, cpu, cuda, cuda:1, mps (clipseg; tiny's picture side)")
     add("--tensorboard", action="store_true", help="write a TensorBoard log (clipseg)")
     add("--pull", action="store_true", help="download an encoder that is missing (clipseg)")
     args = parser.parse(argv)
@@ -79,6 +82,10 @@ def _check(args: argparse.Namespace) -> None:
     if args.stage is not None and args.stage not in _STAGES:
         raise UnknownName.among("stage", args.stage, _STAGES)
     needs_file = args.model == "tiny" and args.stage is None
+    if args.teacher is not None and not needs_file:
+        raise OptionError("--teacher is for the picture side of tiny; leave it out")
+    if args.teacher is not None and not args.teacher.is_file():
+        raise OptionError(f"--teacher {str(args.teacher)!r} is not a file; give DeepLab's .tflite")
     if needs_file and not (args.backbone and Path(args.backbone).is_file()):
         given = "is missing" if args.backbone is None else f"{args.backbone!r} is not a file"
         raise OptionError(f"--backbone {given}; give MobileNetV2's .tflite")
@@ -90,10 +97,10 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _tiny(args: argparse.Namespace, log: Log) -> Path | None:
-    from lexiseg.training.tiny import TinyRecipe, refine_tiny, train_tiny
+    from lexiseg.training.tiny import recipe_for, refine_tiny, train_tiny
 
     steps = [] if args.steps is None else [f"{args.stage or 'vision'}.steps={args.steps}"]
-    recipe = replaced(TinyRecipe(), [*args.settings, *steps])
+    recipe = replaced(recipe_for(args.device), [*args.settings, *steps])
     if args.stage == "head":
         return refine_tiny(
             args.data,
@@ -110,7 +117,9 @@ def _tiny(args: argparse.Namespace, log: Log) -> Path | None:
         args.backbone,
         args.out,
         recipe,
+        teacher=args.teacher,
         only=args.only,
+        device=args.device,
         log=log,
         stop_after=args.stop_after,
         progress=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lexiseg.datasets.plain import PlainDataset, Sample, find_sets, open_set
+from lexiseg.datasets.plain import find_sets, open_set
+from lexiseg.datasets.semantic import Sample, SemanticDataset
 
-__all__ = ["PlainDataset", "Sample", "find_sets", "open_set"]
+__all__ = ["Sample", "SemanticDataset", "find_sets", "open_set"]

@@ -11,76 +11,24 @@ A file of splits may also lie elsewhere and serve several sets: {"tune": {"<set>
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lexiseg.datasets.annotations import Labels, MaskFile, Truth, read_instances
+from lexiseg.datasets.annotations import MaskFile, Truth, read_instances
 from lexiseg.datasets.card import FILE_NAME, Card, read_card, read_json
+from lexiseg.datasets.semantic import Sample, SemanticDataset
 from lexiseg.errors import InputError, UnknownName
 
-__all__ = ["PlainDataset", "Sample", "find_sets", "open_set"]
+__all__ = ["find_sets", "open_set"]
 
 PHOTO_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif")
 _SPLITS_FILE = "splits.json"
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One photo: its id (unique in its data set), its file, and where its class mask comes from."""
-
-    id: str
-    path: Path
-    truth: Truth
-
-    def labels(self, size_hw: tuple[int, int]) -> Labels:
-        """Return the class indices, (H, W), for the photo's upright size; see `Truth`."""
-        return self.truth.labels(size_hw)
-
-
-@dataclass(frozen=True)
-class PlainDataset:
-    """Photos with class masks, in the order of their ids; `len`, iteration and `[i]` as a tuple.
-
-    `classes` are the names as they stand; `background_index` is None where every pixel has a
-    name; pixels of `ignore_index` do not count.
-    """
-
-    name: str
-    title: str
-    split: str
-    classes: tuple[str, ...]
-    background_index: int | None
-    ignore_index: int
-    samples: tuple[Sample, ...]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return iter(self.samples)
-
-    def __getitem__(self, position: int) -> Sample:
-        return self.samples[position]
-
-    def first(self, count: int) -> PlainDataset:
-        """Return the set with its first `count` photos only."""
-        return replace(self, samples=self.samples[:count])
-
-    def subset(self, ids: Iterable[str]) -> PlainDataset:
-        """Return the set with these photos, in this order; UnknownName for an id it lacks."""
-        by_id = {sample.id: sample for sample in self.samples}
-        selected = []
-        for wanted in ids:
-            if wanted not in by_id:
-                raise UnknownName.among(f"photo of {self.name}/{self.split}", wanted, by_id)
-            selected.append(by_id[wanted])
-        return replace(self, samples=tuple(selected))
-
-
 def open_set(
     root: str | Path, split: str = "val", *, splits: str | Path | None = None
-) -> PlainDataset:
+) -> SemanticDataset:
     """Open one split of one data set. Files are listed here and read when they are asked for.
 
     A split is a folder of the set, or a list of photos in `splits` (by default the set's own
@@ -101,7 +49,7 @@ def open_set(
     else:
         listed = _listed(root, name, split, splits)
         folder = _gather(root, listed, card, card.classes)
-    return PlainDataset(
+    return SemanticDataset(
         name,
         card.title,
         split,
@@ -117,7 +65,7 @@ def find_sets(
     split: str = "val",
     *,
     splits: str | Path | None = None,
-) -> tuple[PlainDataset, ...]:
+) -> tuple[SemanticDataset, ...]:
     """Open the split of each root that is a data set, and of each data set in a root that is not.
 
     Of the sets inside a folder, those without named classes or without labels for the split are

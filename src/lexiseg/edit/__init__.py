@@ -19,6 +19,7 @@ from lexiseg.edit.run import (
     apply,
     list_operations,
     operation,
+    operation_names,
     run,
     settings,
     wanted_model,
@@ -27,8 +28,8 @@ from lexiseg.imaging import Source
 
 __all__ = [
     "EditResult", "Operation", "OperationInfo", "Region", "Scene", "Step", "apply", "background",
-    "blur", "cutout", "list_operations", "mask", "operation", "pixelate", "recolour",
-    "removal_mask", "remove", "replace", "run", "settings", "style", "wanted_model",
+    "blur", "cutout", "list_operations", "mask", "operation", "operation_names", "pixelate",
+    "recolour", "removal_mask", "remove", "replace", "run", "settings", "style", "wanted_model",
 ]  # fmt: skip
 
 

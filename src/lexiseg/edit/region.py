@@ -186,13 +186,11 @@ def as_masks(where: Where, size_hw: tuple[int, int]) -> Masks:
 
 
 def label_mask(seg: Segmentation, words: Sequence[str]) -> NDArray[np.bool_]:
-    """Return the pixels that the label map gives to any of the words, (H, W) bool.
+    """Return the pixels of any of the words, their parts and kinds included, (H, W) bool.
 
     Raises WordNotAsked for a word that was not asked for.
     """
-    of_words = np.zeros(len(seg.words) + 1, np.bool_)  # the last one is -1, unlabelled
-    of_words[[seg.index(word) for word in words]] = True
-    return of_words[seg.semantic()]
+    return seg.mask(words)
 
 
 def removal_mask(seg: Segmentation, words: str | Sequence[str]) -> NDArray[np.bool_]:

@@ -101,8 +101,12 @@ class EditResult:
             "steps": [step.to_json() for step in self.steps],
         }
 
-    def save(self, path: str | os.PathLike[str], number: int = 0) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], number: int = 0, *, origin: str | None = None
+    ) -> Path:
         """Write picture `number` as the kind of file that the name ends in. Returns the path.
+
+        origin: what tells results of one picture from those of others, kept in the file.
 
         Whatever the picture carries is kept, as far as that kind holds it: see `imaging.write` and
         `imaging.check_target`. Its XMP packet tells of the steps too, those of earlier edits of the
@@ -110,6 +114,6 @@ class EditResult:
         """
         picture = self.pictures[number]
         steps = [*steps_of(picture.xmp), *(step.to_json() for step in self.steps)]
-        xmp = packet(steps[-_MAX_STEPS:], self.source, before=picture.xmp)
+        xmp = packet(steps[-_MAX_STEPS:], self.source, before=picture.xmp, origin=origin)
         imaging.write(path, picture, xmp=xmp)
         return Path(path)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 __all__ = [
-    "Operation", "OperationInfo", "apply", "list_operations", "operation", "run", "settings",
-    "wanted_model",
+    "Operation", "OperationInfo", "apply", "list_operations", "operation",
+    "operation_names", "run", "settings", "wanted_model",
 ]  # fmt: skip
 
 
@@ -61,6 +61,11 @@ def _registry() -> Registry[Operation]:
 def operation(name: str) -> Operation:
     """Return the module of an operation. Raises UnknownName."""
     return _registry().get(name)
+
+
+def operation_names() -> tuple[str, ...]:
+    """Return the names of all operations, sorted; none is imported."""
+    return _registry().names()
 
 
 def list_operations() -> tuple[OperationInfo, ...]:

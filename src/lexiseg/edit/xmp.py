@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
 from lexiseg._version import __version__
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    from xml.etree.ElementTree import Element, TreeBuilder
 
-__all__ = ["COMPOSITE", "EDITED", "GENERATED", "digital_source", "packet", "steps_of", "strongest"]
+__all__ = [
+    "COMPOSITE", "EDITED", "GENERATED", "digital_source", "origin_of", "packet", "steps_of",
+    "strongest",
+]  # fmt: skip
 
 _PLACE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 EDITED = _PLACE + "humanEdits"  # by people, with tools that generate nothing
@@ -36,16 +40,23 @@ _MAX_BYTES = 65_000  # what JPEG has room for
 
 
 def packet(
-    steps: Sequence[Mapping[str, Any]], source: str, *, before: bytes | None = None
+    steps: Sequence[Mapping[str, Any]],
+    source: str,
+    *,
+    before: bytes | None = None,
+    origin: str | None = None,
 ) -> bytes:
     """Return an XMP packet: from what kind of source a file was made, in which steps.
 
     before: the packet that the file had. All else that it says is kept, as far as JPEG has room.
+    origin: what tells the results of one picture from those of others.
     """
     own = {
         "Iptc4xmpExt:DigitalSourceType": source,
         "lexiseg:steps": json.dumps(list(steps)),  # in ASCII: not every character is one of XML
     }
+    if origin is not None:
+        own["lexiseg:origin"] = origin
     merged = None if _parsed(before) is None else _merged(before or b"", own)
     return _packed(own) if merged is None or len(merged) > _MAX_BYTES else merged
 
@@ -64,6 +75,16 @@ def steps_of(xmp: bytes | None) -> list[dict[str, Any]]:
     except ValueError:
         return []
     return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def origin_of(xmp: bytes | None) -> str | None:
+    """Return the `origin` of a packet of ours, "" where it has none; None for other packets."""
+    if xmp is None or _OWN.encode() not in xmp:  # of the packets in a folder, most are others
+        return None
+    root = _parsed(xmp)
+    if _property_of(root, f"{{{_OWN}}}steps") is None:
+        return None
+    return _property_of(root, f"{{{_OWN}}}origin") or ""
 
 
 def strongest(*sources: str | None) -> str:
@@ -104,7 +125,7 @@ def _merged(before: bytes, own: Mapping[str, str]) -> bytes | None:
     if not places:
         return None
     for element in document.getElementsByTagName("*"):
-        for name in own:
+        for name in (*own, "lexiseg:origin"):
             prefix, _, local = name.partition(":")
             if element.hasAttributeNS(_SPACES[prefix], local):
                 element.removeAttributeNS(_SPACES[prefix], local)
@@ -122,8 +143,12 @@ def _merged(before: bytes, own: Mapping[str, str]) -> bytes | None:
 
 
 def _property(xmp: bytes | None, name: str) -> str | None:
+    """The value of a simple property of a packet."""
+    return _property_of(_parsed(xmp), name)
+
+
+def _property_of(root: Element | None, name: str) -> str | None:
     """The value of a simple property, in any of the three ways in which RDF writes one."""
-    root = _parsed(xmp)
     for element in [] if root is None else root.iter():
         if name in element.attrib:
             return element.attrib[name]
@@ -136,11 +161,19 @@ def _parsed(xmp: bytes | None) -> Element | None:
     """The root of a packet; None where it is no XML, or declares entities, as XMP never does."""
     from xml.etree import ElementTree as ET
 
+    try:
+        return ET.fromstring((xmp or b"").strip(_PADDING), ET.XMLParser(target=_builder()()))
+    except (ET.ParseError, ValueError, LookupError):
+        return None
+
+
+@cache
+def _builder() -> type[TreeBuilder]:
+    """A builder of trees that refuses document types."""
+    from xml.etree import ElementTree as ET
+
     class Builder(ET.TreeBuilder):
         def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
             raise ET.ParseError("a document type")
 
-    try:
-        return ET.fromstring((xmp or b"").strip(_PADDING), ET.XMLParser(target=Builder()))
-    except (ET.ParseError, ValueError, LookupError):
-        return None
+    return Builder

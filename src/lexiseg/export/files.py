@@ -47,8 +47,8 @@ def save_masks(
 ) -> dict[str, Path]:
     """Write the mask of each word that was found as a black and white PNG; return word -> file.
 
-    A mask holds the pixels of the word in the label map, 255 inside. Files have the names of
-    the words, made safe for any system. The folder is made where it is not there.
+    A mask holds the pixels of the word, also those under finer words, 255 inside. Files have the
+    names of the words, made safe for any system. The folder is made where it is not there.
     only: write these words alone. Raises OutputError, WordNotAsked.
     """
     words = seg.words if only is None else tuple(dict.fromkeys(only))
@@ -57,7 +57,7 @@ def save_masks(
     for word in words:
         if seg.pixels[seg.index(word)]:
             files[word] = Path(folder) / f"{names[word]}.png"
-            imaging.write(files[word], seg.label_map == seg.index(word))
+            imaging.write(files[word], seg.mask(word))
     return files
 
 
@@ -81,10 +81,10 @@ def save_label_map(
     names = {"0": "unlabelled", **{str(i): word for i, word in enumerate(seg.words, 1)}}
     colours = None
     if not deep:
-        colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(seg.words)])
+        colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(seg.words, seg.found)])
     imaging.write(
         path,
-        values[seg.label_map],
+        values[seg.label_map if only is None else seg.shown(only)],
         palette=colours,
         metadata={
             "Software": f"lexiseg {__version__}",

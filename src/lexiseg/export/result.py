@@ -27,10 +27,12 @@ def result_json(
     image: file_name (None without one), path, height, width in pixels, notes from reading it.
     files: as given.
     vocabulary: word, index in the label map, score in [0, 1], share of the picture in [0, 1] and
-        pixels, both of the label map, and whether the model knows the word.
+        pixels, also those on which the label map shows a part or kind of it, and whether the model
+        knows the word.
     instances: word, score, quality (or None), area in pixels, box_xywh in pixels, and rle, a
         compressed COCO run length; any COCO tool reads it.
-    unknown: word, the nearest words that the model knows, similarity in [-1, 1].
+    unknown: word, the nearest words that the model knows, similarity in [-1, 1], and whether it is
+        a name of a person or brand.
     provenance: as `Provenance.to_json`.
 
     picture: what was segmented, for its name and notes. path: where it lies, as seen from the
@@ -67,6 +69,7 @@ def result_json(
                 "word": item.word,
                 "nearest": list(item.nearest),
                 "similarity": _rounded(item.similarity),
+                "is_name": item.is_name,
             }
             for item in seg.unknown
             if item.word in words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lexiseg.imaging._files import write_bytes, write_text
 from lexiseg.imaging._formats import SUFFIXES, WRITABLE_SUFFIXES, is_picture
 from lexiseg.imaging._indices import read_indices
-from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read
+from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read, read_xmp
 from lexiseg.imaging._write import check_target, write
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "is_picture",
     "read",
     "read_indices",
+    "read_xmp",
     "write",
     "write_bytes",
     "write_text",

@@ -12,11 +12,10 @@ from PIL import Image
 
 from lexiseg.imaging import _exif
 from lexiseg.imaging._ifd import integers, read_directory, read_header
-from lexiseg.imaging._png import Chunk, PngFile
+from lexiseg.imaging._png import XMP_KEYWORD, Chunk, PngFile
 
 __all__ = ["NO_EXTRAS", "Extras", "Metadata", "clean_xmp"]
 
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
 _XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
 _RAW_PROFILES = tuple(b"Raw profile type " + name for name in (b"exif", b"APP1", b"xmp"))
 _MAX_BLOCK = 16 * 2**20  # bytes of a profile, an EXIF block or a packet, unpacked
@@ -148,7 +147,7 @@ class Metadata:
             if unit == 1 and x and y:
                 self.dpi = x * _INCH, y * _INCH
         for kind, body in png.kept:
-            if kind == b"iTXt" and body.startswith(_XMP_KEYWORD + b"\0"):
+            if kind == b"iTXt" and body.startswith(XMP_KEYWORD + b"\0"):
                 self.add_xmp(_international(body))
             elif not self._add_raw_profile(kind, body):
                 self.chunks.append((kind, body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,10 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lexiseg.errors import OptionError, PictureError, did_you_mean
-from lexiseg.imaging._decode import Decoded, check_size, decode_file, decode_image
+from lexiseg.imaging._decode import (
+    DAMAGE,
+    Decoded,
+    check_size,
+    decode_file,
+    decode_image,
+    open_header,
+)
 from lexiseg.imaging._metadata import NO_EXTRAS, Extras
+from lexiseg.imaging._png import find_xmp
 
-__all__ = ["MAX_PIXELS", "Hidden", "Picture", "Source", "read", "to_eight_bits"]
+__all__ = ["MAX_PIXELS", "Hidden", "Picture", "Source", "read", "read_xmp", "to_eight_bits"]
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel
 _MAX_DPI = 65_535  # of JPEG
@@ -116,6 +125,27 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         f"a picture cannot be made of {type(source).__module__}.{type(source).__name__}; give a "
         "path, a PIL image or a (H, W, 3) uint8 NumPy array"
     )
+
+
+def read_xmp(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the XMP packet of a picture's file as it is; no pixel is decoded.
+
+    None where there is none, and for what is no picture or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never end
+            return None
+        with open(path, "rb") as file:
+            if file.read(8) == b"\x89PNG\r\n\x1a\n":
+                return find_xmp(file)
+            file.seek(0)
+            image = open_header(file, "", MAX_PIXELS)
+            packet = image.info.get("xmp")
+            if packet is None and image.format == "TIFF":
+                packet = image.getexif().get(700)
+    except (PictureError, *DAMAGE):
+        return None
+    return packet if isinstance(packet, bytes) else None
 
 
 def _from_file(name: str, max_pixels: int) -> Picture:

@@ -16,11 +16,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Chunk", "PngFile", "encode", "inserted", "read_chunks", "relabelled", "text_chunk"]
+__all__ = [
+    "XMP_KEYWORD", "Chunk", "PngFile", "encode", "find_xmp", "inserted", "read_chunks",
+    "relabelled", "text_chunk",
+]  # fmt: skip
 
 Chunk = tuple[bytes, bytes]  # its type and what it holds
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+XMP_KEYWORD = b"XML:com.adobe.xmp"
 _PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -173,6 +177,28 @@ def relabelled(png: PngFile) -> bytes:
     colour = {0: 4, 4: 6}[png.colour]
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, int(png.interlaced))
     return SIGNATURE + _packed([(b"IHDR", header)]) + png.pixels[_BEHIND_HEADER:]
+
+
+def find_xmp(file: BinaryIO) -> bytes | None:
+    """Return the XMP packet that stands before the pixels of a PNG file, or None.
+
+    All else is passed over unread, so that a file of any size takes a moment.
+    """
+    start = XMP_KEYWORD + bytes(5)  # not compressed, no language
+    file.seek(len(SIGNATURE))
+    for _ in range(_MAX_CHUNKS):
+        head = file.read(8)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if len(head) < 8 or kind in (b"IDAT", b"IEND"):
+            return None
+        if kind == b"iTXt" and length <= _MAX_KEPT:
+            body = file.read(length)
+            if body.startswith(start):
+                return body[len(start) :]
+            file.seek(4, os.SEEK_CUR)
+        else:
+            file.seek(length + 4, os.SEEK_CUR)
+    return None
 
 
 def inserted(png: bytes, chunks: Sequence[Chunk]) -> bytes:

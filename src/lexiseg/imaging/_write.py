@@ -35,7 +35,6 @@ _MAX_JPEG_EXIF = 65_533
 _MAX_JPEG_XMP = 65_504
 _MAX_JPEG_IPTC = 65_500
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ def _chunks(blocks: _Blocks, texts: Mapping[str, str]) -> list[_png.Chunk]:
     if blocks.exif is not None:
         kept.append((b"eXIf", blocks.exif.removeprefix(_exif.PREFIX)))
     if blocks.xmp is not None:
-        kept.append((b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + blocks.xmp))
+        kept.append((b"iTXt", _png.XMP_KEYWORD + b"\0\0\0\0\0" + blocks.xmp))
     if blocks.extras.comment:
         kept.append(_png.text_chunk("Comment", blocks.extras.comment.decode("utf-8", "replace")))
     return kept + [_png.text_chunk(key, value) for key, value in texts.items()]

@@ -16,7 +16,7 @@ from lexiseg.device import check_process
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.prompts import Like, Vocabulary
 from lexiseg.protocols import Model, View, VocabularyAware
-from lexiseg.provenance import Provenance
+from lexiseg.results import Provenance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -207,7 +207,9 @@ def _without_hidden(result: Segmentation, there: NDArray[np.bool_]) -> Segmentat
     import numpy as np
 
     masks = result.masks.within(there)
-    result = replace(result, masks=masks, label_map=np.where(there, result.label_map, -1))
+    wholes = {word: whole.within(there) for word, whole in result.wholes.items()}
+    label_map = np.where(there, result.label_map, -1)
+    result = replace(result, masks=masks, label_map=label_map, wholes=wholes)
     result = result[np.flatnonzero(masks.areas)]
     return replace(result, word_scores=np.where(result.pixels > 0, result.word_scores, 0))
 
@@ -221,7 +223,9 @@ def parse_vocabulary(
     second background, UnknownName for a threshold of a word that was not asked.
     """
     if not isinstance(words, Vocabulary):
-        words = Vocabulary.parse(words, background=background, default_background=config.background)
+        words = Vocabulary.parse(
+            words, background=background, default_background=config.background, flat=config.flat
+        )
     elif background != "default":
         raise OptionError(
             f"background is {background!r}, but a Vocabulary has its own; give one of the two"

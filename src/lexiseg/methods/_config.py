@@ -38,12 +38,15 @@ class VocabularyConfig(ConfigBase):
     threshold: what scores less than this, in [0, 1], gets no word.
     word_thresholds: the same for single words.
     min_share: instances smaller than this part of the image are left out (not of the label map).
+    flat: all words compete for every pixel. Otherwise parts, kinds and clothes of another word
+        ("face" of "person", "poodle" of "dog") get masks beside it, and the label map shows them.
     """
 
     background: tuple[str, ...] = DEFAULT_BACKGROUND
     threshold: float = 0.0
     word_thresholds: Mapping[str, float] = field(default_factory=dict)
     min_share: float = 0.0004
+    flat: bool = False
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range."""
@@ -111,9 +114,9 @@ class GuidedFilterConfig(ConfigBase):
 
 @dataclass(frozen=True)
 class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, WindowsConfig):
-    """stride: pixels from window to window; None: half a window.
-    refine: "guided" lets boundaries follow the image, "none" enlarges bilinearly, "pamr" (for
-        CLIP) lets logits flow between pixels of like colour.
+    """stride: pixels from window to window; None: of CLIP half a window.
+    refine: "guided" lets boundaries follow the image, "none" enlarges bilinearly, "pamr" lets
+        logits flow between pixels of like colour.
     pamr_steps: how often logits flow.
     paint_unknown: let words that the encoder does not know compete too. Otherwise they get no
         pixel, save in a closed vocabulary, where the user rules out everything else.

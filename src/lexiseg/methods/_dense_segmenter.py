@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lexiseg.methods._base import BaseSegmenter, StageTimer, class_thresholds
+from lexiseg.methods._levels import join_levels
 from lexiseg.protocols import DenseScores, Encoder, Model, View
 
 if TYPE_CHECKING:
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
     from lexiseg.stages.clip_windows import WindowSettings
     from lexiseg.stages.dense_features import DenseFeatures
-    from lexiseg.stages.label_map import LabelMap
-    from lexiseg.stages.merge import Labels
+    from lexiseg.stages.label_map import LabelMap, Labels
     from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["DenseSegmenter", "result_map", "segmentation_of_labels", "without_background"]
@@ -71,17 +72,26 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
             vectors, unknown = self._text(vocabulary)
         with timer("score"):
             view = self.with_words(view, vectors)
-            probabilities = self._probabilities(view, vectors)
-        with timer("label"):
-            labelled = self._label(view, vocabulary, vectors, probabilities)
-        scores = _scores(view, probabilities, unknown)
-        return segmentation_of_labels(self, view, vocabulary, scores, labelled, timer)
+            scores = self._scores(view, vectors, unknown)
+
+        def result(probabilities: Tensor) -> Segmentation:
+            with timer("label"):
+                labelled = self._label(view, vocabulary, vectors, probabilities)
+            level = replace(scores, probabilities=probabilities)
+            return segmentation_of_labels(self, view, vocabulary, level, labelled, timer)
+
+        finest = result(scores.probabilities)
+        if not scores.coarser:
+            return finest
+        coarser = [(one.class_ids, result(one.probabilities)) for one in scores.coarser]
+        joined = join_levels(finest, coarser, vocabulary.background_index)
+        return replace(joined, provenance=self.provenance(view, timer.seconds))
 
     def score_map(self, view: View[Any], vocabulary: Vocabulary) -> DenseScores:
         """Return the probability of each class at each place; see ``DenseMapper``."""
         vectors, unknown = self._text(vocabulary)
         view = self.with_words(view, vectors)
-        return _scores(view, self._probabilities(view, vectors), unknown)
+        return self._scores(view, vectors, unknown)
 
     @property
     def logit_scale(self) -> float:
@@ -118,10 +128,27 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
         out: Tensor = first.grid_probabilities(vectors, self.logit_scale, others)
         return out
 
+    def _scores(
+        self, view: View[Any], vectors: WordVectors, unknown: tuple[UnknownWord, ...]
+    ) -> DenseScores:
+        """The probabilities of all classes, and of the coarser competitions where there are any."""
+        probabilities = self._probabilities(view, vectors)
+        input_hw, cell = view.encoded[0].raster
+        flat = DenseScores(probabilities, input_hw, cell, view.picture.size_hw, unknown)
+        if not vectors.hierarchy:
+            return flat
+        finest, *coarser = vectors.hierarchy.levels(probabilities)
+        return replace(
+            flat,
+            probabilities=finest.probabilities,
+            coarser=tuple(coarser),
+            decided=finest.class_ids,
+        )
+
     def _label(
         self, view: View[Any], vocabulary: Vocabulary, vectors: WordVectors, probabilities: Tensor
     ) -> LabelMap:
-        from lexiseg.stages.dense_features import LabelRules
+        from lexiseg.stages.dense_features import DenseFeatures, LabelRules
 
         config = self.config
         limits = class_thresholds(vocabulary, config)
@@ -135,15 +162,12 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
             area_threshold=config.area_threshold,
         )
         first, *others = view.encoded
+        if vectors.hierarchy:  # what is shared out is probabilities, which logits do not know
+            return DenseFeatures.label_pixels(
+                first, vectors, probabilities, view.picture.rgb, rules, others
+            )
         out: LabelMap = first.label_pixels(vectors, probabilities, view.picture.rgb, rules, others)
         return out
-
-
-def _scores(
-    view: View[Any], probabilities: Tensor, unknown: tuple[UnknownWord, ...]
-) -> DenseScores:
-    input_hw, cell = view.encoded[0].raster
-    return DenseScores(probabilities, input_hw, cell, view.picture.size_hw, unknown)
 
 
 def segmentation_of_labels(
@@ -159,7 +183,7 @@ def segmentation_of_labels(
     labelled: classes of the vocabulary; what goes to excluded words and the background has no word.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.merge import connected_parts, mean_scores
+    from lexiseg.stages.label_map import connected_parts, mean_scores
 
     count = len(vocabulary.words)
     labels = labelled.labels.copy()

@@ -13,7 +13,7 @@ from lexiseg.masks import Masks
 from lexiseg.methods._base import BaseSegmenter, StageTimer, class_thresholds
 from lexiseg.methods._config import VocabularyConfig, check_range
 from lexiseg.protocols import Detector, Masker, MaskState, View
-from lexiseg.provenance import PromptSummary
+from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
@@ -136,8 +136,8 @@ class DetectionSegmenter(BaseSegmenter[EncodedForDetection]):
         word that comes nearest, with its score.
         """
         from lexiseg.results import Segmentation
-        from lexiseg.stages.duplicates import best_masks
-        from lexiseg.stages.merge import cut
+        from lexiseg.stages.label_map import cut
+        from lexiseg.stages.mask_selection import best_masks
 
         if vocabulary.background is None and not len(found):
             found = self._everywhere(view, vocabulary)
@@ -199,7 +199,7 @@ def _topmost(
     found: Instances, wanted: NDArray[np.bool_], vocabulary: Vocabulary, size_hw: tuple[int, int]
 ) -> NDArray[np.integer]:
     """Which thing lies on top at each pixel, (H, W), -1 for none."""
-    from lexiseg.stages.merge import fill_nearest, paint, paint_order
+    from lexiseg.stages.label_map import fill_nearest, paint, paint_order
 
     count = len(vocabulary.words)
     excluded = (found.class_ids >= count) & (found.class_ids < count + len(vocabulary.excluded))
@@ -238,7 +238,7 @@ def _word_scores(
 def _score_map(top: NDArray[np.integer], found: Instances, count: int) -> ScoreMap:
     """The score of the thing on top at each cell, in its word's map, (K, h, w)."""
     from lexiseg.results import ScoreMap
-    from lexiseg.stages.merge import resize_labels
+    from lexiseg.stages.label_map import resize_labels
 
     height, width = top.shape
     scale = min(1.0, _GRID / max(top.shape))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexiseg.stages.clip_windows import Windows
-    from lexiseg.stages.encoder_windows import Features
+    from lexiseg.stages.dense_features import Features
 
 __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
@@ -35,7 +35,8 @@ _READOUTS = ("clearclip", "maskclip", "naclip", "sclip", "vanilla")
 @dataclass(frozen=True)
 class Config(DenseConfig):
     """encoder: a checkpoint that is an encoder.
-    overlap: of windows, the part that neighbours share at least.
+    overlap: of windows, the part that neighbours share at least, where no ``stride`` is given and
+        the encoder is no CLIP.
     readout: of CLIP's last attention: "vanilla", "maskclip", "sclip", "clearclip", "naclip"; None:
         "naclip".
     layers: read these layers of CLIP, counted from 1, and average them, as in (6, 12, 18, 24) of
@@ -125,7 +126,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-_OF_CLIP = ("readout", "layers", "stride", "logit_scale", "area_threshold")
+_OF_CLIP = ("readout", "layers", "area_threshold")
 
 
 class Segmenter(DenseSegmenter):
@@ -140,8 +141,6 @@ class Segmenter(DenseSegmenter):
         for name in _OF_CLIP:
             if getattr(config, name):
                 raise OptionError(_only_for_clip(name, config, encoder.name))
-        if config.refine == "pamr":
-            raise OptionError(f"refine 'pamr' is for CLIP; use 'guided' with {encoder.name!r}")
 
     def encode_scale(self, rgb: NDArray[np.uint8], scale: float) -> Features | Windows:
         """Encode an image (H, W, 3) whose short side is scaled to ``scale`` times the usual."""
@@ -152,14 +151,18 @@ class Segmenter(DenseSegmenter):
 
             settings = self.window_settings(scale, ragged=config.ragged, layers=config.layers)
             return encode_windows(encoder, rgb, settings, readout(config.readout or "naclip"))
-        from lexiseg.stages.encoder_windows import encode_image
+        from lexiseg.stages.dense_features import encode_image
 
+        window = config.window or encoder.size.window
+        overlap = config.overlap
+        if config.stride is not None:
+            overlap = max(0.0, 1 - config.stride / window)
         return encode_image(
             encoder,
             rgb,
             short_side=max(32, round((config.short_side or encoder.size.short_side) * scale)),
-            window=config.window or encoder.size.window,
-            overlap=config.overlap,
+            window=window,
+            overlap=overlap,
             flip=config.flip,
         )
 

@@ -83,7 +83,7 @@ class Segmenter(DetectionSegmenter):
         """Boxes (N, 4) in pixels, the class of each, (N,), and its score, without duplicates."""
         import torch
 
-        from lexiseg.stages.duplicates import box_nms
+        from lexiseg.stages.nms import box_nms
 
         phrases, classes = self.phrases(vocabulary)
         if not phrases:

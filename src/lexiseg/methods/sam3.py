@@ -160,8 +160,8 @@ class Segmenter(DetectionSegmenter):
         """The detector's masks at the image's size; empty ones go, and all but the best."""
         import torch
 
-        from lexiseg.stages.duplicates import box_nms
         from lexiseg.stages.mask_upsampling import upsample_masks
+        from lexiseg.stages.nms import box_nms
 
         class_ids = classes[found.words.cpu().numpy()]
         scores = found.scores.float().clamp(0, 1).cpu().numpy()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lexiseg.errors import InputError, OptionError
+from lexiseg.metrics.class_scores import class_scores, ratio
 
 __all__ = ["ConfusionMatrix", "confusion", "draw_weights", "interval", "resample", "resample_iou"]
 
@@ -91,9 +92,18 @@ class ConfusionMatrix:
             num_predicted=self.num_predicted,
         )
         cells = np.flatnonzero(counts)
-        self.total += counts
-        self._cells.append(cells.astype(np.int32))
-        self._counts.append(counts.ravel()[cells])
+        self.add_counts(cells, counts.ravel()[cells])
+
+    def add_counts(self, cells: ArrayLike, counts: ArrayLike) -> None:
+        """Count one photo that was counted elsewhere: what `counts_of` returned there."""
+        self._extend([(np.asarray(cells, np.int32), np.asarray(counts, np.int64))])
+
+    def counts_of(self, photo: int) -> tuple[NDArray[np.int32], Counts]:
+        """Return the non-zero counts of the photo added at a position: cells and counts, (n,).
+
+        A cell is true class * num_predicted + predicted class.
+        """
+        return self._cells[photo], self._counts[photo]
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Add the photos of `other`, counted elsewhere, after one's own."""
@@ -122,9 +132,7 @@ class ConfusionMatrix:
 
     def iou(self) -> Floats:
         """Return each class's IoU, (C,) in [0, 1]; NaN where it was neither there nor predicted."""
-        hit = self.total.diagonal()
-        union = self.total.sum(1) + self.total.sum(0)[: self.num_classes] - hit
-        return _ratio(hit, union)
+        return class_scores(self.total).iou
 
     def select_classes(
         self, *, min_photos: int = 0, exclude: Collection[int] = ()
@@ -142,11 +150,11 @@ class ConfusionMatrix:
 
     def pixel_accuracy(self) -> float:
         """Return the share of counted pixels that are right; NaN when no pixel counts."""
-        return float(_ratio(self.total.diagonal().sum(), self.total.sum()))
+        return float(ratio(self.total.diagonal().sum(), self.total.sum()))
 
     def share(self, columns: Sequence[int]) -> float:
         """Return the share of counted pixels predicted as one of these indices."""
-        return float(_ratio(self.total[:, list(columns)].sum(), self.total.sum()))
+        return float(ratio(self.total[:, list(columns)].sum(), self.total.sum()))
 
     def truth_areas(self) -> Counts:
         """Return each photo's true pixels by class, (N, C) for N photos."""
@@ -184,13 +192,6 @@ def _sum_at(
 ) -> Counts:
     out = np.zeros(shape, np.int64)
     np.add.at(out, (photo, index), counts)
-    return out
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Floats:
-    """Divide counts; NaN where there is nothing to divide by."""
-    out: Floats = np.full(np.shape(whole), np.nan)
-    np.divide(part, whole, out=out, where=np.asarray(whole) > 0)
     return out
 
 

@@ -7,7 +7,7 @@ the integral of the pooled precision over recall by Simpson's rule.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,17 @@ class FixedIntervalScores:
     def fg_iou_at(self, threshold: float) -> float:
         return self.fg_iou[_place(threshold)]
 
+    def bin_iou_at(self, threshold: float) -> float:
+        return self.bin_iou[_place(threshold)]
+
     def mean_iou_at(self, threshold: float) -> float:
         return self.mean_iou[_place(threshold)]
+
+    @property
+    def best_mean_iou(self) -> tuple[float, float]:
+        """The largest mean_iou, and the threshold that gives it."""
+        place = int(np.argmax(self.mean_iou))
+        return self.mean_iou[place], float(THRESHOLDS[place])
 
 
 def _place(threshold: float) -> int:
@@ -59,8 +68,8 @@ class FixedIntervalMetrics:
         """Add a map in [0, 1] and its truth, (H, W); pixels outside ``counted`` do not count."""
         inside = slice(None) if counted is None else counted
         p, g = probability[inside].ravel(), truth[inside].ravel()
-        # How many thresholds each pixel passes: p > t.
-        passed = np.searchsorted(THRESHOLDS, p, side="left")
+        # How many thresholds each pixel passes: p > t, in the precision of p, as there.
+        passed = np.searchsorted(THRESHOLDS.astype(p.dtype), p, side="left")
         bins = len(THRESHOLDS) + 1
         on = np.bincount(passed[g], minlength=bins)[::-1].cumsum()[::-1]
         off = np.bincount(passed[~g], minlength=bins)[::-1].cumsum()[::-1]
@@ -91,30 +100,35 @@ def _average_precision(
 ) -> float:
     made = tp + fp > 0
     precision, recall = (tp / (1 + tp + fp))[made], (tp / (1 + tp + fn))[made]
+    # In the authors' order, which is a set's where recalls are equal.
     points = sorted(set(zip(recall.tolist(), precision.tolist(), strict=True)), key=lambda x: x[0])
-    # Simpson's rule wants different places: of equal recalls the last one is kept.
-    unique = dict(points)
-    return _simpson(np.array(list(unique)), np.array(list(unique.values())))
+    return _simpson([x for x, _ in points], [y for _, y in points])
 
 
-def _simpson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Composite Simpson's rule on uneven places, with Cartwright's correction for even counts."""
+def _simpson(x: Sequence[float], y: Sequence[float]) -> float:
+    """Composite Simpson's rule on uneven places, with Cartwright's correction for even counts.
+
+    As SciPy's: what is divided by 0, where places are equal, counts 0.
+    """
     count = len(x)
     if count < 2:
         return 0.0
     if count == 2:
-        return float((x[1] - x[0]) * (y[0] + y[1]) / 2)
-    h = np.diff(x)
+        return (x[1] - x[0]) * (y[0] + y[1]) / 2
+    h = np.diff(x).tolist()
     total = 0.0
     for i in range(0, count - 2, 2):
         a, b = h[i], h[i + 1]
-        s = a + b
-        total += s / 6 * (
-            (2 - b / a) * y[i] + s * s / (a * b) * y[i + 1] + (2 - a / b) * y[i + 2]
-        )  # fmt: skip
+        s, slope = a + b, _divided(a, b)
+        first, last = 2 - _divided(1, slope), 2 - slope
+        total += s / 6 * (first * y[i] + s * _divided(s, a * b) * y[i + 1] + last * y[i + 2])
     if count % 2 == 0:
         a, b = h[-2], h[-1]
-        total += y[-1] * (2 * b * b + 3 * a * b) / (6 * (a + b))
-        total += y[-2] * (b * b + 3 * a * b) / (6 * a)
-        total -= y[-3] * b**3 / (6 * a * (a + b))
-    return float(total)
+        total += y[-1] * _divided(2 * b * b + 3 * a * b, 6 * (a + b))
+        total += y[-2] * _divided(b * b + 3 * a * b, 6 * a)
+        total -= y[-3] * _divided(b**3, 6 * a * (a + b))
+    return total
+
+
+def _divided(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from lexiseg.planning.edits import EditPlaces, edit_origin, plan_edits, plan_named_edit
 from lexiseg.planning.names import Item, choose_places
 from lexiseg.planning.places import Job, OutputFolder, plan_folders, results_obstacle
-from lexiseg.planning.records import RESULT, Record, picture_path, read_record
+from lexiseg.planning.records import RESULT, Record, edit_ending, picture_path, read_record
 from lexiseg.planning.selection import Problem, Selected, Selection, select_pictures
 
 __all__ = [
-    "RESULT", "Item", "Job", "OutputFolder", "Problem", "Record", "Selected", "Selection",
-    "choose_places", "picture_path", "plan_folders", "read_record", "results_obstacle",
-    "select_pictures",
+    "RESULT", "EditPlaces", "Item", "Job", "OutputFolder", "Problem", "Record", "Selected",
+    "Selection", "choose_places", "edit_ending", "edit_origin", "picture_path", "plan_edits",
+    "plan_folders", "plan_named_edit", "read_record", "results_obstacle", "select_pictures",
 ]  # fmt: skip

@@ -17,7 +17,9 @@ from lexiseg.planning.names import HASHED, LEVELS, Item, choose_places, folded, 
 from lexiseg.planning.records import FOLDERS, RESULT, picture_path, read_record
 from lexiseg.planning.selection import Selected
 
-__all__ = ["Job", "OutputFolder", "plan_folders", "results_obstacle"]
+__all__ = [
+    "Job", "OutputFolder", "kind_of", "plan_folders", "plan_places", "results_obstacle",
+]  # fmt: skip
 
 _TWINS = "other pictures are called the same but for case, or but for what is cut from long names"
 
@@ -38,8 +40,9 @@ class Job:
 class OutputFolder:
     """The folder below which a run writes, and what in it is out of bounds.
 
-    inputs: absolute paths of files that the run reads; none is ever replaced, whichever flag named
-    it. Links below the folder are never followed; the folder itself may be one.
+    inputs: paths of files that the run reads; none is ever replaced, whichever flag named it, and
+    names that differ by case alone count as the same. Links below the folder are never followed;
+    the folder itself may be one.
     """
 
     def __init__(self, path: str | os.PathLike[str], inputs: Iterable[str]) -> None:
@@ -58,11 +61,11 @@ class OutputFolder:
                 self._add_input(os.path.realpath(name))
 
     def _add_input(self, path: str) -> None:
-        self._inputs.add(path)
+        self._inputs.add(path.casefold())
         folder = os.path.dirname(path)
         inside = os.path.join(self.real, "")
-        while folder.startswith(inside) and folder not in self._with_inputs:
-            self._with_inputs.add(folder)
+        while folder.startswith(inside) and folder.casefold() not in self._with_inputs:
+            self._with_inputs.add(folder.casefold())
             folder = os.path.dirname(folder)
 
     def obstacle(self, folders: Sequence[str]) -> str | None:
@@ -79,15 +82,15 @@ class OutputFolder:
 
     def holds_inputs(self, folder: str) -> bool:
         """Whether an input lies in an absolute folder below this one, or deeper."""
-        return folder in self._with_inputs
+        return folder.casefold() in self._with_inputs
 
     def is_input(self, path: str) -> bool:
         """Whether an absolute path is an input."""
-        return path in self._inputs
+        return path.casefold() in self._inputs
 
     def _kind(self, path: str) -> str | None:
         if path not in self._kinds:
-            self._kinds[path] = _kind(path)
+            self._kinds[path] = kind_of(path)
         return self._kinds[path]
 
     def _shown(self, path: str) -> str:
@@ -109,7 +112,7 @@ def plan_folders(
     def taken(folder: str, real: str) -> str | None:
         return results_obstacle(folder, real, may_write)
 
-    return _plan(pictures, out, taken, str)
+    return plan_places(pictures, out, taken, str)
 
 
 def results_obstacle(folder: str, picture: str, may_write: frozenset[str]) -> str | None:
@@ -117,14 +120,14 @@ def results_obstacle(folder: str, picture: str, may_write: frozenset[str]) -> st
 
     folder, picture: absolute paths. may_write: casefolded names below the folder.
     """
-    kind = _kind(folder)
+    kind = kind_of(folder)
     if kind is None:
         return None
     if kind != "folder":
         return f"there is a {kind} of that name"
     inside = {}
     for name in FOLDERS:
-        inside[name] = _kind(os.path.join(folder, name))
+        inside[name] = kind_of(os.path.join(folder, name))
         if inside[name] not in (None, "folder"):
             return f"it holds a {inside[name]} called {name!r}"
     record = read_record(folder)
@@ -137,7 +140,7 @@ def results_obstacle(folder: str, picture: str, may_write: frozenset[str]) -> st
     return f"{foreign[0]!r} is there, which lexiseg did not write" if foreign else None
 
 
-def _plan(
+def plan_places(
     pictures: Sequence[Selected],
     out: OutputFolder,
     taken: Callable[[str, str], str | None],
@@ -212,13 +215,17 @@ def _common(folders: set[str]) -> str:
         return ""
 
 
-def _kind(path: str) -> str | None:
-    """What a path is: "link", "folder", "file", or None where there is nothing."""
+def kind_of(path: str) -> str | None:
+    """Return what a path is: "link", "folder", "file", "device or pipe"; None for nothing."""
     try:
         mode = os.lstat(path).st_mode
     except (OSError, ValueError):
         return None
-    return "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "file"
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "device or pipe"
 
 
 def _listed(folder: str, inside: str = "") -> list[str]:

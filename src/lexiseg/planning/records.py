@@ -1,14 +1,18 @@
-"""What an earlier run left in a folder of results, by its result.json."""
+"""What earlier runs left: results, by the result.json in their folder, and edits, by their XMP."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["FOLDERS", "RESULT", "Record", "picture_path", "read_record"]
+from lexiseg import imaging
+
+__all__ = [
+    "FOLDERS", "RESULT", "Record", "edit_ending", "is_edit", "picture_path", "read_record",
+]  # fmt: skip
 
 RESULT = "result.json"
 FOLDERS = ("masks", "cutouts", "heatmaps")  # what lies in a folder of results beside files
@@ -18,6 +22,7 @@ _OURS = re.compile(
 )
 _HEAD = 1 << 16  # instances, at the end, may take megabytes
 _FILES = '"files":'
+_MAX_OPERATIONS = 5  # in the name of an edit
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,26 @@ def read_record(folder: str | os.PathLike[str]) -> Record | None:
     path = image.get("path")
     names = frozenset(name for name in _flat(files) if _OURS.fullmatch(name))
     return Record(path if isinstance(path, str) else None, names)
+
+
+def edit_ending(operations: Sequence[str]) -> str:
+    """Return how the name of an edit ends, behind that of the picture, such as "-blur.png"."""
+    first = operations[:_MAX_OPERATIONS]
+    return f"-{'-'.join((*first, 'more')[: len(operations)])}.png"
+
+
+def is_edit(path: str) -> bool:
+    """Whether `lexiseg edit` made a file and named it: its own name tells, and its XMP packet."""
+    name = os.path.basename(path)
+    if "-" not in name or not name.endswith(".png"):
+        return False
+    from lexiseg import edit  # rarely needed
+    from lexiseg.edit.xmp import origin_of
+
+    endings = tuple(f"-{operation}" for operation in (*edit.operation_names(), "more"))
+    if not re.sub(r"-\d+$", "", name[:-4]).endswith(endings):
+        return False
+    return bool(origin_of(imaging.read_xmp(path)))
 
 
 def picture_path(picture: str, folder: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from lexiseg import imaging
 from lexiseg.errors import PictureError
 from lexiseg.planning.patterns import expand, is_pattern
-from lexiseg.planning.records import RESULT, read_record
+from lexiseg.planning.records import RESULT, is_edit, read_record
 
 __all__ = ["Problem", "Selected", "Selection", "select_pictures"]
 
@@ -211,8 +211,14 @@ class _Finder:
         return self._real[folder]
 
     def _is_result(self, path: str) -> bool:
-        """Whether an earlier run wrote a file: a record beside it, or one folder up, tells."""
+        """Whether an earlier run wrote a file.
+
+        A record beside it, or one folder up, tells; of an edit the file itself, where it has a name
+        that `lexiseg edit` gives.
+        """
         folder, name = os.path.split(path)
+        if is_edit(path):
+            return True
         above, last = os.path.split(folder)
         return name in self._names(folder) or f"{last}/{name}" in self._names(above)
 

@@ -133,13 +133,15 @@ class Vocabulary:
 
     excluded: words whose pixels are given away. background: words that stand for everything
     else, or None for a closed vocabulary, in which every pixel gets a word. background_index: the
-    place of the literal word "background" among the words, if it was asked for.
+    place of the literal word "background" among the words, if it was asked for. flat: all words
+    compete, even parts and kinds of others; else "face" gets its own mask beside "person".
     """
 
     words: tuple[Word, ...]
     excluded: tuple[Word, ...] = ()
     background: tuple[str, ...] | None = DEFAULT_BACKGROUND
     background_index: int | None = None
+    flat: bool = False
 
     @classmethod
     def parse(
@@ -148,6 +150,7 @@ class Vocabulary:
         *,
         background: str | Sequence[str] | None = "default",
         default_background: Sequence[str] = DEFAULT_BACKGROUND,
+        flat: bool = False,
     ) -> Vocabulary:
         """Read what a user wrote.
 
@@ -157,13 +160,14 @@ class Vocabulary:
         ``"person -helmet"`` excludes helmets; ``"@voc21"`` alone is the vocabulary of that name,
         see ``named``.
         background: "default" (``default_background``), words of one's own, or None for none.
+        flat: whether parts and kinds of other words compete with them.
         Raises PromptError for no word, an empty or absurd one, one that is given twice, and a
         background without a word of its own.
         """
         entries = _prompts(words)
         texts = [entry for entry in entries if isinstance(entry, str)]
         if any(text.lstrip().startswith(_NAMED) for text in texts):
-            return cls._of_name(entries, background)
+            return replace(cls._of_name(entries, background), flat=flat)
         asked: list[Word] = []
         excluded: dict[str, Word] = {}  # two words may exclude the same
         for entry in entries:
@@ -193,7 +197,7 @@ class Vocabulary:
         rest = None if background is None else _background(background)
         if rest is not None and literal is not None:
             rest = _once([*asked[literal].synonyms[1:], *rest])
-        vocabulary = cls(tuple(asked), tuple(excluded.values()), rest, literal)
+        vocabulary = cls(tuple(asked), tuple(excluded.values()), rest, literal, flat)
         if rest is not None and vocabulary.queries()[-1].class_id != vocabulary.background_class:
             raise PromptError(
                 f"every background word ({', '.join(rest)}) is asked for or excluded too; give "

@@ -21,15 +21,16 @@ from lexiseg.protocols.encoder import (
     SizePolicy,
     VocabularyAware,
     WholeAttention,
+    WordNeighbours,
 )
 from lexiseg.protocols.masker import Frame, Masker, MaskPrompts, MaskState, RawMasks
 from lexiseg.protocols.model import Inpainter, LoadOptions, Model
-from lexiseg.protocols.segmenter import DenseMapper, DenseScores, Segmenter, View
+from lexiseg.protocols.segmenter import DenseMapper, DenseScores, Segmenter, View, WordLevel
 
 __all__ = [
     "AttentionEncoder", "AttentionSource", "BackboneEncoder", "BackboneMaps", "DenseMapper",
     "DenseScores", "Detections", "Detector", "DetectorState", "EncodedImage", "Encoder",
     "ExampleDetector", "Frame", "Inpainter", "LastBlock", "LoadOptions", "MaskPrompts",
     "MaskState", "Masker", "Model", "PromptedModel", "Proxy", "RawMasks", "Segmenter",
-    "SizePolicy", "View", "VocabularyAware", "WholeAttention",
+    "SizePolicy", "View", "VocabularyAware", "WholeAttention", "WordLevel", "WordNeighbours",
 ]  # fmt: skip

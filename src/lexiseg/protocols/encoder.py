@@ -26,6 +26,7 @@ __all__ = [
     "SizePolicy",
     "VocabularyAware",
     "WholeAttention",
+    "WordNeighbours",
 ]
 
 
@@ -224,3 +225,11 @@ class VocabularyAware(Protocol):
 
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
         """Return those of the words that are far from all that it was trained on."""
+
+
+@runtime_checkable
+class WordNeighbours(Protocol):
+    """An encoder that can say which word that it knows means nearly the same."""
+
+    def nearest_known(self, words: Sequence[str]) -> tuple[tuple[str, float], ...]:
+        """Return the nearest known word of each, and the cosine of their meanings."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lexiseg.protocols.encoder import BackboneMaps
     from lexiseg.results import Segmentation, UnknownWord
 
-__all__ = ["Background", "DenseMapper", "DenseScores", "Segmenter", "View"]
+__all__ = ["Background", "DenseMapper", "DenseScores", "Segmenter", "View", "WordLevel"]
 
 Background = str | Sequence[str] | None
 
@@ -43,6 +43,18 @@ class View(Generic[Encoded]):
 
 
 @dataclass(frozen=True, eq=False)
+class WordLevel:
+    """One competition of a vocabulary whose words are parts and kinds of each other.
+
+    class_ids: the words that it decides. probabilities: (C, ...), 0 for words that lie in others
+    here, so that these hold what is theirs.
+    """
+
+    class_ids: tuple[int, ...]
+    probabilities: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class DenseScores:
     """How probable each class of a vocabulary is at each place of an image.
 
@@ -50,7 +62,9 @@ class DenseScores:
     excluded words, background (``Vocabulary.num_classes``). input_hw: the size that the image was
     scaled to. cell: pixels of that size a cell; the last cells may reach over the border.
     size_hw: the image. unknown: the words that the model does not know; without a background
-    they have probability 0 unless the method says otherwise.
+    they have probability 0 unless the method says otherwise. coarser: further competitions, for
+    words with finer ones among the others, which stand beside these: person, of face and hair.
+    decided: the classes that this competition decides; None: all.
     """
 
     probabilities: Tensor
@@ -58,6 +72,8 @@ class DenseScores:
     cell: int
     size_hw: tuple[int, int]
     unknown: tuple[UnknownWord, ...] = ()
+    coarser: tuple[WordLevel, ...] = ()
+    decided: tuple[int, ...] | None = None
 
     @property
     def work_hw(self) -> tuple[int, int]:

@@ -1,24 +1,41 @@
-"""What the two ways to encode an image by windows have in common: features on a grid of cells.
+"""Dense features of an image of any size: scaled, padded, and encoded by windows.
 
-``encoder_windows`` averages the features of overlapping windows on one grid; ``clip_windows`` keeps
-the cells of every window and averages logits, as SCLIP and its successors do.
+``Features`` averages the features of overlapping windows, so that all lie on one grid of cells.
+``clip_windows`` keeps the cells of every window and averages logits, as SCLIP and its successors
+do. Both are ``DenseFeatures``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.stages.label_map import GuidedFilter, LabelMap, Window, label_map
-from lexiseg.stages.word_vectors import WordVectors
+from lexiseg.protocols import BackboneEncoder, BackboneMaps, Encoder
+from lexiseg.stages.label_map import LabelMap, label_map
+from lexiseg.stages.resample import (
+    GuidedFilter,
+    Window,
+    bilinear_matrix,
+    on_grid_of,
+    pad_to_multiple,
+    resize_image,
+    working_size,
+)
+from lexiseg.stages.word_vectors import WordVectors, class_probabilities
 
-__all__ = ["DenseFeatures", "LabelRules", "boxes_in_image"]
+__all__ = [
+    "DenseFeatures", "Features", "LabelRules", "boxes_in_image", "encode_image", "plan_windows",
+]  # fmt: skip
+
+_LEAST = 1e-12  # probability: its logarithm is finite
 
 
 @dataclass(frozen=True)
@@ -29,7 +46,7 @@ class LabelRules:
     whose winner scores less gets -1. refine: "none" interpolates, "guided" lets outlines follow the
     image, "pamr" lets logits flow between pixels of like colour. radius, epsilon: of the guided
     filter. pamr_steps: how often logits flow. area_threshold: classes that win at most this part
-    of what the background does not win lose it. The last three fields are for window features.
+    of what the background does not win lose it; it is for window features.
     """
 
     scale: float
@@ -97,3 +114,148 @@ def boxes_in_image(
     boxes = np.array(windows, np.float64).reshape(-1, 4)[:, [1, 0, 3, 2]]
     scale = np.tile(np.array(size_hw[::-1]) / work_hw[::-1], 2)
     return np.asarray(np.rint(boxes * scale), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Features(DenseFeatures):
+    """Features of an image on one grid.
+
+    grid: (h, w, D), unit length. cell: pixels of the scaled image a cell; the last cells may reach
+    over its border. windows: the parts that were encoded. maps: of the encoder's backbone, where
+    the image was one window; a mask model that stands on the same backbone takes them.
+    """
+
+    grid: Tensor
+    cell: int
+    work_hw: tuple[int, int]
+    size_hw: tuple[int, int]
+    windows: tuple[Window, ...]
+    maps: BackboneMaps | None = None
+
+    @property
+    def windows_xyxy(self) -> NDArray[np.int64]:
+        return boxes_in_image(self.windows, self.work_hw, self.size_hw)
+
+    @property
+    def raster(self) -> tuple[tuple[int, int], int]:
+        return self.work_hw, self.cell
+
+    def grid_probabilities(
+        self, words: WordVectors, scale: float, others: Sequence[Features] = ()
+    ) -> Tensor:
+        """Return the mean over all scales of the probabilities of each class, (C, h, w)."""
+        total = self._probabilities(words, scale)
+        for other in others:
+            total = total + on_grid_of(self, other._probabilities(words, scale), other)
+        return total / (1 + len(others))
+
+    def label_pixels(
+        self,
+        words: WordVectors,
+        probabilities: Tensor,
+        rgb: NDArray[np.uint8],
+        rules: LabelRules,
+        others: Sequence[Features] = (),
+    ) -> LabelMap:
+        """Return the label map of the image (H, W, 3); PAMR refines logits at the image's size."""
+        if rules.refine != "pamr":
+            return super().label_pixels(words, probabilities, rgb, rules, others)
+        from lexiseg.stages.pamr import Pamr, resampled_pixels
+        from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels
+
+        # Logarithms of probabilities are logits but for a constant a pixel, which PAMR keeps.
+        logits = probabilities.float().clamp_min(_LEAST).log()
+        vertical, horizontal = (
+            (bilinear_matrix(work, size) @ bilinear_matrix(cells, cells * self.cell)[:work]).float()
+            for cells, work, size in zip(logits.shape[1:], self.work_hw, self.size_hw, strict=True)
+        )
+        classes = replace(words, class_ids=torch.arange(len(logits)))
+        refine = Pamr(resampled_pixels(rgb, self.work_hw).to(logits.device), rules.pamr_steps)
+        argmax = ArgmaxRules(1.0, rules.thresholds, rules.area_threshold, refine)
+        return argmax_labels([CellLogits(logits, vertical, horizontal)], classes, argmax)
+
+    def _probabilities(self, words: WordVectors, scale: float) -> Tensor:
+        cosines = self.grid.float() @ words.vectors.to(self.grid.device).T
+        return class_probabilities(cosines.permute(2, 0, 1), words, scale)
+
+
+def plan_windows(
+    work_hw: tuple[int, int], window: int, overlap: float, multiple: int
+) -> tuple[Window, ...]:
+    """Windows of about ``window`` pixels a side that cover the scaled image.
+
+    One window where it fits; else nearly equal steps with at least ``overlap`` of a window shared.
+    Starts are multiples of ``multiple``, and so are sides (``window`` is rounded down), so that
+    the cells of all windows lie on one grid; the last window may end sooner, with the image.
+    """
+    side = max(1, window // multiple)  # in units of ``multiple``, as are starts and steps
+    step = max(1, int(side * (1 - overlap)))
+
+    def spans(length: int) -> list[tuple[int, int]]:
+        last = max(0, -(-length // multiple) - side)
+        starts = np.linspace(0, last, -(-last // step) + 1).round().astype(int) * multiple
+        return [(start, min(start + side * multiple, length)) for start in starts.tolist()]
+
+    return tuple((y0, x0, y1, x1) for y0, y1 in spans(work_hw[0]) for x0, x1 in spans(work_hw[1]))
+
+
+def encode_image(
+    encoder: Encoder,
+    rgb: NDArray[np.uint8],
+    *,
+    short_side: int,
+    window: int,
+    overlap: float = 0.25,
+    flip: bool = False,
+    batch: int = 4,
+) -> Features:
+    """Encode an image (H, W, 3), scaled to ``short_side``, by windows.
+
+    Windows go through together, ``batch`` at a time; where they overlap, features are averaged
+    with weights that fall towards a window's border. ``flip`` averages with the mirrored image's
+    features.
+    """
+    size_hw = (rgb.shape[0], rgb.shape[1])
+    work_hw = working_size(size_hw, short_side)
+    image = resize_image(rgb, work_hw)
+    multiple = encoder.size.multiple
+    windows = plan_windows(work_hw, window, overlap, multiple)
+    grid, cell = torch.empty(0), 1
+    for start in range(0, len(windows), batch):
+        part = windows[start : start + batch]
+        views = [pad_to_multiple(image[y0:y1, x0:x1], multiple) for y0, x0, y1, x1 in part]
+        pixels, maps = torch.from_numpy(np.stack(views)), None
+        if len(windows) == 1 and isinstance(encoder, BackboneEncoder):
+            maps = encoder.backbone_maps(pixels, work_hw)
+            features = encoder.features(maps)
+        else:
+            features = encoder.dense(pixels)
+        if flip:
+            # The padding is mirrored too: so cells fall on cells.
+            mirrored = encoder.dense(pixels.flip(2)).flip(2)
+            features = F.normalize(features + mirrored, dim=-1)
+        cell = pixels.shape[1] // features.shape[1]
+        h, w = -(-work_hw[0] // cell), -(-work_hw[1] // cell)
+        if len(windows) == 1:
+            return Features(features[0, :h, :w], cell, work_hw, size_hw, windows, maps)
+        if start == 0:
+            grid = features.new_zeros(h, w, features.shape[-1])
+        for values, (y0, x0, _, _) in zip(features, part, strict=True):
+            _add(grid[y0 // cell :, x0 // cell :], values)
+    return Features(F.normalize(grid, dim=-1), cell, work_hw, size_hw, windows)
+
+
+def _add(grid: Tensor, values: Tensor) -> None:
+    """Add a window's features (h, w, D), weighted, to the top left corner of ``grid``, in place.
+
+    Cells of padding that reach over the grid are left out.
+    """
+    h, w = min(values.shape[0], grid.shape[0]), min(values.shape[1], grid.shape[1])
+    weight = (_tent(h)[:, None] * _tent(w))[..., None]
+    grid[:h, :w] += values[:h, :w] * weight.to(grid.device)
+
+
+def _tent(length: int) -> Tensor:
+    """Weights that fall from the middle to the border, above zero everywhere."""
+    place = (torch.arange(length) + 0.5) / length
+    return 0.05 + torch.minimum(place, 1 - place)

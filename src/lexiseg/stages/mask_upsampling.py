@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.masks import Masks
-from lexiseg.masks.packed import bit_count, tighten
+from lexiseg.masks.masks import bit_count, tighten
 from lexiseg.protocols import Frame, RawMasks
 from lexiseg.stages.resample import bilinear_matrix, bilinear_taps
 

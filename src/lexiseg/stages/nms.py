@@ -1,13 +1,17 @@
-"""Of boxes that lie on each other, the best alone stays: as SAM's automatic mask generator does."""
+"""Of boxes that lie on each other, the best alone stays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-__all__ = ["nms"]
+from lexiseg.stages.mask_selection import mask_nms
+
+__all__ = ["box_iou", "box_nms", "nms"]
 
 
 def nms(
@@ -18,7 +22,7 @@ def nms(
     *,
     at_once: int = 1,
 ) -> NDArray[np.int64]:
-    """Return the boxes that stay, (M,) numbers, best first; ties stay in order.
+    """Return the boxes that stay, (M,) numbers, best first, as SAM's automatic mask generator does.
 
     boxes_xyxy: (N, 4), half-open. A box goes where its IoU with a better one that stays is above
     ``threshold``; their sides are measured between first and last pixel, as the SAM code does it.
@@ -49,4 +53,36 @@ def nms(
         # Lines of one pixel have no area in this measure: they never cover each other.
         left = left[~(shared.astype(np.float64) > threshold * either.astype(np.float64))]
     out: NDArray[np.int64] = order[np.array(kept, np.int64)]
+    return out
+
+
+def box_iou(boxes_xyxy: Tensor) -> Tensor:
+    """Return the IoU of all pairs of boxes, (N, 4) -> (N, N) in [0, 1]; 0 for empty ones."""
+    boxes = boxes_xyxy.float()
+    low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    inter = (high - low).clamp_min(0).prod(-1)
+    area = (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(-1)
+    union = area[:, None] + area[None] - inter
+    return torch.where(union > 0, inter / union, 0.0)
+
+
+def box_nms(
+    boxes_xyxy: Tensor,
+    class_id: NDArray[np.int64],
+    score: NDArray[np.float32],
+    threshold: float,
+    top_k: int | None = None,
+) -> NDArray[np.int64]:
+    """Return which of N boxes stay, ascending: no duplicates of a class, and its best ``top_k``.
+
+    Of a class's boxes with an IoU of at least ``threshold`` the better score stays.
+    """
+    iou = box_iou(boxes_xyxy).cpu().numpy()
+    kept = mask_nms(iou, class_id, score, threshold)
+    if top_k is None:
+        return kept
+    best = kept[np.lexsort((kept, -score[kept], class_id[kept]))]
+    starts = np.searchsorted(class_id[best], class_id[best])  # where each class_id's begin
+    out: NDArray[np.int64] = np.sort(best[np.arange(len(best)) - starts < top_k])
     return out

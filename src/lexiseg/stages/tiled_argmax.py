@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.errors import PromptError
-from lexiseg.stages.label_map import LabelMap, empty_labels
-from lexiseg.stages.merge import Labels
+from lexiseg.stages.label_map import LabelMap, Labels, empty_labels
 from lexiseg.stages.pamr import Pamr
 from lexiseg.stages.word_vectors import WordVectors
 

@@ -15,6 +15,7 @@ from lexiseg.prompts import Example, Vocabulary
 from lexiseg.protocols import AttentionEncoder, Encoder, VocabularyAware
 from lexiseg.results import UnknownWord
 from lexiseg.stages.clipseg_prompts import WAYS, example_pixels
+from lexiseg.stages.hierarchy import FLAT, Hierarchy, word_hierarchy
 from lexiseg.stages.resample import pad_to_multiple, resize_image, working_size
 
 __all__ = ["WordVectors", "class_probabilities", "unknown_words", "word_vectors"]
@@ -26,12 +27,14 @@ class WordVectors:
 
     vectors: (Q, D), unit length. class_ids: (Q,) int64, the class of each. num_classes: C of the
     vocabulary; some may have no query. background: the class of the background words, or None.
+    hierarchy: which classes are parts or kinds of others, and do not compete with them.
     """
 
     vectors: Tensor
     class_ids: Tensor
     num_classes: int
     background: int | None
+    hierarchy: Hierarchy = FLAT
 
 
 def word_vectors(
@@ -64,7 +67,11 @@ def word_vectors(
         made = made[torch.from_numpy(kept).to(made.device)]
         class_ids = [class_ids[row] for row in kept]
     return WordVectors(
-        made, torch.tensor(class_ids, device=made.device), vocabulary.num_classes, background
+        made,
+        torch.tensor(class_ids, device=made.device),
+        vocabulary.num_classes,
+        background,
+        word_hierarchy(encoder, vocabulary),
     )
 
 

@@ -95,7 +95,7 @@ def average_of(net: nn.Module, decay: float) -> AveragedModel:
 def fit(
     net: Net,
     make_batch: Callable[[int], Batch],
-    step_loss: Callable[[Batch, int], tuple[Tensor, Mapping[str, float]]],
+    step_loss: Callable[[Batch, int], tuple[Tensor, Mapping[str, float | Tensor]]],
     settings: FitSettings,
     run: RunFolder,
     *,
@@ -113,12 +113,13 @@ def fit(
     """Fit a net with AdamW, or continue the run in the folder where its checkpoint is.
 
     make_batch: step -> batch; called ahead of time in another thread. step_loss: (batch, number)
-    -> loss to minimise and further values for the log. split: batch -> parts whose gradients are
-    accumulated; parts are numbered through over all steps. param_groups: AdamW's, by default all
-    weights in one. amp: half precision on CUDA. evaluate: net -> measures, every
-    ``evaluate_every`` steps and after the last; select: the measure by which the best weights
-    are kept and returned, the greater the better. stop_after: end early, at this step. writers:
-    get each line of the log. progress: a bar on stderr, where that is a terminal.
+    -> loss to minimise and further values for the log, which are read once the step is done.
+    split: batch -> parts whose gradients are accumulated; parts are numbered through over all
+    steps. param_groups: AdamW's, by default all weights in one. amp: half precision on CUDA.
+    evaluate: net -> measures, every ``evaluate_every`` steps and after the last; select: the
+    measure by which the best weights are kept and returned, the greater the better. stop_after:
+    end early, at this step. writers: get each line of the log. progress: a bar on stderr, where
+    that is a terminal.
     """
     device = next(net.parameters()).device
     state = _State(net, settings, param_groups, select, amp=amp)
@@ -206,12 +207,12 @@ class _State(Generic[Net]):
 
     def update(
         self, parts: Sequence[Batch], step: int,
-        step_loss: Callable[[Batch, int], tuple[Tensor, Mapping[str, float]]],
+        step_loss: Callable[[Batch, int], tuple[Tensor, Mapping[str, float | Tensor]]],
     ) -> dict[str, float]:  # fmt: skip
         """Make one step; return the loss and the further values, means over the parts."""
         self._net.train()
         self._optimizer.zero_grad(set_to_none=True)
-        total: dict[str, float] = {}
+        total: dict[str, float | Tensor] = {}
         for k, part in enumerate(parts):
             number = step * len(parts) + k
             with (
@@ -220,7 +221,7 @@ class _State(Generic[Net]):
             ):
                 loss, values = step_loss(part, number)
             self._scaler.scale(loss / len(parts)).backward()  # type: ignore[no-untyped-call]
-            for name, value in {"loss": float(loss.detach()), **values}.items():
+            for name, value in {"loss": loss.detach(), **values}.items():
                 total[name] = total.get(name, 0.0) + value / len(parts)
         if self._settings.max_grad_norm is not None:
             self._scaler.unscale_(self._optimizer)
@@ -230,7 +231,7 @@ class _State(Generic[Net]):
         self._scheduler.step()
         if self._average is not None:
             self._average.update_parameters(self._net)
-        return {name: round(value, 6) for name, value in total.items()}
+        return {name: round(float(value), 6) for name, value in total.items()}
 
     def evaluate(self, measure: Callable[[Net], Mapping[str, float]]) -> dict[str, float]:
         """Measure the net, and keep its weights where they are the best so far."""

@@ -68,7 +68,7 @@ def save_atomically(path: Path, values: Any) -> None:
     os.replace(temporary, path)
 
 
-def digest(*parts: bytes | str | Path) -> str:
+def digest(*parts: bytes | memoryview | str | Path) -> str:
     """Return 16 hex digits that stand for texts and for the contents of files."""
     total = hashlib.sha256()
     for part in parts:

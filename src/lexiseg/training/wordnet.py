@@ -19,18 +19,24 @@ __all__ = ["PHYSICAL_ENTITY", "Lemma", "Nouns", "Synset"]
 PHYSICAL_ENTITY = 1930
 _FOLDERS = ("/usr/share/wordnet", "/usr/share/wordnet-3.0", "/usr/local/WordNet-3.0/dict")
 _HYPERNYMS = ("@", "@i")
+_INSTANCE_OF, _PART_OF = "@i", "#p"
 _MAX_WORDS = 3  # of a lemma that is worth training on
 
 
 @dataclass(frozen=True)
 class Synset:
-    """One meaning: its number (offset in data.noun), lemmas, hypernyms, field and gloss."""
+    """One meaning: its number (offset in data.noun), lemmas, hypernyms, field and gloss.
+
+    wholes: the synsets that it is a part of. is_single: whether it names one thing, place, person.
+    """
 
     number: int
     lemmas: tuple[str, ...]
     hypernyms: tuple[int, ...]
     field: int
     gloss: str
+    wholes: tuple[int, ...] = ()
+    is_single: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,32 @@ class Nouns:
             ]
         return steps
 
+    def wholes(self, number: int) -> tuple[int, ...]:
+        """Return the synsets that a synset is a part of, as WordNet says of it itself."""
+        return self.synsets[number].wholes
+
+    def is_single(self, number: int) -> bool:
+        """Return whether a synset names one thing, place or person: an instance, not a kind."""
+        return self.synsets[number].is_single
+
+    def irregular_plurals(self) -> dict[str, list[str]]:
+        """Return the plurals of each noun that the rules do not form."""
+        out = defaultdict(list)
+        for plural, single in self._exceptions.items():
+            if single not in _singulars(plural):
+                out[single.replace("_", " ")].append(plural.replace("_", " "))
+        return dict(out)
+
+    def other_lemmas(self) -> set[str]:
+        """Return the adjectives and adverbs, where WordNet's files of them lie here."""
+        files = [self.folder / f"index.{part}" for part in ("adj", "adv")]
+        return {
+            line.split(maxsplit=1)[0].replace("_", " ")
+            for file in files
+            if file.is_file()
+            for line in _lines(file)
+        }
+
     def lemmas(self) -> list[Lemma]:
         """Return the lemmas of at most three words, without digits, in alphabetical order.
 
@@ -181,10 +213,18 @@ def _synsets(path: Path) -> Iterator[Synset]:
         count = int(fields[3], 16)
         lemmas = tuple(fields[4 + 2 * i].replace("_", " ") for i in range(count))
         pointers = fields[5 + 2 * count :]
-        hypernyms = tuple(
-            int(pointers[i + 1]) for i in range(0, len(pointers), 4) if pointers[i] in _HYPERNYMS
+        kinds = [pointers[i] for i in range(0, len(pointers), 4)]
+        targets = [int(number) for number in pointers[1::4][: len(kinds)]]
+        pairs = list(zip(kinds, targets, strict=True))
+        yield Synset(
+            number=int(fields[0]),
+            lemmas=lemmas,
+            hypernyms=tuple(target for kind, target in pairs if kind in _HYPERNYMS),
+            field=int(fields[1]),
+            gloss=gloss.strip(),
+            wholes=tuple(target for kind, target in pairs if kind == _PART_OF),
+            is_single=_INSTANCE_OF in kinds,
         )
-        yield Synset(int(fields[0]), lemmas, hypernyms, int(fields[1]), gloss.strip())
 
 
 def _index(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lexiseg.visualize import canvas
-from lexiseg.visualize.canvas import palette
+from lexiseg.visualize.colours import palette
 from lexiseg.visualize.heatmap import attach_scale, heat
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg.stages.merge import resize_labels
+from lexiseg.stages.label_map import resize_labels
 from lexiseg.visualize import canvas, legend
-from lexiseg.visualize.canvas import palette
+from lexiseg.visualize.colours import palette
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Source
@@ -51,11 +51,10 @@ def overlay(
     canvas.check_fraction("alpha", alpha)
     rgb = canvas.photo(seg, image)
     words = canvas.word_indices(seg, only)
-    colours = palette(seg.words)
+    colours = palette(seg.words, seg.found)
     size_hw = canvas.figure_size(seg.label_map.shape) if legend else seg.label_map.shape
-    keep = np.full(len(seg.words) + 1, -1, seg.label_map.dtype)  # one more for -1, at the end
-    keep[words] = words
-    labels = keep[resize_labels(seg.label_map, size_hw)]
+    label_map = seg.label_map if only is None else seg.shown([seg.words[k] for k in words])
+    labels: NDArray[np.integer] = resize_labels(label_map, size_hw)
     figure = _tint(canvas.resize(rgb, size_hw), labels, colours, alpha)
     if outlines:
         figure = _outline(figure, labels, colours)
@@ -93,9 +92,8 @@ def cutout(
     """
     from lexiseg.imaging import read
 
-    shown = np.zeros(len(seg.words) + 1, np.bool_)  # one more for -1, at the end
-    shown[canvas.word_indices(seg, [only] if isinstance(only, str) else only)] = True
-    mask = shown[seg.label_map]
+    chosen = canvas.word_indices(seg, [only] if isinstance(only, str) else only)
+    mask = seg.mask([seg.words[k] for k in chosen])
     out = np.zeros((*mask.shape, 4), np.uint8)
     photo = None if image is None else read(image)
     out[mask, :3] = canvas.photo(seg, photo)[mask]

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexiseg.methods._base import StageTimer
-from lexiseg.provenance import PromptSummary
+from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
     from lexiseg.prompts import Clicks
     from lexiseg.protocols import Masker, MaskState, View
-    from lexiseg.provenance import Provenance
-    from lexiseg.results import Segmentation
+    from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["segment_clicks"]
 
@@ -28,9 +27,9 @@ def segment_clicks(
     no word that they could match better or worse: scores are the mask model's quality.
     """
     from lexiseg.results import Segmentation
+    from lexiseg.stages.label_map import paint
+    from lexiseg.stages.mask_prompting import decode_clicks
     from lexiseg.stages.mask_upsampling import upsample_masks
-    from lexiseg.stages.merge import paint
-    from lexiseg.stages.prompt_decoding import decode_clicks
 
     timer = StageTimer(view.seconds)
     with timer("decode"):

@@ -18,10 +18,11 @@ from lexiseg.methods._base import (
     read_image,
 )
 from lexiseg.methods._dense_segmenter import result_map
+from lexiseg.methods._levels import join_levels
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks
-from lexiseg.protocols import DenseMapper, LoadOptions, Masker, MaskState, View
-from lexiseg.provenance import PromptSummary
+from lexiseg.protocols import DenseMapper, DenseScores, LoadOptions, Masker, MaskState, View
+from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
     from lexiseg.imaging import Picture, Source
     from lexiseg.methods.clip_then_sam.steps import Found
     from lexiseg.prompts import Vocabulary
-    from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.mask_selection import WordMap
-    from lexiseg.stages.merge import Labels
-    from lexiseg.stages.prompt_decoding import PromptBatch
-    from lexiseg.stages.regions import Regions
+    from lexiseg.results import Provenance, ScoreMap, Segmentation
+    from lexiseg.stages.label_map import Labels
+    from lexiseg.stages.map_fusion import WordMap
+    from lexiseg.stages.mask_prompting import PromptBatch, Regions
 
 __all__ = ["Encoded", "Segmenter", "load"]
 
@@ -42,7 +42,7 @@ _GRID = 64 * 64  # points of a blind grid, to compare the number of prompts with
 
 # What the mapper would make of its scores, and what it competes with: clip-then-sam's own matter.
 _OWN_FIELDS = (
-    "area_threshold", "background", "min_agreement", "min_share", "pamr_steps", "refine",
+    "area_threshold", "background", "flat", "min_agreement", "min_share", "pamr_steps", "refine",
     "refine_epsilon", "refine_masker", "refine_radius", "threshold", "word_thresholds",
 )  # fmt: skip
 
@@ -120,9 +120,10 @@ class Segmenter(BaseSegmenter[Encoded]):
         not_points: (x, y) on what is not meant.
         Raises PromptError, PictureError.
         """
-        clicks = Clicks.parse(points, boxes, not_points)
+        given = tuple(points), tuple(boxes), tuple(not_points)
+        clicks = Clicks.parse(*given) if any(given) else None
         if words is None:
-            if not clicks.names:
+            if clicks is None or not clicks.names:
                 raise PromptError("there is nothing to look for; give words, points or boxes")
             from lexiseg.methods.clip_then_sam.clicks import segment_clicks
 
@@ -133,29 +134,60 @@ class Segmenter(BaseSegmenter[Encoded]):
         else:
             vocabulary = parse_vocabulary(words, background, self.config)
             view = self.prepare(image)
-            clicks = clicks.clipped(view.picture.size_hw)
+            if clicks is not None:
+                clicks = clicks.clipped(view.picture.size_hw)
             result = self.segment(view, vocabulary, clicks)
         return finish(result, view, keep_image=keep_image)
 
     def segment(
         self, view: View[Encoded], vocabulary: Vocabulary, clicks: Clicks | None = None
     ) -> Segmentation:
-        """Return what an encoded image shows of a vocabulary, and of clicks; the seven steps."""
-        from lexiseg.methods.clip_then_sam import steps
-        from lexiseg.stages.prompt_decoding import decode_clicks
+        """Return what an encoded image shows of a vocabulary, and of clicks.
 
-        config, masker, state = self.config, self.masker, view.encoded.masks
-        clicks, timer = clicks or Clicks(), StageTimer(view.seconds)
+        Words with parts and kinds among the others have a map, and masks, of their own.
+        """
+        clicks = Clicks() if clicks is None else clicks
+        timer = StageTimer(view.seconds)
         with timer("map"):
             mapped = view.encoded.mapped or self.mapper.prepare(view.picture)
             scores = self.mapper.score_map(mapped, vocabulary)
+        finest = self._segment_map(view, scores, vocabulary, clicks, timer)
+        coarser = []
+        for level in scores.coarser:
+            of_level = replace(scores, probabilities=level.probabilities, decided=level.class_ids)
+            result = self._segment_map(view, of_level, vocabulary, Clicks(), timer)
+            coarser.append((level.class_ids, result))
+        if not coarser:
+            return finest
+        made = [finest.provenance, *(result.provenance for _, result in coarser)]
+        joined = replace(
+            finest.provenance.with_seconds(timer.seconds),
+            prompts=_all_prompts(made),
+            notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
+        )
+        return replace(join_levels(finest, coarser, vocabulary.background_index), provenance=joined)
+
+    def _segment_map(
+        self,
+        view: View[Encoded],
+        scores: DenseScores,
+        vocabulary: Vocabulary,
+        clicks: Clicks,
+        timer: StageTimer,
+    ) -> Segmentation:
+        """Return what a map of words, and clicks, show; the seven steps."""
+        from lexiseg.methods.clip_then_sam import steps
+        from lexiseg.stages.mask_prompting import decode_clicks
+
+        config, masker, state = self.config, self.masker, view.encoded.masks
+        with timer("map"):
             word_map = steps.map_words(scores, vocabulary)
         with timer("regions"):
             regions = steps.find_regions(word_map, config)
             prompts = steps.plan_prompts(regions, word_map, clicks, config)
         with timer("masks"):
             clicked = None
-            if clicks.names:
+            if clicks.points_xy or clicks.boxes_xyxy:
                 clicked = decode_clicks(
                     masker, state, clicks.points_xy, clicks.boxes_xyxy, clicks.not_points_xy
                 )
@@ -187,7 +219,7 @@ class Segmenter(BaseSegmenter[Encoded]):
         import numpy as np
 
         from lexiseg.results import Segmentation
-        from lexiseg.stages.merge import apply_thresholds, map_labels
+        from lexiseg.stages.label_map import apply_thresholds, map_labels
 
         count = len(vocabulary.words)
         score_map = result_map(word_map.scores, count)
@@ -218,9 +250,19 @@ def _summary(prompts: PromptBatch, clicks: Clicks) -> PromptSummary:
     points = prompts.prompts.points_xy
     planned = [] if points is None else (points[:, 0].double().numpy() - 0.5).tolist()
     return PromptSummary(
-        num_prompts=len(prompts) + len(clicks.names),
+        num_prompts=len(prompts) + len(clicks.points_xy) + len(clicks.boxes_xyxy),
         grid_size=_GRID,
         points_xy=(*planned, *clicks.points_xy),
+    )
+
+
+def _all_prompts(made: Sequence[Provenance]) -> PromptSummary:
+    """The prompts of all maps of an image together."""
+    given = [one.prompts for one in made if one.prompts is not None]
+    return PromptSummary(
+        num_prompts=sum(one.num_prompts for one in given),
+        grid_size=_GRID,
+        points_xy=tuple(point for one in given for point in one.points_xy or ()),
     )
 
 
@@ -254,7 +296,7 @@ def _word_scores(
     """The best instance's score; for a word without instances, its mean score where it is."""
     import numpy as np
 
-    from lexiseg.stages.merge import mean_scores, resize_labels
+    from lexiseg.stages.label_map import mean_scores, resize_labels
 
     grid = score_map.grid
     cells = resize_labels(labels, (grid.shape[1], grid.shape[2])).astype(np.int32)

@@ -16,23 +16,27 @@ from lexiseg.masks import Masks
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks, Vocabulary
 from lexiseg.protocols import DenseScores, Masker, MaskState, RawMasks
-from lexiseg.stages import mask_selection
-from lexiseg.stages import regions as region_stage
-from lexiseg.stages.duplicates import mask_nms
-from lexiseg.stages.label_map import GuidedFilter, label_map
-from lexiseg.stages.map_fusion import fused_probabilities, label_fused, rejected_regions
-from lexiseg.stages.mask_agreement import GridScores, contain_points, grid_iou
-from lexiseg.stages.mask_selection import NestedRule, Selection, WordMap
-from lexiseg.stages.mask_upsampling import upsample_masks
-from lexiseg.stages.merge import Labels, cut, map_labels
-from lexiseg.stages.prompt_decoding import (
+from lexiseg.stages import map_fusion, mask_prompting
+from lexiseg.stages.label_map import Labels, cut, label_map, map_labels
+from lexiseg.stages.map_fusion import (
+    NestedRule,
+    Selection,
+    WordMap,
+    fused_probabilities,
+    label_fused,
+    rejected_regions,
+)
+from lexiseg.stages.mask_prompting import (
     CandidateBatch,
     PromptBatch,
+    Regions,
     ScoredMasks,
     decode_prompts,
     point_prompts,
 )
-from lexiseg.stages.regions import Regions
+from lexiseg.stages.mask_selection import GridScores, contain_points, grid_iou, mask_nms
+from lexiseg.stages.mask_upsampling import upsample_masks
+from lexiseg.stages.resample import GuidedFilter
 
 __all__ = [
     "Found", "decode_candidates", "find_regions", "fuse_with_map",
@@ -68,11 +72,17 @@ def map_words(scores: DenseScores, vocabulary: Vocabulary) -> WordMap:
 
 
 def find_regions(word_map: WordMap, config: Config) -> Regions:
-    """Step 2. Find connected regions whose word scores enough, at working size."""
+    """Step 2. Find connected regions whose word scores enough, at working size.
+
+    Only of words that this map decides: a mask of a person says nothing of the face in it.
+    """
+    labels, decided = word_map.labels, word_map.scores.decided
+    if decided is not None:
+        labels = np.where(np.isin(labels, decided), labels, -1)
     height, width = word_map.scores.size_hw
     shrunk = word_map.labels.size / (height * width)
-    return region_stage.find_regions(
-        word_map.labels,
+    return mask_prompting.find_regions(
+        labels,
         word_map.probabilities,
         word_map.num_words,
         threshold=config.region_threshold,
@@ -88,7 +98,7 @@ def plan_prompts(
     A user's "not this" counts for the region that it is in.
     """
     size_hw = word_map.scores.size_hw
-    points = region_stage.plan_points(
+    points = mask_prompting.plan_points(
         regions,
         word_map.probabilities,
         points=config.points_per_region,
@@ -130,7 +140,7 @@ def select_masks(
     if config.nested:
         min_quality = max(config.min_quality, masker.min_quality)
         nested = NestedRule(min_quality, masker.min_stability, config.iou_threshold)
-    return mask_selection.select_masks(
+    return map_fusion.select_masks(
         batches,
         word_map,
         regions,

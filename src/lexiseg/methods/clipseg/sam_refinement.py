@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Vocabulary
     from lexiseg.protocols import DenseScores, Masker, MaskPrompts, View
     from lexiseg.results import Segmentation
-    from lexiseg.stages.label_map import LabelMap
-    from lexiseg.stages.merge import Labels
-    from lexiseg.stages.prompt_decoding import ScoredMasks
-    from lexiseg.stages.regions import Regions
+    from lexiseg.stages.label_map import LabelMap, Labels
+    from lexiseg.stages.mask_prompting import Regions, ScoredMasks
 
 __all__ = ["segment_with_masks"]
 
@@ -43,7 +41,7 @@ def segment_with_masks(
     too, with quality 0.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.merge import connected_parts, map_labels, mean_scores
+    from lexiseg.stages.label_map import connected_parts, map_labels, mean_scores
 
     count, config = len(vocabulary.words), segmenter.config
     min_area = max(1, round(config.min_share * labelled.labels.size))
@@ -93,12 +91,16 @@ def _refine(
 ) -> tuple[Labels, Masks, ScoredMasks | None]:
     """The label map with masks' outlines, (H, W), excluded words as their classes, -1 for none;
     the masks at the image's size, and what is known of them."""
-    from lexiseg.stages.map_fusion import fused_probabilities, label_fused, rejected_regions
-    from lexiseg.stages.mask_selection import WordMap, select_masks
+    from lexiseg.stages.label_map import cut, map_labels, resize_labels
+    from lexiseg.stages.map_fusion import (
+        WordMap,
+        fused_probabilities,
+        label_fused,
+        rejected_regions,
+        select_masks,
+    )
+    from lexiseg.stages.mask_prompting import PromptBatch, decode_prompts, find_regions, plan_points
     from lexiseg.stages.mask_upsampling import upsample_masks
-    from lexiseg.stages.merge import cut, map_labels, resize_labels
-    from lexiseg.stages.prompt_decoding import PromptBatch, decode_prompts
-    from lexiseg.stages.regions import find_regions, plan_points
 
     background = -1 if vocabulary.background_class is None else vocabulary.background_class
     classes = np.arange(vocabulary.num_classes + 1)
@@ -144,7 +146,7 @@ def _prompts(
     """A point and a box for each region, in pixels of the image."""
     import torch
 
-    from lexiseg.masks.packed import label_boxes
+    from lexiseg.masks.masks import label_boxes
     from lexiseg.protocols import MaskPrompts
 
     height, width = regions.number.shape

@@ -127,7 +127,8 @@ class Segmenter(BaseSegmenter[EncodedImage]):
     def _label(self, maps: Tensor, view: View[EncodedImage], vocabulary: Vocabulary) -> LabelMap:
         import torch.nn.functional as F
 
-        from lexiseg.stages.label_map import GuidedFilter, label_map
+        from lexiseg.stages.label_map import label_map
+        from lexiseg.stages.resample import GuidedFilter
 
         config, image, rgb = self.config, view.encoded, view.picture.rgb
         limits = class_thresholds(vocabulary, config)
@@ -146,8 +147,8 @@ class Segmenter(BaseSegmenter[EncodedImage]):
         import torch
         import torch.nn.functional as F
 
-        from lexiseg.stages.encoder_windows import resize_image
         from lexiseg.stages.pamr import affinities, pamr
+        from lexiseg.stages.resample import resize_image
 
         image = view.encoded
         if image.cell > 1:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.methods._base import class_thresholds
+from lexiseg.methods._levels import join_levels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from lexiseg.methods.sam_then_clip.config import Config
     from lexiseg.methods.sam_then_clip.segmenter import EncodedMasks
     from lexiseg.prompts import Vocabulary
-    from lexiseg.provenance import Provenance
-    from lexiseg.results import ScoreMap, Segmentation
-    from lexiseg.stages.merge import Labels
+    from lexiseg.results import Provenance, ScoreMap, Segmentation
+    from lexiseg.stages.label_map import Labels
     from lexiseg.stages.word_vectors import WordVectors
 
 __all__ = ["classify_masks"]
@@ -42,16 +42,44 @@ def classify_masks(
 
     cosines: (N + 1, Q), masks, then what no mask covers. Each mask goes to the class with the
     largest probability (words, excluded words, background). In the label map all masks over a pixel
-    count by their quality; what goes to the background or to excluded words has no word.
+    count by their quality; what goes to the background or to excluded words has no word. Words with
+    parts and kinds among the others are decided beside them.
     """
+    from lexiseg.stages.mask_scores import class_probabilities
+
+    flat = class_probabilities(cosines, words, scale)
+
+    def classify(probabilities: Tensor) -> Segmentation:
+        return _classify(
+            encoded, vocabulary, words, cosines, probabilities, scale, config, provenance
+        )
+
+    if not words.hierarchy:
+        return classify(flat)
+    finest, *coarser = words.hierarchy.levels(flat.T)
+    results = [(level.class_ids, classify(level.probabilities.T)) for level in coarser]
+    return join_levels(classify(finest.probabilities.T), results, vocabulary.background_index)
+
+
+def _classify(
+    encoded: EncodedMasks,
+    vocabulary: Vocabulary,
+    words: WordVectors,
+    cosines: Tensor,
+    of_classes: Tensor,
+    scale: float,
+    config: Config,
+    provenance: Provenance,
+) -> Segmentation:
+    """One competition; ``of_classes``: (N + 1, O), the probability of every class for each mask."""
     from lexiseg.results import Segmentation
-    from lexiseg.stages.mask_scores import class_probabilities, relative_scores
-    from lexiseg.stages.merge import cut
+    from lexiseg.stages.label_map import cut
+    from lexiseg.stages.mask_scores import relative_scores
 
     count, closed = len(vocabulary.words), vocabulary.background is None
     masks = encoded.masks
     quality = np.append(encoded.proposals.quality, np.float32(0))
-    probabilities = class_probabilities(cosines, words, scale).cpu().numpy()
+    probabilities = of_classes.cpu().numpy()
     class_ids, scores = probabilities.argmax(1), probabilities.max(1)
     real = np.arange(len(masks)) < len(masks) - 1
     background = -1 if words.background is None else words.background
@@ -103,8 +131,8 @@ def _instances(
     config: Config,
 ) -> NDArray[np.int64]:
     """Of the masks found, the numbers of those that are instances: no duplicates, no parts."""
-    from lexiseg.stages.duplicates import mask_nms, without_nested
     from lexiseg.stages.mask_scores import top_masks
+    from lexiseg.stages.mask_selection import mask_nms, without_nested
 
     rank = score * quality
     iou = masks[found].iou(masks[found])

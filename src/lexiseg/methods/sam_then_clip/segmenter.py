@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lexiseg.methods._base import BaseSegmenter, StageTimer
 from lexiseg.methods.sam_then_clip.config import Config
 from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, Masker, View
-from lexiseg.provenance import PromptSummary
+from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,7 +144,8 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         import torch.nn.functional as F
 
         from lexiseg.stages.attention import readout
-        from lexiseg.stages.encoder_windows import encode_image, resize_image
+        from lexiseg.stages.dense_features import encode_image
+        from lexiseg.stages.resample import resize_image
 
         short_side = self.config.short_side or self.encoder.size.short_side
         if not isinstance(self.encoder, AttentionEncoder):

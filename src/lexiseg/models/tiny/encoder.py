@@ -16,6 +16,7 @@ from lexiseg.device import Compute, skip_init
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.models.tiny.weights import fill, load_vision
+from lexiseg.prompts import is_name
 from lexiseg.protocols import BackboneMaps, SizePolicy
 from lexiseg.results import UnknownWord
 
@@ -146,7 +147,8 @@ class TinyEncoder:
 
         Far: the cosine of meanings is below ``unknown_below`` to every word that had masks, and
         below ``tagged_below`` to every word that only named whole photos: what was learned
-        without masks does not reach out to its neighbours.
+        without masks does not reach out to its neighbours. Names of people and brands, which no
+        dictionary holds, are unknown however near their letters lie.
         """
         if len(self._nearest) > _KEPT:
             self._nearest.clear()
@@ -154,6 +156,14 @@ class TinyEncoder:
         if new:
             self._nearest.update(zip(new, self._find_nearest(new), strict=True))
         return tuple(near for near in map(self._nearest.get, words) if near is not None)
+
+    def nearest_known(self, words: Sequence[str]) -> tuple[tuple[str, float], ...]:
+        """Return the nearest word that had masks of each, and the cosine of their meanings."""
+        if not words:
+            return ()
+        cosines, places = (self.meanings(words) @ self._known.T).max(1)
+        pairs = zip(places.tolist(), cosines.tolist(), strict=True)
+        return tuple((self.known_words[place], cosine) for place, cosine in pairs)
 
     def _find_nearest(self, words: Sequence[str]) -> list[UnknownWord | None]:
         """Of each word that is far from the known ones, which they are; None for the others."""
@@ -166,7 +176,12 @@ class TinyEncoder:
             tagged = (meanings[rows] @ self._tagged.T).amax(1).tolist()
             far = [k for k, cosine in zip(far, tagged, strict=True) if cosine < self.tagged_below]
         out: list[UnknownWord | None] = [None] * len(words)
+        for k, word in enumerate(words):
+            if is_name(word) and word.casefold() not in self._own_words:
+                out[k] = UnknownWord(word, (), table[k][0], is_name=True)
         for k in far:
+            if out[k] is not None:
+                continue
             cosine, *order = table[k]
             out[k] = UnknownWord(words[k], tuple(self.known_words[int(i)] for i in order), cosine)
         return out
@@ -179,6 +194,11 @@ class TinyEncoder:
         near = ((cosine - _FAR) / (_NEAR - _FAR)).clamp(0, 1)
         share = torch.where(cosine < _SAME, _DRAW * near, 0)  # a known word stays as it is
         return F.normalize(meanings + share[:, None] * self._known[nearest], dim=-1)
+
+    @cached_property
+    def _own_words(self) -> frozenset[str]:
+        """All that it was trained on, in lower case: a user's own words may be names."""
+        return frozenset(word.casefold() for word in (*self.known_words, *self.tagged_words))
 
     @cached_property
     def _known(self) -> Tensor:

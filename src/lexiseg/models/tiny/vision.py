@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["FROZEN_BLOCKS", "ConvBlock", "MobileNetV2", "VisionConfig", "VisionMaps", "VisionNet"]
+__all__ = ["LOW_BLOCKS", "ConvBlock", "MobileNetV2", "VisionConfig", "VisionMaps", "VisionNet"]
 
 
 # (expansion, channels, blocks, stride): table 2 of the paper.
@@ -31,7 +31,7 @@ _STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-FROZEN_BLOCKS = 6  # the blocks up to stride 8 keep their ImageNet weights while training
+LOW_BLOCKS = 6  # the blocks up to stride 8
 
 
 def _same(x: Tensor, stride: int) -> Tensor:
@@ -83,18 +83,18 @@ class MobileNetV2(nn.Module):
         self.head = nn.Conv2d(width, 1280, 1)
 
     def low(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The frozen part: maps at strides 4 and 8."""
+        """Up to stride 8: maps at strides 4 and 8."""
         x = _relu6(self.stem(_same(pixels, 2)))
         for block in self.blocks[:3]:
             x = block(x)
         fine = x
-        for block in self.blocks[3:FROZEN_BLOCKS]:
+        for block in self.blocks[3:LOW_BLOCKS]:
             x = block(x)
         return fine, x
 
     def high(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """From the map at stride 8 on: maps at strides 16 and 32."""
-        for block in self.blocks[FROZEN_BLOCKS:13]:
+        for block in self.blocks[LOW_BLOCKS:13]:
             x = block(x)
         middle = x
         for block in self.blocks[13:]:
@@ -112,10 +112,10 @@ class VisionConfig:
 
     dim: int = 256
     context_dim: int = 256
-    context_layers: int = 2
+    context_layers: int = 4
     heads: int = 8
     mlp: int = 768
-    middle_dim: int = 128
+    middle_dim: int = 160
     fine_dim: int = 96
     text_dim: int = 384
 

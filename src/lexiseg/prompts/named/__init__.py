@@ -6,11 +6,12 @@ ProxyCLIP and Trident ask for other synonyms of some sets, and other words for t
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 
 from lexiseg.errors import UnknownName
 
-__all__ = ["names", "read"]
+__all__ = ["is_stuff", "names", "read"]
 
 # Sets whose first class is everything without a name.
 _WITH_REST = frozenset({"coco-object", "context60", "voc21"})
@@ -42,6 +43,27 @@ def read(name: str) -> tuple[tuple[tuple[str, ...], ...], bool]:
     return tuple(tuple(line.split("|")) for line in text.splitlines()), plain in _WITH_REST
 
 
+def is_stuff(word: str) -> bool:
+    """Whether a word names stuff, such as sky or grass, and not things that can be counted.
+
+    As COCO-Stuff and Cityscapes divide their classes; a word of neither is a thing.
+    """
+    return word.casefold().replace("-", " ").strip() in _stuff()
+
+
+@cache
+def _stuff() -> frozenset[str]:
+    """The words for stuff: COCO-Stuff's, with and without their kinds, and Cityscapes' eleven."""
+    classes, _ = read("coco-stuff164k")
+    own = [name for names in classes[_COCO_THINGS:] for name in names]
+    own += [name for names in read("cityscapes")[0][:_CITYSCAPES_STUFF] for name in names]
+    plain = {name.casefold().replace("-", " ") for name in own}
+    kinds = {name.removesuffix(" other").removesuffix(" stuff") for name in plain}
+    first = {name.split()[0] for name in plain if name.split()[0] in ("wall", "floor", "ceiling")}
+    return frozenset(plain | kinds | first)
+
+
+_COCO_THINGS, _CITYSCAPES_STUFF = 80, 11  # how many of the sets' classes, which come first
 _FOLDER = files(__name__)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets import SemanticDataset, find_sets
 from lexiseg.datasets.annotations import MaskFile, Truth
 from lexiseg.errors import InputError
 from lexiseg.training.run_folder import label_source
@@ -95,7 +95,7 @@ def open_phrases(
     return [from_plain(data, limit) for data in sets if only is None or data.name in only]
 
 
-def from_plain(data: PlainDataset, limit: int | None = None) -> PhraseSet:
+def from_plain(data: SemanticDataset, limit: int | None = None) -> PhraseSet:
     """Return a data set whose phrases are the classes that each photo shows, but the background."""
     count = len(data) if limit is None else min(limit, len(data))
     samples = [data[place * len(data) // count] for place in range(count)]
@@ -104,7 +104,7 @@ def from_plain(data: PlainDataset, limit: int | None = None) -> PhraseSet:
 
 
 def _labelled(
-    name: str, path: Path, truth: Truth, size_hw: tuple[int, int], data: PlainDataset
+    name: str, path: Path, truth: Truth, size_hw: tuple[int, int], data: SemanticDataset
 ) -> LabelledPhoto:
     """A photo with a class mask."""
     index = {c: i for i, c in enumerate(data.classes)}
@@ -173,7 +173,7 @@ def _voc(root: Path, split: str) -> PhraseSet:
     """``VOCdevkit/VOC2012``: lists of names, JPEGImages, palette masks with 255 for ignored."""
     listed = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     names = _lines(listed)
-    data = PlainDataset("voc", "Pascal VOC", split, ("background", *_VOC), 0, 255, ())
+    data = SemanticDataset("voc", "Pascal VOC", split, ("background", *_VOC), 0, 255, ())
     return _from_masks(
         data,
         [
@@ -189,13 +189,13 @@ def _coco_stuff(root: Path, split: str) -> PhraseSet:
     numbers = {int(number): name.strip() for number, _, name in ((a, "", b) for a, b in pairs)}
     # Pixel values are one less than the published numbers; 255 is not labelled.
     classes = tuple(numbers.get(i + 1, f"class {i + 1}") for i in range(max(numbers)))
-    data = PlainDataset("coco-stuff", "COCO-Stuff", split, classes, None, 255, ())
+    data = SemanticDataset("coco-stuff", "COCO-Stuff", split, classes, None, 255, ())
     photos = sorted((root / "images" / f"{split}2017").glob("*.jpg"))
     masks = root / "stuffthingmaps" / f"{split}2017"
     return _from_masks(data, [(p.stem, p, masks / f"{p.stem}.png") for p in photos])
 
 
-def _from_masks(data: PlainDataset, files: Sequence[tuple[str, Path, Path]]) -> PhraseSet:
+def _from_masks(data: SemanticDataset, files: Sequence[tuple[str, Path, Path]]) -> PhraseSet:
     photos = []
     for name, path, mask in files:
         if not path.is_file() or not mask.is_file():

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.training.loop import prefetch
 from lexiseg.training.run_folder import digest, label_source, save_atomically
-from lexiseg.training.tiny.crops import is_held_out, mirrored_classes, sample_window
+from lexiseg.training.tiny.photos import is_held_out, mirrored_classes, sample_window
 
 __all__ = ["FeatureSampling", "FeatureStore"]
 
@@ -74,7 +74,7 @@ class FeatureStore:
     def __init__(
         self,
         folder: Path,
-        sets: Sequence[PlainDataset],
+        sets: Sequence[SemanticDataset],
         net: VisionNet,
         how: FeatureSampling,
         *,
@@ -100,7 +100,9 @@ class FeatureStore:
         return len(self.sets)
 
 
-def _key(sets: Sequence[PlainDataset], net: VisionNet, how: FeatureSampling, hold_out: bool) -> str:
+def _key(
+    sets: Sequence[SemanticDataset], net: VisionNet, how: FeatureSampling, hold_out: bool
+) -> str:
     """What the features depend on: photos and labels by content, the net, and the sampling."""
     parts: list[bytes | str | Path] = [json.dumps([asdict(how), hold_out])]
     for one in sets:
@@ -117,7 +119,7 @@ def _key(sets: Sequence[PlainDataset], net: VisionNet, how: FeatureSampling, hol
 
 
 def _encode(
-    path: Path, sets: Sequence[PlainDataset], net: VisionNet, how: FeatureSampling,
+    path: Path, sets: Sequence[SemanticDataset], net: VisionNet, how: FeatureSampling,
     hold_out: bool, log: Callable[[str], None],
 ) -> dict[str, torch.Tensor]:  # fmt: skip
     """Write the features of all views to a file; return what else is kept of them."""
@@ -153,12 +155,12 @@ def _encode(
     }
 
 
-def _seed(one: PlainDataset, sample: Sample, how: FeatureSampling, *more: int) -> list[int]:
+def _seed(one: SemanticDataset, sample: Sample, how: FeatureSampling, *more: int) -> list[int]:
     """Of a photo by its name, so that its views do not depend on what else is there."""
     return [how.seed, crc32(f"{one.name}/{sample.id}".encode()), *more]
 
 
-def _views(one: PlainDataset, sample: Sample, how: FeatureSampling) -> list[_View]:
+def _views(one: SemanticDataset, sample: Sample, how: FeatureSampling) -> list[_View]:
     photo = imaging.read(sample.path).rgb
     labels = sample.labels((photo.shape[0], photo.shape[1]))
     labels[labels == one.ignore_index] = _UNLABELLED

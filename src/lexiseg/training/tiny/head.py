@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lexiseg.datasets import PlainDataset
+from lexiseg.datasets import SemanticDataset
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.training.loop import FitSettings, Fitted, fit
 from lexiseg.training.run_folder import RunFolder
-from lexiseg.training.tiny.crops import random_subset
 from lexiseg.training.tiny.features import FeatureSampling, FeatureStore
 from lexiseg.training.tiny.losses import word_loss
-from lexiseg.training.tiny.negatives import ABSENT, NegativeSampler, NegativeSampling
+from lexiseg.training.tiny.negatives import NegativeSampling
+from lexiseg.training.tiny.photos import ABSENT, SEEDS
+from lexiseg.training.tiny.queries import Queries, QuerySampler
 from lexiseg.training.tiny.words import WordBank
 
 __all__ = [
@@ -47,6 +47,7 @@ _SET_WEIGHTS = {
     "facade": 0.02,
     "caltech": 0.03,
     "grocery": 0.02,
+    SEEDS: 0.04,
     ABSENT: 0.14,
 }
 _OTHER_WEIGHT = 0.05
@@ -80,19 +81,16 @@ class HeadRecipe(FitSettings):
 
 @dataclass(frozen=True)
 class FeatureBatch:
-    """One step's views: features (B, P, F), labels (B, P), and the words that compete on each."""
+    """One step's views: features (B, P, F), and the words that compete on each."""
 
     features: Tensor
-    sets: list[int]
-    labels: NDArray[np.int64]
-    queried: list[NDArray[np.bool_] | None]
-    negatives: list[NDArray[np.int64]]
+    queries: Queries
     seed: int
 
 
 def train_head(
     net: VisionNet,
-    sets: Sequence[PlainDataset],
+    sets: Sequence[SemanticDataset],
     bank: WordBank,
     out: Path,
     recipe: HeadRecipe | None = None,
@@ -112,7 +110,7 @@ def train_head(
     run = RunFolder(
         out, {"recipe": asdict(recipe), "words": list(bank.words), "data_digest": store.key}
     )
-    sampler = NegativeSampler(bank, sets, recipe.negatives)
+    sampler = QuerySampler(bank, sets, recipe.negatives, recipe.subset_share)
     views = [np.flatnonzero((store.sets == s) & ~store.held_out) for s in range(len(sets))]
     shares = np.array([recipe.set_weights.get(s.name, _OTHER_WEIGHT) for s in sets])
     shares = np.where([len(own) > 0 for own in views], shares, 0.0)
@@ -122,24 +120,16 @@ def train_head(
         rng = np.random.default_rng([recipe.seed, step])
         drawn = rng.choice(len(sets), recipe.batch, p=shares)
         chosen = np.array([rng.choice(views[s]) for s in drawn])
-        labels = store.labels[chosen]
-        queried: list[NDArray[np.bool_] | None] = []
-        negatives = []
-        for s, own in zip(drawn, labels, strict=True):
-            count, background = len(sets[s].classes), sets[s].background_index
-            subset = rng.random() < recipe.subset_share
-            queried.append(random_subset(count, background, rng) if subset else None)
-            negatives.append(sampler.sample(int(s), own, rng))
+        labels = torch.from_numpy(store.labels[chosen])
+        queries = sampler.draw(torch.from_numpy(drawn), labels, rng)
         features = torch.from_numpy(store.features[chosen]).float()
-        seed = int(rng.integers(2**31))
-        return FeatureBatch(features, drawn.tolist(), labels, queried, negatives, seed)
+        return FeatureBatch(features, queries, int(rng.integers(2**31)))
 
-    def step_loss(batch: FeatureBatch, step: int) -> tuple[Tensor, Mapping[str, float]]:
+    def step_loss(batch: FeatureBatch, step: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         vectors = net.project(bank.augmented(recipe.noise, batch.seed))
         loss, accuracy = word_loss(
-            net.embed(batch.features), batch, bank, vectors, net.scale(),
-            num_balanced=recipe.sampling.num_balanced, dice_weight=recipe.dice_weight,
-            negatives=batch.negatives,
+            net.embed(batch.features), batch.queries, bank, vectors, net.scale(),
+            dice_weight=recipe.dice_weight, dice_from=recipe.sampling.num_balanced,
         )  # fmt: skip
         return loss, {"accuracy": accuracy}
 
@@ -152,7 +142,7 @@ def train_head(
 def fit_head(
     net: VisionNet,
     make_batch: Callable[[int], FeatureBatch],
-    step_loss: Callable[[FeatureBatch, int], tuple[Tensor, Mapping[str, float]]],
+    step_loss: Callable[[FeatureBatch, int], tuple[Tensor, Mapping[str, float | Tensor]]],
     settings: FitSettings,
     run: RunFolder,
     store: FeatureStore,

@@ -1,32 +1,18 @@
-"""What the picture side is trained with: words at points, overlap, and ImageNet's classifier."""
+"""What the picture side is trained with: words at points, overlap, and two teachers' answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.training.tiny.words import SetWords, WordBank
+from lexiseg.training.tiny.queries import Queries
+from lexiseg.training.tiny.words import WordBank
 
-__all__ = ["LabelledPoints", "distill_loss", "sample_map", "word_loss"]
+__all__ = ["distill_loss", "sample_map", "stuff_loss", "word_loss"]
 
 _MIN_CONFIDENCE = 0.15  # of the classifier, below which it teaches nothing
-
-
-class LabelledPoints(Protocol):
-    """Points of B photos with their classes; see ``crops.CropBatch``."""
-
-    @property
-    def sets(self) -> Sequence[int]: ...
-    @property
-    def labels(self) -> NDArray[np.int64]: ...
-    @property
-    def queried(self) -> Sequence[NDArray[np.bool_] | None]: ...
+_OUT = -1e4  # the logit of what does not compete: finite, so that no gradient is undefined
 
 
 def sample_map(values: Tensor, points_xy: Tensor) -> Tensor:
@@ -39,82 +25,52 @@ def sample_map(values: Tensor, points_xy: Tensor) -> Tensor:
 
 
 def word_loss(
-    features: Tensor, batch: LabelledPoints, bank: WordBank, vectors: Tensor, scale: Tensor,
-    *, num_balanced: int, dice_weight: float,
-    negatives: Sequence[NDArray[np.int64]] | None = None, negatives_on_background: bool = True,
-) -> tuple[Tensor, float]:  # fmt: skip
+    features: Tensor, queries: Queries, bank: WordBank, vectors: Tensor, scale: Tensor,
+    *, dice_weight: float, dice_from: int = 0,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the mean over the photos of cross-entropy over their words plus Dice; the accuracy.
 
-    features: (B, P, D) at the points; vectors: (W, D). The first ``num_balanced`` points of a
-    photo were drawn class by class, so Dice takes the others only. negatives: for each photo
-    further rows of the bank that compete and win nothing; negatives_on_background: also where the
-    background is, which may show them unlabelled.
+    features: (B, P, D) at the points; vectors: (W, D). dice_from: Dice takes the points from this
+    one on: others were drawn evenly over the classes, and say nothing about areas.
     """
-    losses, hits, count = [], 0, 0
-    for b, s in enumerate(batch.sets):
-        own = bank.sets[s]
-        if not len(own.rows):
-            continue
-        further = np.array([], np.int64) if negatives is None else negatives[b]
-        words, background, column = _columns(own, batch.queried[b], further, bank)
-        labels = torch.from_numpy(batch.labels[b]).to(features.device)
-        target = torch.where(labels >= 0, column.to(labels.device)[labels.clamp(min=0)], -1)
-        labelled = target >= 0
-        if not labelled.any():
-            continue
-        logits = scale * features[b] @ vectors[words].T
-        if background is not None:
-            others = scale * features[b] @ vectors[background].T
-            logits = torch.cat([logits, others.logsumexp(-1, keepdim=True)], -1)
-            if len(further) and not negatives_on_background:
-                unsure = torch.zeros_like(logits, dtype=torch.bool)
-                unsure[target == len(words), len(words) - len(further) : len(words)] = True
-                logits = logits.masked_fill(unsure, -torch.inf)
-        loss = F.cross_entropy(logits, target, ignore_index=-1)
-        with torch.no_grad():
-            hits += int((logits.argmax(-1) == target)[labelled].sum())
-            count += int(labelled.sum())
-        spread = labelled.clone()
-        spread[:num_balanced] = False
-        if dice_weight and spread.any():
-            loss = loss + dice_weight * _dice_loss(logits[spread], target[spread])
-        losses.append(loss)
-    if not losses:
-        return features.sum() * 0, 0.0
-    return torch.stack(losses).mean(), hits / max(count, 1)
+    words, targets = queries.words, queries.targets
+    count = words.shape[1]
+    logits = (scale * features @ vectors[:count].T).masked_fill(~words[:, None], _OUT)
+    same = bank.synonyms[bank.background][:, :count]
+    barred = (words.float() @ same.T.float() > 0) | ~queries.background[:, None]
+    others = (scale * features @ vectors[bank.background].T).masked_fill(barred[:, None], _OUT)
+    logits = torch.cat([logits, others.logsumexp(-1, keepdim=True)], -1)
+    if queries.tolerated is not None:
+        unsure = queries.tolerated[:, None] & (targets == count)[..., None]
+        logits = logits.masked_fill(F.pad(unsure, (0, 1)), _OUT)
+    labelled = targets >= 0
+    each = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="none"
+    ).view_as(targets)
+    losses = (each * labelled).sum(1) / labelled.sum(1).clamp(min=1)
+    if dice_weight:
+        losses = losses + dice_weight * _dice_loss(logits[:, dice_from:], targets[:, dice_from:])
+    hits = ((logits.detach().argmax(-1) == targets) & labelled).sum()
+    photos = labelled.any(1).sum().clamp(min=1)
+    return losses.sum() / photos, hits / labelled.sum().clamp(min=1)
 
 
-def _columns(
-    own: SetWords, queried: NDArray[np.bool_] | None, negatives: NDArray[np.int64], bank: WordBank
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Rows of the words that compete, rows of the background words, and class -> column.
+def _dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Soft Dice of each photo, (B,), the mean over the columns that are there; 0 where none is.
 
-    The negatives stand behind the classes. The background, where there is one, is the last
-    column; classes not queried belong to it.
+    logits: (B, P, K). targets: (B, P), -1 does not count.
     """
-    keep = torch.ones(len(own.rows), dtype=torch.bool)
-    if queried is not None:
-        keep &= torch.from_numpy(queried)
-    has_background = own.background_index is not None or queried is not None
-    if own.background_index is not None:
-        keep[own.background_index] = False
-    words = torch.cat([own.rows[keep], torch.from_numpy(negatives)])
-    column = torch.full((len(own.rows),), len(words) if has_background else -1)
-    column[keep] = torch.arange(int(keep.sum()))
-    if not has_background:
-        return words, None, column
-    same = bank.synonyms[bank.background][:, words].any(1)
-    return words, bank.background[~same], column
-
-
-def _dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice, the mean over the columns that are there: logits (P, K), target (P,)."""
-    truth = F.one_hot(target, logits.shape[-1]).to(logits.dtype)
-    there = truth.any(0)
-    probabilities, truth = logits.softmax(-1)[:, there], truth[:, there]
-    both = (probabilities * truth).sum(0)
-    dice = (2 * both + 1) / (probabilities.sum(0) + truth.sum(0) + 1)
-    return (1 - dice).mean()
+    labelled = (targets >= 0).to(logits.dtype)
+    column = targets.clamp(min=0)
+    probabilities = logits.softmax(-1) * labelled[..., None]
+    both, there = torch.zeros(2, len(logits), logits.shape[-1], device=logits.device)
+    right = probabilities.gather(2, column[..., None])[..., 0]
+    both = both.scatter_add(1, column, right)
+    there = there.scatter_add(1, column, labelled)
+    dice = 1 - (2 * both + 1) / (probabilities.sum(1) + there + 1)
+    present = there > 0
+    mean: Tensor = (dice * present).sum(1) / present.sum(1).clamp(min=1)
+    return mean
 
 
 def distill_loss(student: Tensor, teacher: Tensor, vectors: Tensor, scale: Tensor) -> Tensor:
@@ -129,3 +85,19 @@ def distill_loss(student: Tensor, teacher: Tensor, vectors: Tensor, scale: Tenso
     predicted = (scale * student @ vectors.T).log_softmax(-1)
     each = -(wanted * predicted).sum(-1)
     return (each * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def stuff_loss(
+    features: Tensor, wanted: Tensor, weights: Tensor, rivals: Tensor, stuff: Tensor,
+    vectors: Tensor, scale: Tensor,
+) -> Tensor:  # fmt: skip
+    """Return the cross-entropy between the teacher of stuff and the words at the same points.
+
+    features: (B, P, D). wanted: (B, P, T), the teacher's probabilities of its T words. weights:
+    (B, P), how much each point counts. rivals: (B, C) bool, which of the first C words compete;
+    stuff: (T,), the teacher's among them. vectors: (W, D).
+    """
+    logits = scale * features @ vectors[: rivals.shape[1]].T
+    predicted = logits.masked_fill(~rivals[:, None], _OUT).log_softmax(-1)[..., stuff]
+    each = -(wanted * predicted).sum(-1)
+    return (each * weights).sum() / weights.sum().clamp(min=1.0)

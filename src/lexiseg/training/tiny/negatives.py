@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.datasets.annotations import Labels
-from lexiseg.training.tiny.words import WordBank
+from lexiseg.training.tiny.photos import ABSENT
+from lexiseg.training.tiny.words import SetWords, WordBank
 
-__all__ = ["NegativeSampler", "NegativeSampling", "open_absent"]
-
-ABSENT = "absent"  # the name of the set of photos without the words
+__all__ = ["NamedSet", "NegativeSampling", "Negatives", "find_negatives", "open_absent"]
 
 _BODY = ("person", "face", "body", "human body", "skin")
 _LIVING = (
@@ -37,6 +38,17 @@ _ABSENT_WORDS = (
     "person", "face", "human body", "pedestrian", "bicyclist", "car", "chair", "dining table",
     "bicycle", "boat", "sofa", "couch", "bottle", "cup",
 )  # fmt: skip
+
+
+class NamedSet(Protocol):
+    """A data set's name, and the names of its classes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def background_index(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -66,53 +78,55 @@ class NegativeSampling:
     absent_wnids: tuple[str, str] = ("n01440764", "n02487347")
 
 
-class NegativeSampler:
-    """Draws the words, as rows of the bank, that are queried in vain on a photo of a set."""
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """Which words a photo cannot show.
 
-    def __init__(self, bank: WordBank, sets: Sequence[PlainDataset], how: NegativeSampling) -> None:
-        """sets: of the bank, in its order."""
-        self.how = how
-        meanings = bank.meanings[0]
-        near_background = (meanings @ meanings[bank.background].T).amax(1) >= how.max_background
-        rows = {row for one, own in zip(sets, bank.sets, strict=True) for row in own.rows.tolist()
-                if one.name not in (*how.stuff_sets, ABSENT)}  # fmt: skip
-        of_bodies = {row for one, own in zip(sets, bank.sets, strict=True)
-                     if one.name in how.body_sets for row in own.rows.tolist()}  # fmt: skip
-        of_bodies |= {row for row in rows if bank.words[row] in how.body_words}
-        self._bodies = np.array(sorted(of_bodies), np.int64)
-        self._candidates: list[NDArray[np.int64]] = []
-        for one, own in zip(sets, bank.sets, strict=True):
-            near = near_background | (
-                (meanings @ meanings[own.rows].T).amax(1) >= how.max_similarity
-            )
-            barred = set(np.flatnonzero(near.numpy()).tolist())
-            barred |= {r for r in rows if bank.words[r] in how.possible.get(one.name, ())}
-            if one.name in how.body_sets:
-                barred |= of_bodies
-            # Of photos that only say what they lack, nothing else is known.
-            fits = [] if one.name == ABSENT else sorted(rows - barred)
-            self._candidates.append(np.array(fits, np.int64))
-        self._living = [
-            np.array([k for k, c in enumerate(one.classes) if c in how.living_words], np.int64)
-            for one in sets
-        ]
+    candidates: (S, C) bool, by data set. bodies: (C,) bool, of these the words of parts and
+    clothes of bodies. living: (S, 256) bool, the class indices that say that something lives.
+    """
 
-    def candidates(self, number: int, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows that may be queried in vain on a photo of a set with these labels."""
-        rows = self._candidates[number]
-        if np.isin(labels, self._living[number]).any():
-            rows = rows[~np.isin(rows, self._bodies)]
-        return rows
+    candidates: Tensor
+    bodies: Tensor
+    living: Tensor
 
-    def sample(
-        self, number: int, labels: NDArray[np.int64], rng: np.random.Generator
-    ) -> NDArray[np.int64]:
-        """Return some of the candidates' rows, often none."""
-        if rng.random() >= self.how.share:
-            return np.array([], np.int64)
-        rows = self.candidates(number, labels)
-        keep: NDArray[np.bool_] = rng.random(len(rows)) < rng.uniform(0, self.how.max_fraction)
-        return rows[keep]
+
+def find_negatives(bank: WordBank, sets: Sequence[NamedSet], how: NegativeSampling) -> Negatives:
+    """Return which of the bank's first C words may be queried in vain on photos of each set.
+
+    sets: of the bank, in its order.
+    """
+    count = bank.num_named
+    named, words = bank.meanings[0][:count], bank.words[:count]
+    near_background = (named @ bank.meanings[0][bank.background].T).amax(1) >= how.max_background
+
+    def rows_of(one: SetWords) -> Tensor:
+        out = torch.zeros(count, dtype=torch.bool)
+        out[one.rows] = True
+        return out
+
+    def rows_named(names: Sequence[str]) -> Tensor:
+        return torch.tensor([word in names for word in words])
+
+    usable, bodies = torch.zeros(2, count, dtype=torch.bool)
+    for one, own in zip(sets, bank.sets, strict=True):
+        if one.name not in (*how.stuff_sets, ABSENT):
+            usable |= rows_of(own)
+        if one.name in how.body_sets:
+            bodies |= rows_of(own)
+    bodies |= usable & rows_named(how.body_words)
+    candidates = torch.zeros(len(sets), count, dtype=torch.bool)
+    living = torch.zeros(len(sets), 256, dtype=torch.bool)
+    for s, (one, own) in enumerate(zip(sets, bank.sets, strict=True)):
+        living[s, [k for k, c in enumerate(one.classes) if c in how.living_words]] = True
+        if one.name == ABSENT or not len(own.rows):
+            continue  # of photos that only say what they lack, nothing else is known
+        near = (named @ bank.meanings[0][own.rows].T).amax(1) >= how.max_similarity
+        barred = near_background | near | rows_named(how.possible.get(one.name, ()))
+        if one.name in how.body_sets:
+            barred = barred | bodies
+        candidates[s] = usable & ~barred
+    return Negatives(candidates, bodies, living)
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,7 @@ class _AllBackground:
         return np.zeros(size_hw, np.int32)
 
 
-def open_absent(folder: Path, how: NegativeSampling) -> PlainDataset | None:
+def open_absent(folder: Path, how: NegativeSampling) -> SemanticDataset | None:
     """Return ImageNet's photos of animals as a set on which ``how.absent_words`` are in vain.
 
     folder: ``train/images/<wnid>.webp``; photos of which ``seeds/<wnid>.png`` says that somebody
@@ -139,7 +153,7 @@ def open_absent(folder: Path, how: NegativeSampling) -> PlainDataset | None:
     if not samples or not how.absent_words:
         return None
     classes = ("background", *how.absent_words)
-    return PlainDataset(ABSENT, "photos without", "train", classes, 0, 255, tuple(samples))
+    return SemanticDataset(ABSENT, "photos without", "train", classes, 0, 255, tuple(samples))
 
 
 def _shows_person(seeds: Path) -> bool:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.datasets import PlainDataset, Sample
+from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.datasets.annotations import fill_polygons
 from lexiseg.datasets.card import read_json
 from lexiseg.errors import InputError
-from lexiseg.training.tiny.crops import cut_crop, is_held_out, sample_window
+from lexiseg.training.tiny.photos import cut_crop, is_held_out, sample_window
 
 __all__ = [
     "ObjectBatch",
@@ -93,7 +93,7 @@ class ObjectBatch:
     has_box: NDArray[np.bool_]
 
 
-def load_objects(dataset: PlainDataset, workers: int = 2) -> ObjectSet:
+def load_objects(dataset: SemanticDataset, workers: int = 2) -> ObjectSet:
     """The training part of a data set with names: its instances, or the parts of its classes."""
     samples = [s for s in dataset if not is_held_out(dataset.name, s.id)]
     instances = _instances(samples[0].path.parent.parent) if samples else {}

@@ -8,14 +8,15 @@ that (``masker``); then all is written as the bundle.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets import SemanticDataset, find_sets
+from lexiseg.device import pick
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower
@@ -23,17 +24,18 @@ from lexiseg.models.tiny.vision import VisionConfig, VisionNet
 from lexiseg.training.loop import Fitted
 from lexiseg.training.tiny.bundle import TOKENIZER, read_bundle, rewrite_bundle, write_bundle
 from lexiseg.training.tiny.corpus import Teacher
-from lexiseg.training.tiny.crops import load_set, load_unlabelled
 from lexiseg.training.tiny.head import HeadRecipe, train_head
 from lexiseg.training.tiny.masker import MaskerRecipe, train_masker
 from lexiseg.training.tiny.negatives import open_absent
 from lexiseg.training.tiny.objects import ObjectSet, load_objects, load_regions
+from lexiseg.training.tiny.photos import load_set, load_unlabelled, open_seeds
+from lexiseg.training.tiny.stuff import STUFF_WORDS
 from lexiseg.training.tiny.text import TextRecipe, train_text
-from lexiseg.training.tiny.tflite import read_mobilenet
-from lexiseg.training.tiny.vision import VisionRecipe, train_vision
+from lexiseg.training.tiny.tflite import read_graph, read_mobilenet
+from lexiseg.training.tiny.vision import VisionRecipe, small_vision_recipe, train_vision
 from lexiseg.training.tiny.words import build_bank
 
-__all__ = ["TinyRecipe", "refine_tiny", "train_tiny"]
+__all__ = ["TinyRecipe", "recipe_for", "refine_tiny", "train_tiny"]
 
 _IMAGENET = "imagenet1000"
 _UNLABELLED = (_IMAGENET, "coco-unlabelled")
@@ -58,14 +60,26 @@ class TinyRecipe:
     tagged_below: float = 0.8
 
 
+def recipe_for(device: str | None = None) -> TinyRecipe:
+    """Return the recipe of the bundled model, or, where the device is a CPU, a smaller one.
+
+    device: as of ``lexiseg.load``; None and "auto" take a GPU where there is one.
+    """
+    if pick(device).device.type == "cpu":
+        return TinyRecipe(vision=small_vision_recipe())
+    return TinyRecipe()
+
+
 def train_tiny(
     data: str | Path,
     backbone: str | Path,
     out: str | Path,
     recipe: TinyRecipe | None = None,
     *,
+    teacher: str | Path | None = None,
     only: Sequence[str] | None = None,
-    teacher: Teacher | None = None,
+    device: str | None = None,
+    sentence_encoder: Teacher | None = None,
     log: Callable[[str], None] = lambda line: None,
     stop_after: int | None = None,
     progress: bool = False,
@@ -73,43 +87,54 @@ def train_tiny(
     """Train on every set in ``data`` (or ``only`` these) and write the bundle to ``out/bundle``.
 
     data: a folder of data sets in the plain layout (``train`` splits), besides ``imagenet1000``
-    and folders of photos without labels. backbone: the published MobileNetV2 .tflite. teacher: a
-    sentence encoder, by default MiniLM. A run that was killed goes on when called again with the
-    same ``out`` and settings; with other settings OptionError is raised. Returns the bundle's
-    folder, or None when ``stop_after`` ended the run before the picture side's last step.
+    and ``coco-unlabelled``, photos with seed masks or without labels. backbone: the published
+    MobileNetV2 .tflite. teacher: DeepLab's .tflite, which says what is stuff where a set names
+    nothing. device: of the picture side's training. recipe: by default ``recipe_for(device)``.
+    sentence_encoder: of the text tower, by default MiniLM.
+
+    A run that was killed goes on when called again with the same ``out`` and settings; with
+    other settings OptionError is raised. Returns the bundle's folder, or None when
+    ``stop_after`` ended the run before the picture side's last step.
     """
-    recipe, data, out = recipe or TinyRecipe(), Path(data), Path(out)
-    sets = _ordered(find_sets(data, "train"), recipe, only)
-    known = list(dict.fromkeys(n for s in sets for n in s.classes if n != "background"))
+    recipe, data, out = recipe or recipe_for(device), Path(data), Path(out)
+    start = read_mobilenet(backbone)
+    if teacher is not None:
+        read_graph(teacher)  # so that a wrong file is refused before hours of training
+    sets = _open_sets(data, recipe, only)
+    stuff = () if teacher is None else STUFF_WORDS
+    known = _words(sets, stuff)
     imagenet = _imagenet_names(data)
     tower, tokenizer = train_text(
         list(dict.fromkeys(["background", *known, *imagenet])), out / "text", recipe.text,
-        recipe.text_sizes, teacher=teacher, log=log, progress=progress,
+        recipe.text_sizes, teacher=sentence_encoder, log=log, progress=progress,
     )  # fmt: skip
     log("reading photos")
-    images = [load_set(s, recipe.vision.sampling.rarity) for s in sets]
-    folders = [data / name for name in _UNLABELLED if only is None or name in only]
-    images += [load_unlabelled(folder.name, folder) for folder in folders if folder.is_dir()]
+    sampling = recipe.vision.sampling
+    images = [load_set(s, sampling.rarity, sampling.max_short_side) for s in sets]
+    for folder in _folders(data, only):
+        if not (folder / "seeds").is_dir():
+            images.append(load_unlabelled(folder.name, folder, sampling.max_short_side))
     for one in images:
         log(f"  {one.name}: {len(one.photos)} photos")
     classes = [(s.classes, s.background_index) for s in images]
-    bank = build_bank(classes, imagenet, tower, tokenizer)
+    bank = build_bank(classes, imagenet, tower, tokenizer, stuff)
     fitted = train_vision(
-        images, bank, read_mobilenet(backbone), out / "vision", recipe.vision,
-        recipe.vision_sizes, log=log, stop_after=stop_after, progress=progress,
+        images, bank, start, out / "vision", recipe.vision, recipe.vision_sizes,
+        teacher=None if teacher is None else Path(teacher), device=device, log=log,
+        stop_after=stop_after, progress=progress,
     )  # fmt: skip
     if not fitted.finished:
         return None
     del images
-    net = fitted.net
+    net = fitted.net.to("cpu")  # the stages behind it are small
     if recipe.head.steps > 0:
         net = _refine_head(
             net, sets, data, tower, tokenizer, out / "head", recipe.head, only, log=log,
             progress=progress,
         ).net  # fmt: skip
     masker = train_masker(
-        _objects(sets, data, only), net, out / "masker", recipe.masker, recipe.masker_sizes,
-        log=log, progress=progress,
+        _objects(sets, data, only, recipe.masker.set_weights), net, out / "masker",
+        recipe.masker, recipe.masker_sizes, log=log, progress=progress,
     ).net  # fmt: skip
     return write_bundle(
         out / "bundle", net, tower, masker, out / "text" / TOKENIZER,
@@ -135,7 +160,7 @@ def refine_tiny(
     None when ``stop_after`` ended the run before its last step.
     """
     recipe, data, out = recipe or TinyRecipe(), Path(data), Path(out)
-    sets = _ordered(find_sets(data, "train"), recipe, only)
+    sets = _open_sets(data, recipe, only)
     base = read_bundle(bundle)
     fitted = _refine_head(
         base.net, sets, data, base.tower, base.tokenizer, out, recipe.head, only,
@@ -143,7 +168,7 @@ def refine_tiny(
     )  # fmt: skip
     if not fitted.finished:
         return None
-    words = list(dict.fromkeys(n for s in sets for n in s.classes if n != "background"))
+    words = _words(sets)
     return rewrite_bundle(
         base, out / "bundle", fitted.net, words=words, recipe={"head": asdict(recipe.head)},
         notes=base.checkpoint.record.notes,
@@ -151,7 +176,7 @@ def refine_tiny(
 
 
 def _refine_head(
-    net: VisionNet, sets: Sequence[PlainDataset], data: Path, tower: TextTower,
+    net: VisionNet, sets: Sequence[SemanticDataset], data: Path, tower: TextTower,
     tokenizer: Tokenizer, out: Path, recipe: HeadRecipe, only: Sequence[str] | None, **how: Any,
 ) -> Fitted[VisionNet]:  # fmt: skip
     """The head on the sets' features, with photos that lack some words where ImageNet's are."""
@@ -163,15 +188,28 @@ def _refine_head(
     return train_head(net, everything, bank, out, recipe, **how)
 
 
-def _ordered(
-    found: Sequence[PlainDataset], recipe: TinyRecipe, only: Sequence[str] | None
-) -> list[PlainDataset]:
-    """The sets in the recipe's order, further ones behind."""
+def _open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[SemanticDataset]:
+    """The sets with masks in the recipe's order, further ones behind, and that of seed masks."""
     order = list(recipe.vision.set_weights)
-    sets = [s for s in found if only is None or s.name in only]
+    sets = [s for s in find_sets(data, "train") if only is None or s.name in only]
+    seeds = open_seeds(_folders(data, only))
+    if seeds is not None:
+        sets.append(seeds)
     if not sets:
         raise InputError(f"none of the data sets {list(only or ())} was found; check the names")
     return sorted(sets, key=lambda s: order.index(s.name) if s.name in order else len(order))
+
+
+def _folders(data: Path, only: Sequence[str] | None) -> list[Path]:
+    """The folders of photos without class masks."""
+    names = [name for name in _UNLABELLED if only is None or name in only]
+    return [data / name for name in names if (data / name).is_dir()]
+
+
+def _words(sets: Sequence[SemanticDataset], stuff: Sequence[str] = ()) -> list[str]:
+    """The words that have masks or seeds, or that the teacher of stuff teaches."""
+    named = (name for one in sets for name in one.classes if name != "background")
+    return list(dict.fromkeys([*named, *stuff]))
 
 
 def _imagenet_names(data: Path) -> list[str]:
@@ -180,10 +218,11 @@ def _imagenet_names(data: Path) -> list[str]:
 
 
 def _objects(
-    sets: Sequence[PlainDataset], data: Path, only: Sequence[str] | None
-) -> list[ObjectSet]:
+    sets: Sequence[SemanticDataset], data: Path, only: Sequence[str] | None,
+    weights: Mapping[str, float],
+) -> list[ObjectSet]:  # fmt: skip
     """Objects of the named sets, and of folders of nameless regions beside them."""
-    out = [load_objects(s) for s in sets]
+    out = [load_objects(s) for s in sets if weights.get(s.name, 1.0) > 0]
     for folder in sorted(p for p in data.iterdir() if (p / "dataset.json").is_file()):
         nameless = json.loads((folder / "dataset.json").read_text("utf-8")).get("classes") is None
         if nameless and (folder / "train" / "masks").is_dir() and (not only or folder.name in only):

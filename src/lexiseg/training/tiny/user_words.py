@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.datasets import PlainDataset, find_sets
+from lexiseg.datasets import SemanticDataset, find_sets
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.text import tokenise
 from lexiseg.models.tiny.vision import VisionNet
@@ -26,10 +26,11 @@ from lexiseg.prompts import DEFAULT_BACKGROUND
 from lexiseg.training.loop import FitSettings
 from lexiseg.training.run_folder import RunFolder
 from lexiseg.training.tiny.bundle import Bundle, read_bundle, rewrite_bundle
-from lexiseg.training.tiny.crops import random_subset
 from lexiseg.training.tiny.features import FeatureSampling, FeatureStore
 from lexiseg.training.tiny.head import FeatureBatch, fit_head
 from lexiseg.training.tiny.losses import word_loss
+from lexiseg.training.tiny.negatives import NegativeSampling
+from lexiseg.training.tiny.queries import Queries, QuerySampler
 from lexiseg.training.tiny.words import WordBank, build_bank
 
 __all__ = ["WordsRecipe", "forgetting_loss", "train_words"]
@@ -131,32 +132,34 @@ def train_words(
 
 
 def _batches(
-    store: FeatureStore, sets: Sequence[PlainDataset], bank: WordBank, recipe: WordsRecipe
+    store: FeatureStore, sets: Sequence[SemanticDataset], bank: WordBank, recipe: WordsRecipe
 ) -> Callable[[int], FeatureBatch]:
     """Step -> views drawn by their rarest class, with known words as negatives."""
     trained = np.flatnonzero(~store.held_out)
     own = np.unique(np.concatenate([s.rows.numpy() for s in bank.sets]))
     similar = (bank.meanings[0][bank.further] @ bank.meanings[0][own].T).amax(1)
     others = bank.further[similar < recipe.max_similarity].numpy()
-    rarity = _rarity(store, trained)
+    rarity, count = _rarity(store, trained), len(bank.words)
+    sampler = QuerySampler(bank, sets, NegativeSampling(share=0.0), recipe.subset_share)
 
     def make_batch(step: int) -> FeatureBatch:
         rng = np.random.default_rng([recipe.seed, step])
         chosen = rng.choice(trained, recipe.batch, p=rarity)
-        queried: list[NDArray[np.bool_] | None] = []
-        negatives = []
-        for s in store.sets[chosen]:
-            count, background = len(sets[s].classes), sets[s].background_index
-            subset = rng.random() < recipe.subset_share
-            # Never None: the background words compete also where the photos name no background.
-            every = np.ones(count, np.bool_)
-            queried.append(random_subset(count, background, rng) if subset else every)
-            negatives.append(rng.permutation(others)[: recipe.negatives])
+        drawn = sampler.draw(
+            torch.from_numpy(store.sets[chosen]), torch.from_numpy(store.labels[chosen]), rng
+        )
+        # All words of the bank compete in place of the sets' alone. A known word may well be in
+        # the background, which the user does not name.
+        targets = torch.where(drawn.targets == bank.num_named, count, drawn.targets)
+        known = torch.zeros(recipe.batch, count, dtype=torch.bool)
+        for one in known:
+            one[torch.from_numpy(rng.permutation(others)[: recipe.negatives])] = True
+        words = F.pad(drawn.words, (0, count - bank.num_named)) | known
+        # Always: the background words compete also where the photos name no background.
+        background = torch.ones(recipe.batch, dtype=torch.bool)
         features = torch.from_numpy(store.features[chosen]).float()
-        return FeatureBatch(
-            features, store.sets[chosen].tolist(), store.labels[chosen], queried, negatives,
-            int(rng.integers(2**31)),
-        )  # fmt: skip
+        queries = Queries(words, background, targets, tolerated=known)
+        return FeatureBatch(features, queries, int(rng.integers(2**31)))
 
     return make_batch
 
@@ -174,19 +177,16 @@ def _rarity(store: FeatureStore, views: NDArray[np.int64]) -> NDArray[np.float64
 
 def _step_loss(
     net: VisionNet, known: _Known, bank: WordBank, recipe: WordsRecipe
-) -> Callable[[FeatureBatch, int], tuple[Tensor, Mapping[str, float]]]:
-    def step_loss(batch: FeatureBatch, step: int) -> tuple[Tensor, Mapping[str, float]]:
+) -> Callable[[FeatureBatch, int], tuple[Tensor, Mapping[str, float | Tensor]]]:
+    def step_loss(batch: FeatureBatch, step: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         vectors = net.project(bank.augmented(recipe.noise, batch.seed))
         loss, accuracy = word_loss(
-            net.embed(batch.features), batch, bank, vectors, net.scale(),
-            num_balanced=recipe.sampling.num_balanced, dice_weight=recipe.dice_weight,
-            # A known word may well be in the background, which the user does not name.
-            negatives=batch.negatives, negatives_on_background=False,
+            net.embed(batch.features), batch.queries, bank, vectors, net.scale(),
+            dice_weight=recipe.dice_weight, dice_from=recipe.sampling.num_balanced,
         )  # fmt: skip
         places, words = forgetting_loss(net, known.net, batch.features, known.meanings)
         total = loss + recipe.keep_weight * places + recipe.anchor_weight * words
-        values = {"accuracy": accuracy, "kept": float(places.detach())}
-        return total, values | {"anchor": float(words.detach())}
+        return total, {"accuracy": accuracy, "kept": places.detach(), "anchor": words.detach()}
 
     return step_loss
 

@@ -1,40 +1,55 @@
 """Stage two of the recipe: the picture side, trained against the frozen text tower.
 
-Warm-up, a long constant rate, then a fall to zero.
+It is the same on a GPU and on a CPU: photos lie on the device, and crops are cut there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lexiseg.device import seeded
-from lexiseg.models.tiny.vision import FROZEN_BLOCKS, MobileNetV2, VisionConfig, VisionNet
+from lexiseg.device import pick, seeded
+from lexiseg.models.tiny.vision import LOW_BLOCKS, MobileNetV2, VisionConfig, VisionNet
 from lexiseg.training.loop import FitSettings, Fitted, fit
-from lexiseg.training.run_folder import RunFolder
-from lexiseg.training.tiny.crops import CropBatch, CropSampling, ImageSet, make_crops
-from lexiseg.training.tiny.losses import distill_loss, sample_map, word_loss
+from lexiseg.training.run_folder import RunFolder, digest
+from lexiseg.training.tiny.crops import (
+    CropBatch,
+    CropSampling,
+    PhotoStore,
+    make_crops,
+    sample_points,
+)
+from lexiseg.training.tiny.losses import distill_loss, sample_map, stuff_loss, word_loss
+from lexiseg.training.tiny.negatives import NegativeSampling
+from lexiseg.training.tiny.photos import SEEDS, ImageSet
+from lexiseg.training.tiny.queries import Queries, QuerySampler
+from lexiseg.training.tiny.stuff import StuffPoints, StuffSampler, StuffSampling, teach
+from lexiseg.training.tiny.tflite import read_graph
 from lexiseg.training.tiny.words import WordBank
 
-__all__ = ["VisionRecipe", "train_vision"]
+__all__ = ["VisionRecipe", "small_vision_recipe", "train_vision"]
 
 # How much of the training each set gets; sets that are not named get 0.05.
 _SET_WEIGHTS = {
-    "voc": 0.33,
-    "msrc": 0.09,
-    "celebamask": 0.13,
-    "ccp": 0.16,
-    "camvid": 0.09,
-    "coco-panoptic": 0.07,
-    "coco": 0.07,
-    "imagenet1000": 0.03,
-    "coco-unlabelled": 0.03,
+    "voc": 0.22,
+    "msrc": 0.08,
+    "celebamask": 0.09,
+    "ccp": 0.12,
+    "camvid": 0.06,
+    "coco-panoptic": 0.09,
+    "coco": 0.13,
+    "facade": 0.04,
+    "caltech": 0.08,
+    "grocery": 0.03,
+    SEEDS: 0.08,
 }
 _OTHER_WEIGHT = 0.05
 
@@ -43,27 +58,56 @@ _OTHER_WEIGHT = 0.05
 class VisionRecipe(FitSettings):
     """Everything that decides the picture side, but for the data and the text tower.
 
-    backbone_lr: of the backbone above stride 8; below, it stays as it is. backbone_steps: after
-    so many the backbone stays as it is. dice_weight: beside cross-entropy. distill_weight,
+    lr: of the decoder; backbone_lr, low_lr: of the backbone above and up to stride 8 (0: that
+    part stays as it is). betas: of AdamW. dice_weight: beside cross-entropy. distill_weight,
     distill_every: of the ImageNet classifier, and how often it is asked. noise: on the words'
-    meanings.
+    meanings. subset_share: of the crops, on which only a part of the words competes. negatives:
+    words that are queried in vain. stuff: of the teacher of stuff.
     """
 
-    steps: int = 2100
-    lr: float = 1.5e-3
-    warmup_steps: int = 200
-    decay: Literal["cosine", "linear"] = "linear"
-    decay_steps: int | None = 700
-    weight_decay: float = 0.03
-    ema_decay: float | None = 0.998
-    backbone_lr: float = 3e-4
-    backbone_steps: int = 2100
+    steps: int = 3300
+    lr: float = 2e-3
+    warmup_steps: int = 300
+    weight_decay: float = 0.04
+    ema_decay: float | None = 0.999
+    backbone_lr: float = 6e-4
+    low_lr: float = 1.5e-4
+    betas: tuple[float, float] = (0.9, 0.98)
     dice_weight: float = 0.5
     distill_weight: float = 0.15
     distill_every: int = 2
     noise: float = 0.25
+    subset_share: float = 0.4
     sampling: CropSampling = field(default_factory=CropSampling)
+    negatives: NegativeSampling = field(default_factory=NegativeSampling)
+    stuff: StuffSampling = field(default_factory=StuffSampling)
     set_weights: dict[str, float] = field(default_factory=lambda: dict(_SET_WEIGHTS))
+
+
+def small_vision_recipe() -> VisionRecipe:
+    """Return what a CPU does in hours: smaller crops, fewer at once, low layers as they are."""
+    full = VisionRecipe()
+    return replace(
+        full, steps=2100, lr=1.5e-3, backbone_lr=3e-4, low_lr=0.0, warmup_steps=200,
+        ema_decay=0.998,
+        sampling=replace(
+            full.sampling, batch=12, sizes_hw=((224, 224), (192, 256), (256, 192)),
+            short_sides=(200.0, 430.0),
+        ),
+        stuff=replace(full.stuff, side=256, grid=48),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """One step: pixels (B, 3, h, w) in [-1, 1], what is right at points (B, P, 2) in [-1, 1], and
+    at others what the teacher of stuff said. seed: for whatever else is drawn."""
+
+    pixels: Tensor
+    points_xy: Tensor
+    queries: Queries
+    stuff: StuffPoints | None
+    seed: int
 
 
 def train_vision(
@@ -74,6 +118,8 @@ def train_vision(
     recipe: VisionRecipe | None = None,
     config: VisionConfig | None = None,
     *,
+    teacher: Path | None = None,
+    device: str | None = "cpu",
     log: Callable[[str], None] = lambda line: None,
     stop_after: int | None = None,
     progress: bool = False,
@@ -81,33 +127,51 @@ def train_vision(
     """Train the picture side and return its average, or continue the run in ``out``.
 
     bank: its further words are ImageNet's names, or none. imagenet: the backbone to begin with,
-    and its classifier, 1,001 logits. Raises OptionError
-    where the run in ``out`` has other settings.
+    and its classifier, 1,001 logits. teacher: the .tflite file of the teacher of stuff. device:
+    as of ``lexiseg.load``. Raises OptionError where the run in ``out`` has other settings.
     """
     recipe, config = recipe or VisionRecipe(), config or VisionConfig()
-    settings = {"recipe": asdict(recipe), "net": asdict(config), "words": list(bank.words)}
-    run = RunFolder(out, {**settings, "photos": {s.name: len(s.photos) for s in sets}})
-    frozen, classifier = imagenet
-    frozen.requires_grad_(False)
-    classifier.requires_grad_(False)
+    compute = pick(device)
+    store = PhotoStore(sets, compute.device)
+    key = store.digest()
+    settings: dict[str, object] = {
+        "recipe": asdict(recipe), "net": asdict(config), "words": list(bank.words),
+        "photos": {s.name: len(s.photos) for s in sets}, "data_digest": key,
+        "teacher": None if teacher is None else digest(teacher),
+    }  # fmt: skip
+    run = RunFolder(out, settings)
+    queries = QuerySampler(bank, sets, recipe.negatives, recipe.subset_share, compute.device)
+    bank = bank.to(compute.device)
+    stuff = None
+    if teacher is not None:
+        answers = teach(store, read_graph(teacher), recipe.stuff, out, digest(key, teacher), log)
+        stuff = StuffSampler(store, answers, bank, recipe.stuff)
+    judge, classifier = imagenet
     with seeded(recipe.seed):
         net = VisionNet(config)
-    net.backbone.load_state_dict(frozen.state_dict())
-    for module in (net, frozen):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.backbone.load_state_dict(judge.state_dict())
+    for module in (net, judge, classifier):
+        module.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in (judge, classifier):
+        module.requires_grad_(False)
     groups = _param_groups(net, recipe)
     weights = [recipe.set_weights.get(s.name, _OTHER_WEIGHT) for s in sets]
 
-    def make_batch(step: int) -> CropBatch:
-        return make_crops(sets, weights, recipe.sampling, recipe.seed, step)
+    def make_batch(step: int) -> _Batch:
+        rng = np.random.default_rng([recipe.seed, step])
+        crops = make_crops(store, weights, recipe.sampling, rng)
+        return _batch(crops, queries, stuff, recipe, rng)
 
-    def step_loss(batch: CropBatch, step: int) -> tuple[Tensor, Mapping[str, float]]:
-        if step >= recipe.backbone_steps:  # without a gradient, the optimiser leaves it alone
-            net.backbone.requires_grad_(False)
+    half = compute.dtype == torch.bfloat16 and compute.device.type == "cuda"
+
+    def precision() -> AbstractContextManager[object]:
+        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+
+    def step_loss(batch: _Batch, step: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         # Without ImageNet's names its classifier has nothing to teach.
         distill = len(bank.further) > 0 and step % recipe.distill_every == 0
-        teacher = (frozen, classifier) if distill else None
-        return _loss(net, teacher, batch, bank, recipe)
+        imagenet = (judge, classifier) if distill else None
+        return _loss(net, imagenet, batch, bank, recipe, precision)
 
     return fit(
         net, make_batch, step_loss, recipe, run, param_groups=groups,
@@ -115,45 +179,75 @@ def train_vision(
     )  # fmt: skip
 
 
+def _batch(
+    crops: CropBatch, queries: QuerySampler, stuff: StuffSampler | None, recipe: VisionRecipe,
+    rng: np.random.Generator,
+) -> _Batch:  # fmt: skip
+    how = recipe.sampling
+    points, labels = sample_points(crops.labels, how.points, how.balanced_share, rng)
+    asked = queries.draw(crops.sets, labels, rng)
+    told = None if stuff is None else stuff.draw(crops, rng)
+    pixels = (crops.pixels / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    return _Batch(pixels, points, asked, told, int(rng.integers(2**31)))
+
+
 def _param_groups(net: VisionNet, recipe: VisionRecipe) -> list[dict[str, Any]]:
-    """Parameters by rate and by whether they decay; the low blocks stay as they are."""
+    """Parameters by rate and by whether they decay; those of rate 0 get no gradient."""
     low = {id(p) for p in net.backbone.stem.parameters()}
-    low |= {id(p) for b in net.backbone.blocks[:FROZEN_BLOCKS] for p in b.parameters()}
+    low |= {id(p) for b in net.backbone.blocks[:LOW_BLOCKS] for p in b.parameters()}
     backbone = {id(p) for p in net.backbone.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for p in net.parameters():
-        if id(p) in low:
+        lr = recipe.lr
+        if id(p) in backbone:
+            lr = recipe.low_lr if id(p) in low else recipe.backbone_lr
+        if lr == 0:
             p.requires_grad_(False)
             continue
-        lr = recipe.backbone_lr if id(p) in backbone else recipe.lr
         groups.setdefault((lr, recipe.weight_decay if p.ndim > 1 else 0.0), []).append(p)
-    return [{"params": ps, "lr": lr, "weight_decay": decay} for (lr, decay), ps in groups.items()]
+    return [
+        {"params": params, "lr": lr, "weight_decay": decay, "betas": recipe.betas}
+        for (lr, decay), params in groups.items()
+    ]
 
 
 def _loss(
-    net: VisionNet, teacher: tuple[MobileNetV2, nn.Conv2d] | None, batch: CropBatch,
-    bank: WordBank, recipe: VisionRecipe,
-) -> tuple[Tensor, Mapping[str, float]]:  # fmt: skip
-    device = net.log_scale.device
-    pixels = torch.from_numpy(batch.pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    with torch.no_grad():
-        fine, low = net.backbone.low(pixels.contiguous(memory_format=torch.channels_last))
-    middle, coarse = net.backbone.high(low)
-    decoded = net.decode(fine, low, middle, coarse)
-    vectors, scale = net.project(bank.augmented(recipe.noise, batch.seed)), net.scale()
-    points = torch.from_numpy(batch.points_xy).to(device)
+    net: VisionNet, imagenet: tuple[MobileNetV2, nn.Conv2d] | None, batch: _Batch,
+    bank: WordBank, recipe: VisionRecipe, precision: Callable[[], AbstractContextManager[object]],
+) -> tuple[Tensor, Mapping[str, float | Tensor]]:  # fmt: skip
+    frozen = recipe.low_lr == 0
+    with precision():
+        with torch.set_grad_enabled(not frozen):
+            fine, low = net.backbone.low(batch.pixels)
+        decoded = net.decode(fine, low, *net.backbone.high(low)).float()
+        vectors = net.project(bank.augmented(recipe.noise, batch.seed)).float()
+
+    def embed(points_xy: Tensor) -> Tensor:
+        with precision():
+            return net.embed(sample_map(decoded, points_xy)).float()
+
+    scale = net.scale()
     words, accuracy = word_loss(
-        net.embed(sample_map(decoded, points)), batch, bank, vectors, scale,
-        num_balanced=recipe.sampling.num_balanced, dice_weight=recipe.dice_weight,
+        embed(batch.points_xy), batch.queries, bank, vectors, scale,
+        dice_weight=recipe.dice_weight,
     )  # fmt: skip
-    values = {"words": float(words.detach()), "accuracy": accuracy}
-    if teacher is None:
-        return words, values
-    backbone, classifier = teacher
-    with torch.no_grad():
-        pooled = F.avg_pool2d(backbone.high(low)[1], 3, 1, 1, count_include_pad=False)
-        wanted = classifier(pooled)[:, 1:]  # the first of 1,001 is "background"
-    cells = F.avg_pool2d(decoded.permute(0, 3, 1, 2), 8).permute(0, 2, 3, 1)
-    distilled = distill_loss(net.embed(cells), wanted, vectors[bank.further], scale)
-    values["distill"] = float(distilled.detach())
-    return words + recipe.distill_weight * recipe.distill_every * distilled, values
+    loss, values = words, {"words": words.detach(), "accuracy": accuracy}
+    if batch.stuff is not None:
+        one = batch.stuff
+        told = stuff_loss(
+            embed(one.points_xy), one.wanted, one.weights, one.rivals, bank.stuff, vectors, scale
+        )
+        loss, values["stuff"] = loss + recipe.stuff.weight * told, told.detach()
+    if imagenet is not None:
+        judge, classifier = imagenet
+        with torch.no_grad(), precision():
+            coarse = judge.high(low if frozen else judge.low(batch.pixels)[1])[1]
+            pooled = F.avg_pool2d(coarse, 3, 1, 1, count_include_pad=False)
+            wanted = classifier(pooled)[:, 1:].float()  # the first of 1,001 is "background"
+        with precision():
+            cells = F.avg_pool2d(decoded.permute(0, 3, 1, 2), 8).permute(0, 2, 3, 1)
+            student = net.embed(cells).float()
+        distilled = distill_loss(student, wanted, vectors[bank.further], scale)
+        loss = loss + recipe.distill_weight * recipe.distill_every * distilled
+        values["distill"] = distilled.detach()
+    return loss, values

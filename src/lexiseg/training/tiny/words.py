@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -34,9 +34,11 @@ class WordBank:
     """Meanings of every word in several phrasings, and which rows stand for what.
 
     meanings: (V, W, 384), V phrasings of W words, unit length; the first is the bare word. sets:
-    of the data sets, in their order; no rows for a set without labels. background: rows of the
-    default background words. further: rows of words that no set names. synonyms: (W, W) bool,
-    words taken as the same.
+    of the data sets, in their order; no rows for a set without labels. stuff: rows of the words
+    of the teacher of stuff, or none. background: rows of the default background words. further:
+    rows of words that no set names. synonyms: (W, W) bool, words taken as the same.
+
+    The first ``num_named`` words are those of the sets and of that teacher.
     """
 
     words: tuple[str, ...]
@@ -45,15 +47,28 @@ class WordBank:
     background: Tensor
     further: Tensor
     synonyms: Tensor
+    stuff: Tensor
+    num_named: int
+
+    def to(self, device: torch.device) -> WordBank:
+        """Return the bank on a device."""
+        sets = tuple(replace(one, rows=one.rows.to(device)) for one in self.sets)
+        moved = {
+            name: getattr(self, name).to(device)
+            for name in ("meanings", "background", "further", "synonyms", "stuff")
+        }
+        return replace(self, sets=sets, **moved)
 
     def augmented(self, noise: float, seed: int) -> Tensor:
         """Return one phrasing a word with a little noise, (W, 384), unit length."""
-        rng = generator(seed)
+        device = self.meanings.device
+        rng = generator(seed, device)
         phrasings, words, dim = self.meanings.shape
-        chosen = torch.randint(phrasings, (words,), generator=rng)
-        chosen[torch.rand(words, generator=rng) < 0.5] = 0  # the bare word half of the time
-        meanings = self.meanings[chosen, torch.arange(words)]
-        shift = torch.randn(words, dim, generator=rng) * (noise / dim**0.5)
+        chosen = torch.randint(phrasings, (words,), generator=rng, device=device)
+        bare = torch.rand(words, generator=rng, device=device) < 0.5  # half of the time
+        chosen = torch.where(bare, 0, chosen)
+        meanings = self.meanings[chosen, torch.arange(words, device=device)]
+        shift = torch.randn(words, dim, generator=rng, device=device) * (noise / dim**0.5)
         return F.normalize(meanings + shift, dim=-1)
 
 
@@ -63,13 +78,14 @@ def build_bank(
     further: Sequence[str],
     tower: TextTower,
     tokenizer: Tokenizer,
+    stuff: Sequence[str] = (),
 ) -> WordBank:
     """Return the bank for data sets, each of its classes and which of these is the background.
 
-    further: words beside those of the sets.
+    further: words beside those of the sets. stuff: words of the teacher of stuff.
     """
-    classes = (name for names, _ in sets for name in names)
-    words = list(dict.fromkeys([*classes, *DEFAULT_BACKGROUND, *further]))
+    named = list(dict.fromkeys([*(name for names, _ in sets for name in names), *stuff]))
+    words = list(dict.fromkeys([*named, *DEFAULT_BACKGROUND, *further]))
     row = {word: i for i, word in enumerate(words)}
 
     def rows(names: Sequence[str]) -> Tensor:
@@ -86,4 +102,6 @@ def build_bank(
         rows(DEFAULT_BACKGROUND),
         rows(further),
         meanings[0] @ meanings[0].T > _SYNONYMS,
+        rows(stuff),
+        len(named),
     )

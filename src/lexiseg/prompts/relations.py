@@ -1,0 +1,176 @@
+"""Which words are finer than others: kinds (poodle - dog), parts (wheel - car), hats of persons.
+
+The table is made of WordNet's hypernyms and meronyms by ``lexiseg.training.word_tables``. A line is
+a meaning: its names, what it is a kind of, and the wholes that it is a part of or worn by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from lexiseg.prompts.dictionary import singulars
+
+__all__ = ["Relation", "general_terms", "in_table", "relations"]
+
+# Before these words stands what a phrase is of: "wall of brick", "person with a hat".
+_HEAD_ENDS = re.compile(r"\s(?:of|with|without|in|on|under|at|near|behind|wearing|holding)\s")
+
+# Wholes whose kinds have their parts: a sports car has wheels. Others pass parts on to their own
+# kinds alone.
+_PASS_ON = frozenset(
+    {"person", "animal", "vertebrate", "mammal", "bird", "fish", "insect", "vehicle", "tree",
+     "wheeled vehicle", "motor vehicle", "aircraft", "airplane", "ship", "boat", "building", "car",
+     "body", "head", "garment"}
+)  # fmt: skip
+_STEPS = 2  # up the kinds of a part, whose wholes are its own too
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Word ``finer`` is a kind of word ``coarser`` (``is_kind``), or a part of it, or worn by it.
+
+    Words are numbered as given.
+    """
+
+    finer: int
+    coarser: int
+    is_kind: bool
+
+
+@dataclass(frozen=True)
+class _Entry:
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    wholes: tuple[str, ...]
+
+
+def relations(
+    words: Sequence[Sequence[str]], stand_ins: Mapping[str, str] | None = None
+) -> tuple[Relation, ...]:
+    """Return the relations between words, each given by its phrases; direct ones alone.
+
+    A phrase without an entry is a kind of its head noun ("red car" of "car"), else what
+    ``stand_ins`` names for it. Of a chain eye - face - person, eye - person is left out. Words that
+    mean the same, and those that are finer than each other, have no relation.
+    """
+    nodes = [[node for phrase in some if (node := _node(phrase, stand_ins))] for some in words]
+    found: dict[tuple[int, int], bool] = {}
+    for i, mine in enumerate(nodes):
+        for j, theirs in enumerate(nodes):
+            if i != j:
+                hits = {_compare(one, other) for one in mine for other in theirs} - {None}
+                if hits:
+                    found[i, j] = True in hits
+    found = {pair: kind for pair, kind in found.items() if pair[::-1] not in found}
+    return tuple(
+        Relation(i, j, kind)
+        for (i, j), kind in sorted(found.items())
+        if not any((i, k) in found and (k, j) in found for k in range(len(words)))
+    )
+
+
+def general_terms(phrase: str) -> list[str]:
+    """Return what a phrase is a kind of: itself, its head noun, and what is above that."""
+    out = [" ".join(phrase.casefold().split())]
+    node = _node(phrase, None)
+    if node is None:
+        return out
+    _, entries = _table()
+    level = [node[0]]
+    while level:
+        out += [name for one in level for name in entries[one].names]
+        level = [kind for one in level for kind in entries[one].kinds if kind not in out]
+    return list(dict.fromkeys(out))
+
+
+def in_table(phrase: str) -> bool:
+    """Return whether a phrase, or its head noun, has an entry."""
+    return _node(phrase, None) is not None
+
+
+def _node(phrase: str, stand_ins: Mapping[str, str] | None) -> tuple[str, str] | None:
+    """The entry of a phrase, and the phrase where it says more than the entry ("red car")."""
+    text = _HEAD_ENDS.split(" ".join(phrase.casefold().split()))[0]
+    names, _ = _table()
+    tokens = text.split()
+    for start in range(len(tokens)):
+        part = " ".join(tokens[start:])
+        entry = next((names[one] for one in singulars(part) if one in names), None)
+        if entry is not None:
+            more = phrase.casefold() if start or text != phrase.casefold() else ""
+            return entry, more
+    stand_in = None if stand_ins is None else stand_ins.get(phrase)
+    return None if stand_in is None else _node(stand_in, None)
+
+
+def _compare(one: tuple[str, str], other: tuple[str, str]) -> bool | None:
+    """True: one is a kind of the other. False: a part of it, or worn by it. None: neither."""
+    (entry, more), (coarser, coarser_more) = one, other
+    if coarser_more:  # "left eye" is no kind of "red eye"
+        return None
+    if entry == coarser:
+        return True if more else None
+    if coarser in _kinds(entry):
+        return True
+    wholes = _wholes(entry)
+    if coarser in wholes or wholes & _passing(coarser):
+        return False
+    return None
+
+
+@cache
+def _kinds(entry: str) -> frozenset[str]:
+    """All that an entry is a kind of, itself aside."""
+    _, entries = _table()
+    return _closure(entries[entry].kinds, lambda one: entries[one].kinds) - {entry}
+
+
+@cache
+def _wholes(entry: str) -> frozenset[str]:
+    """All that an entry is a part of: its own wholes, those of what it is, and theirs in turn."""
+    _, entries = _table()
+    own, level = set(entries[entry].wholes), set(entries[entry].kinds)
+    for _ in range(_STEPS):
+        own |= {whole for kind in level for whole in entries[kind].wholes}
+        level = {above for kind in level for above in entries[kind].kinds}
+    return _closure(own, lambda one: entries[one].wholes) - _kinds(entry) - {entry}
+
+
+@cache
+def _passing(entry: str) -> frozenset[str]:
+    """What an entry is a kind of and has the parts of."""
+    names, entries = _table()
+    passing = {names[name] for name in _PASS_ON if name in names}
+    return (_kinds(entry) & passing) | set(entries[entry].kinds)
+
+
+def _closure(start: Collection[str], step: object) -> frozenset[str]:
+    reached, stack = set(start), list(start)
+    while stack:
+        for one in step(stack.pop()):  # type: ignore[operator]
+            if one not in reached:
+                reached.add(one)
+                stack.append(one)
+    return frozenset(reached)
+
+
+@cache
+def _table() -> tuple[dict[str, str], dict[str, _Entry]]:
+    """The entry of each name, and the entries, named by their first names."""
+    text = (files("lexiseg.prompts") / "tables" / "relations.txt").read_text("utf-8")
+    names: dict[str, str] = {}
+    entries: dict[str, _Entry] = {}
+    for line in text.splitlines():
+        spelled, kinds, wholes, *_ = *line.split("\t"), "", ""
+        own = spelled.split("|")
+        names.update(dict.fromkeys(own, own[0]))
+        entries[own[0]] = _Entry(tuple(own), _split(kinds), _split(wholes))
+    return names, entries
+
+
+def _split(column: str) -> tuple[str, ...]:
+    return tuple(column.split("|")) if column else ()

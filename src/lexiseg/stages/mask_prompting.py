@@ -1,0 +1,345 @@
+"""Prompting a mask model: points in the regions of a label map, and the candidate masks there.
+
+A region's first point is its pole of inaccessibility, the centre of the largest circle inside it:
+a centroid may lie outside a curved region. All work is linear in the pixels of the words' boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lexiseg.masks import label_boxes
+from lexiseg.protocols import Masker, MaskPrompts, MaskState, RawMasks
+
+__all__ = [
+    "CandidateBatch", "PointPrompts", "PromptBatch", "Regions", "ScoredMasks", "decode_clicks",
+    "decode_prompts", "find_regions", "plan_points", "point_prompts",
+]  # fmt: skip
+
+_ROOM = 0.5  # a further point needs a circle of at least this part of the first one's radius
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """R connected regions of words, by word, then from top to bottom.
+
+    number: (H, W) int32, which region a pixel is in, -1 for none. word, area, best: (R,), the
+    index of the word, pixels, and the best score inside. depth: (H, W) float32, distance to the
+    nearest pixel outside the region, in pixels, at least 1; 0 outside.
+    """
+
+    number: NDArray[np.int32]
+    word: NDArray[np.int64]
+    area: NDArray[np.int64]
+    best: NDArray[np.float32]
+    depth: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.word)
+
+
+@dataclass(frozen=True, eq=False)
+class PointPrompts:
+    """P places to ask at. points_xy: (P, 2) int64, column and row. region: (P,) int64.
+
+    negatives_xy: (P, n, 2) int64, points of other words; negatives: (P, n) bool, which there are.
+    """
+
+    points_xy: NDArray[np.int64]
+    region: NDArray[np.int64]
+    negatives_xy: NDArray[np.int64]
+    negatives: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.points_xy)
+
+
+def find_regions(
+    labels: NDArray[np.integer],
+    scores: NDArray[np.floating],
+    words: int,
+    *,
+    threshold: float,
+    min_area: int,
+) -> Regions:
+    """Return the 8-connected regions of pixels that hold a word with at least ``threshold``.
+
+    labels, scores: (H, W), the index of a word, below 0 for none, and its score in [0, 1]. Regions
+    of fewer than ``min_area`` pixels are left out.
+    """
+    import cv2
+
+    number = np.full(labels.shape, -1, np.int32)
+    depth = np.zeros(labels.shape, np.float32)
+    found_words: list[int] = []
+    areas: list[NDArray[np.int64]] = []
+    count = 0
+    boxes = label_boxes(labels, np.arange(words)).tolist()
+    for word, (x0, y0, x1, y1) in enumerate(boxes):
+        if x0 == x1:
+            continue
+        part = (slice(y0, y1), slice(x0, x1))
+        inside = (labels[part] == word) & (scores[part] >= threshold)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
+        area = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+        kept = area >= min_area
+        kept[0] = False  # what is outside
+        names = np.where(kept, np.cumsum(kept) - 1 + count, -1).astype(np.int32)
+        if not kept.any():
+            continue
+        # The picture's edge ends a region as another word does.
+        framed = np.pad(kept[parts].astype(np.uint8), 1)
+        far = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+        named = names[parts]
+        own = named >= 0
+        number[part][own] = named[own]
+        depth[part][own] = far[own]
+        areas.append(area[kept])
+        found_words += [word] * int(kept.sum())
+        count += int(kept.sum())
+    best = np.zeros(count, np.float32)
+    own = number >= 0
+    np.maximum.at(best, number[own], scores[own].astype(np.float32))
+    area = np.concatenate([np.zeros(0, np.int64), *areas])
+    return Regions(number, np.array(found_words, np.int64), area, best, depth)
+
+
+def plan_points(
+    regions: Regions,
+    scores: NDArray[np.floating],
+    *,
+    points: int = 1,
+    negatives: int = 0,
+    peak: bool = False,
+    side: int = 0,
+) -> PointPrompts:
+    """Return where to ask: up to ``points`` places a region, by region.
+
+    The first is the pole of inaccessibility, or, with ``peak``, the best-scoring pixel of the inner
+    half. A further one is the centre of the largest circle that stays inside the region and meets
+    no circle of the same size around the points before; it is left out where there is little room,
+    so that a compact region gets one and a long one, or two things that touch, get several.
+    side: besides, wherever a grid of so many points a side meets a region. negatives: for each
+    place, so many nearest first points of other words' regions.
+    """
+    rows, columns = np.nonzero(regions.number >= 0)
+    which = regions.number[rows, columns]
+    depth = regions.depth[rows, columns]
+    count = len(regions)
+    room = _largest(depth, which, count)
+    value = depth
+    if peak:
+        value = np.where(depth >= 0.5 * room[which], scores[rows, columns].astype(np.float32), -1)
+    chosen = [_first(value, which, count)]
+    open_to: NDArray[np.bool_] = np.ones(count, np.bool_)
+    first_of = [np.arange(count)]
+    gap = np.full(len(which), np.inf, np.float32)
+    for _ in range(1, points):
+        last = chosen[-1]
+        step = np.hypot(rows - rows[last][which], columns - columns[last][which])
+        gap = np.minimum(gap, step.astype(np.float32))
+        value = np.minimum(depth, gap / 2)
+        place = _first(value, which, count)
+        open_to = open_to & (value[place] >= _ROOM * room)
+        chosen.append(np.where(open_to, place, last))
+        first_of.append(np.flatnonzero(open_to))
+    firsts = chosen[0]
+    met = _on_grid(rows, columns, regions.number.shape, side)
+    places = np.concatenate([*(c[o] for c, o in zip(chosen, first_of, strict=True)), met])
+    region = np.concatenate([*first_of, which[met]])
+    order = np.argsort(region, kind="stable")
+    places, region = places[order], region[order]
+    points_xy = np.stack([columns[places], rows[places]], 1)
+    anchors_xy = np.stack([columns[firsts], rows[firsts]], 1)
+    negatives_xy, there = _nearest_others(points_xy, region, anchors_xy, regions.word, negatives)
+    return PointPrompts(points_xy, region, negatives_xy, there)
+
+
+def _on_grid(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], size_hw: tuple[int, ...], side: int
+) -> NDArray[np.intp]:
+    """Which of the pixels, by rows, are the points of a grid of ``side`` by ``side`` points."""
+    y, x = (((np.arange(side) + 0.5) / side * size).astype(np.int64) for size in size_hw)
+    wanted = np.unique(y[:, None] * size_hw[1] + x[None])
+    _, out, _ = np.intersect1d(
+        rows * size_hw[1] + columns, wanted, assume_unique=True, return_indices=True
+    )
+    return out
+
+
+def _largest(
+    values: NDArray[np.float32], which: NDArray[np.int32], count: int
+) -> NDArray[np.float32]:
+    """The largest value of each region, (R,)."""
+    out = np.full(count, -np.inf, np.float32)
+    np.maximum.at(out, which, values)
+    return out
+
+
+def _first(values: NDArray[np.float32], which: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """The first pixel that holds the largest value of each region, (R,)."""
+    hits = np.flatnonzero(values == _largest(values, which, count)[which])
+    out = np.zeros(count, np.intp)
+    out[which[hits[::-1]]] = hits[::-1]
+    return out
+
+
+def _nearest_others(
+    points_xy: NDArray[np.int64],
+    region: NDArray[np.int64],
+    anchors_xy: NDArray[np.int64],
+    word: NDArray[np.int64],
+    wanted: int,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The nearest anchors of other words for each point, (P, n, 2), and which there are, (P, n)."""
+    count = min(wanted, len(anchors_xy))
+    if not count or not len(points_xy):
+        shape = (len(points_xy), 0)
+        return np.zeros((*shape, 2), np.int64), np.zeros(shape, np.bool_)
+    across = (points_xy[:, None] - anchors_xy[None]).astype(np.float64)
+    distance = np.hypot(across[..., 0], across[..., 1])
+    distance[word[region][:, None] == word[None]] = np.inf
+    near = np.argsort(distance, axis=1, kind="stable")[:, :count]
+    there = np.isfinite(np.take_along_axis(distance, near, axis=1))
+    return anchors_xy[near], there
+
+
+CANDIDATES = 3  # a prompt: part, whole, larger
+# Prompts whose candidates are held together: as much as suits a cache; a GPU takes all at once.
+_ON_CPU, _ON_GPU = 64, 1024
+
+
+@dataclass(frozen=True, eq=False)
+class PromptBatch:
+    """P prompts, and what each is for.
+
+    class_ids: (P,) int64, the word. regions: (P,) int64, the region that it lies in, -1 for none.
+    """
+
+    prompts: MaskPrompts
+    class_ids: NDArray[np.int64]
+    regions: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    def __getitem__(self, key: slice) -> PromptBatch:
+        return PromptBatch(self.prompts[key], self.class_ids[key], self.regions[key])
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateBatch:
+    """All candidates of P prompts, (P * 3), by prompt then by candidate, and the prompts."""
+
+    raw: RawMasks
+    prompts: PromptBatch
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredMasks:
+    """N masks on the mask model's grid, and what each is.
+
+    class_ids: (N,) int64, its word. regions: (N,) int64, the region that it was prompted for, -1
+    for none. scores: (N,) float32 in [0, 1], the mean probability of its word inside. quality: (N,)
+    float32 in [0, 1], the mask model's own opinion. clicked: (N,) bool, whether a user pointed at
+    it.
+    """
+
+    raw: RawMasks
+    class_ids: NDArray[np.int64]
+    regions: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    clicked: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    def __getitem__(self, key: NDArray[np.integer]) -> ScoredMasks:
+        rows = torch.from_numpy(np.asarray(key)).to(self.raw.logits.device)
+        arrays = (self.class_ids, self.regions, self.scores, self.quality, self.clicked)
+        return ScoredMasks(self.raw[rows], *(array[key] for array in arrays))
+
+    @classmethod
+    def concat(cls, parts: Sequence[ScoredMasks]) -> ScoredMasks:
+        """Return the masks of one or more parts of the same image, in order."""
+        raws = [part.raw for part in parts]
+        return cls(
+            _concat_raw(raws),
+            np.concatenate([part.class_ids for part in parts]),
+            np.concatenate([part.regions for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.quality for part in parts]),
+            np.concatenate([part.clicked for part in parts]),
+        )
+
+
+def _concat_raw(raws: Sequence[RawMasks]) -> RawMasks:
+    """Return raw masks of several calls on one image, one after the other."""
+    return RawMasks(
+        torch.cat([raw.logits for raw in raws]),
+        torch.cat([raw.quality for raw in raws]),
+        torch.cat([raw.prompt for raw in raws]),
+        raws[0].frame,
+    )
+
+
+def point_prompts(
+    points_xy: NDArray[np.floating],
+    negatives_xy: NDArray[np.floating],
+    negatives: NDArray[np.bool_],
+) -> MaskPrompts:
+    """Return P prompts of a point each, (P, 2), with negative ones, (P, n, 2) where (P, n)."""
+    places = np.concatenate([points_xy[:, None], negatives_xy], 1).astype(np.float32)
+    signs = np.where(negatives, 0, -1).astype(np.int64)
+    labels = np.concatenate([np.ones((len(points_xy), 1), np.int64), signs], 1)
+    return MaskPrompts(torch.from_numpy(places), torch.from_numpy(labels))
+
+
+def decode_prompts(
+    masker: Masker, state: MaskState, prompts: PromptBatch
+) -> Iterator[CandidateBatch]:
+    """Yield three candidates for each prompt, as many prompts at a time as suit the device."""
+    size = _ON_CPU if masker.device_name == "cpu" else _ON_GPU
+    for start in range(0, len(prompts), size):
+        part = prompts[start : start + size]
+        yield CandidateBatch(masker.decode(state, part.prompts, candidates=CANDIDATES), part)
+
+
+def decode_clicks(
+    masker: Masker,
+    state: MaskState,
+    points_xy: Sequence[Sequence[float]],
+    boxes_xyxy: Sequence[Sequence[float]],
+    not_points_xy: Sequence[Sequence[float]],
+) -> RawMasks:
+    """Return one mask for each point, then for each box: of a point's candidates the best rated.
+
+    A click on a pixel means its centre. Points of ``not_points_xy`` count for all prompts.
+    """
+    wrong = np.array(not_points_xy, np.float32).reshape(1, -1, 2) + 0.5
+    parts = []
+    if len(points_xy):
+        right = np.array(points_xy, np.float32).reshape(-1, 2) + 0.5
+        others = np.repeat(wrong, len(right), 0)
+        prompts = point_prompts(right, others, np.ones(others.shape[:2], np.bool_))
+        raw = masker.decode(state, prompts, candidates=CANDIDATES)
+        filled = (raw.logits > 0).flatten(1).any(1)
+        value = torch.where(filled, raw.quality.float(), -1.0).view(len(right), CANDIDATES)
+        first = torch.arange(len(right), device=value.device) * CANDIDATES
+        parts.append(raw[first + value.argmax(1)])
+    if len(boxes_xyxy):
+        boxes = torch.tensor(np.array(boxes_xyxy, np.float32).reshape(-1, 4))
+        labels = torch.zeros(len(boxes), wrong.shape[1], dtype=torch.int64)
+        places = torch.from_numpy(np.repeat(wrong, len(boxes), 0))
+        prompts = MaskPrompts(boxes_xyxy=boxes)
+        if wrong.shape[1]:
+            prompts = MaskPrompts(places, labels, boxes)
+        raw = masker.decode(state, prompts, candidates=1)
+        parts.append(replace(raw, prompt=raw.prompt + len(points_xy)))
+    return _concat_raw(parts)
