@@ -77,7 +77,7 @@ def table(result: dict[str, Any]) -> str:
         f"least {MIN_AREA} pixels. Found: a mask of its word has an IoU of at least {SAME} with it, "
         "in percent; each mask counts for one object, and further masks of an object are doubles. "
         "The map holds an object where it gives its word half of the object's pixels. AP: COCO's, "
-        "masks, all classes and sizes. Counting error: the mean of |counted - there| over photos "
+        "masks, all classes and sizes, by score times quality. Counting error: the mean of |counted - there| over photos "
         f"and classes that are there or found. CPU ms: of a photo of "
         f"{SMALL_WH[0]}x{SMALL_WH[1]} and {len(WORDS)} words, on {result['threads']} threads: the "
         "processor's time of all threads by their number."
@@ -103,7 +103,9 @@ def measure(
         masks = np.array([truth.annToMask(one).astype(bool) for one in objects])
         of_objects = [names[one["category_id"]] for one in objects]
         total.add(found, masks.reshape(-1, *found.size_hw), of_objects)
-        for label_, score, rle in zip(found.labels, found.scores, found.masks.to_rle(), strict=True):
+        for label_, score, rle in zip(
+            found.labels, found.scores, found.masks.to_rle(), strict=True
+        ):
             results.append(
                 {"image_id": key, "category_id": ids[str(label_)], "segmentation": rle,
                  "score": float(score)}
@@ -158,7 +160,9 @@ def match(iou: NDArray[np.floating]) -> NDArray[np.bool_]:
     return hit
 
 
-def average_precision(truth: Any, results: list[dict[str, Any]], photos: list[int]) -> dict[str, Any]:
+def average_precision(
+    truth: Any, results: list[dict[str, Any]], photos: list[int]
+) -> dict[str, Any]:
     """Return COCO's average precision of masks, of all IoUs and of 0.5, in [0, 1]."""
     from pycocotools.cocoeval import COCOeval
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from lexiseg.prompts.dictionary import singulars
 
-__all__ = ["Relation", "general_terms", "in_table", "relations"]
+__all__ = ["Relation", "general_terms", "in_table", "is_stuff", "relations"]
 
 # Before these words stands what a phrase is of: "wall of brick", "person with a hat".
 _HEAD_ENDS = re.compile(r"\s(?:of|with|without|in|on|under|at|near|behind|wearing|holding)\s")
@@ -25,6 +25,13 @@ _PASS_ON = frozenset(
     {"person", "animal", "vertebrate", "mammal", "bird", "fish", "insect", "vehicle", "tree",
      "wheeled vehicle", "motor vehicle", "aircraft", "airplane", "ship", "boat", "building", "car",
      "body", "head", "garment"}
+)  # fmt: skip
+# What has no number: these words, and all that is a kind of them.
+_STUFF = frozenset(
+    {"background", "beach", "body covering", "body of water", "ceiling", "cloud", "fence", "floor",
+     "foliage", "geographical area", "grass", "hair", "land", "mountain", "path", "pavement",
+     "railroad track", "rice", "road", "sea", "skin", "sky", "soil", "solid ground", "vegetation",
+     "wall", "water", "weather"}
 )  # fmt: skip
 _STEPS = 2  # up the kinds of a part, whose wholes are its own too
 
@@ -85,6 +92,11 @@ def general_terms(phrase: str) -> list[str]:
         out += [name for one in level for name in entries[one].names]
         level = [kind for one in level for kind in entries[one].kinds if kind not in out]
     return list(dict.fromkeys(out))
+
+
+def is_stuff(phrase: str) -> bool:
+    """Return whether a phrase names what has no number: sky, water, a kind of ground."""
+    return not _STUFF.isdisjoint(general_terms(phrase))
 
 
 def in_table(phrase: str) -> bool:
