@@ -73,12 +73,12 @@ def table(result: dict[str, Any]) -> str:
     head = ["method", "found", "found of those that the map holds", "doubles", "masks a photo"]
     head += ["AP", "AP50", "counting error", "CPU ms"]
     return (
-        f"{markdown(head, lines)}\n\n{first['photos']} photos with {first['objects']} objects of at "
-        f"least {MIN_AREA} pixels. Found: a mask of its word has an IoU of at least {SAME} with it, "
-        "in percent; each mask counts for one object, and further masks of an object are doubles. "
+        f"{markdown(head, lines)}\n\n{first['photos']} photos with {first['objects']} objects of "
+        f"at least {MIN_AREA} pixels. Found: a mask of its word has an IoU of at least {SAME} with "
+        "it, in percent; each mask counts for one object, and further masks of an object are doubles. "
         "The map holds an object where it gives its word half of the object's pixels. AP: COCO's, "
-        "masks, all classes and sizes, by score times quality. Counting error: the mean of |counted - there| over photos "
-        f"and classes that are there or found. CPU ms: of a photo of "
+        "masks, all classes and sizes, by score times quality. Counting error: the mean of "
+        f"|counted - there| over photos and classes that are there or found. CPU ms: of a photo of "
         f"{SMALL_WH[0]}x{SMALL_WH[1]} and {len(WORDS)} words, on {result['threads']} threads: the "
         "processor's time of all threads by their number."
     )

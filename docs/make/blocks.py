@@ -23,6 +23,7 @@ FACTS: Mapping[str, Maker] = {
     **{f"fields-{one.name}": partial(facts.fields, one.name) for one in lexiseg.list_methods()},
     **{f"presets-{one.name}": partial(facts.presets, one.name) for one in lexiseg.list_methods()},
     "operations": facts.operations,
+    "datasets": facts.datasets,
     "background": facts.background,
     "formats-kept": formats.table,
     "formats-kinds": formats.kinds,

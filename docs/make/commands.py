@@ -44,7 +44,7 @@ def parse(command: str, arguments: list[str]) -> argparse.Namespace:
 
 
 def _run(command: str, arguments: list[str], reached: object) -> _Reached:
-    run = import_module(f"lexiseg.cli.{command}").run
+    run = import_module(f"lexiseg.cli.{command.replace('-', '_')}").run
     with mock.patch.object(Parser, "parse", reached):
         try:
             run(arguments)

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LOG = ROOT / "docs" / "training" / "vision-log.jsonl"
 PICTURE = ROOT / "docs" / "images" / "training.svg"
+_LAST = 200  # steps, over which the share of right points is a mean
 _POINTS = 160  # of a curve: each is the mean of so many steps that this many remain
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BETWEEN = 760, 150, 56, 16, 30, 56
 _INK, _LINE, _GRID = "#444", "#2b6cb0", "#ddd"
@@ -56,14 +57,15 @@ def text() -> str:
     if not LOG.is_file():
         return "*The log of the run is not here yet.*"
     rows = read()
-    last = rows[-min(len(rows), 200) :]
+    steps = rows[-1]["step"] + 1
+    last = [row for row in rows if row["step"] >= steps - _LAST]
     seconds = statistics.median(row["seconds"] for row in rows)
     right = 100 * statistics.mean(row["accuracy"] for row in last)
     return (
         "![Loss and share of right points by training step](images/training.svg)\n\n"
-        f"{rows[-1]['step'] + 1:,} steps, {seconds:.2f} s each (median); over the last "
-        f"{len(last)} steps {right:.1f} % of the points in training crops had the right word. "
-        "Training crops say nothing about new photos: see the accuracy above. The log: "
+        f"{steps:,} steps, {seconds:.2f} s each (median); over the last "
+        f"{min(steps, _LAST)} steps {right:.1f} % of the points in training crops had the right "
+        "word. Training crops say nothing about new photos: see the accuracy above. The log: "
         "[vision-log.jsonl](training/vision-log.jsonl)."
     )
 

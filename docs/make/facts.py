@@ -71,6 +71,15 @@ def operations() -> str:
     return _left(["operation", "what it does", "fields and their defaults"], rows)
 
 
+def datasets() -> str:
+    """Return a line a published data set: what it is, its splits, where it lies below --root."""
+    rows = []
+    for one in lexiseg.list_datasets():
+        splits = ", ".join(split.name for split in one.splits)
+        rows.append([f"`{one.name}`", one.title, one.kind, splits, f"`{one.folders[0]}`"])
+    return _left(["set", "what it is", "kind", "splits", "folder"], rows)
+
+
 def background() -> str:
     """Return the default background words in a sentence."""
     return ", ".join(DEFAULT_BACKGROUND) + "."
@@ -140,10 +149,10 @@ def model_parts() -> str:
 
 
 def known_words() -> str:
-    """Return the words that had masks in training."""
+    """Return the words that had masks, seeds or a teacher's labels in training."""
     config = json.loads((_weights() / "config.json").read_text(encoding="utf-8"))
     known = sorted(config["known_words"], key=str.casefold)
-    return f"{len(known)} words had masks: {', '.join(known)}."
+    return f"{len(known)} words had masks, seeds or the labels of a teacher: {', '.join(known)}."
 
 
 def _header(path: Path) -> dict[str, dict[str, list[int]]]:
@@ -161,7 +170,7 @@ def _part(file: str, name: str) -> str:
     if file == "masker":
         return "masker"
     head = name.partition(".")[0]
-    return {"backbone": "backbone (MobileNetV2)", "context": "context (two transformer layers)",
+    return {"backbone": "backbone (MobileNetV2)", "context": "context (transformer layers)",
             "words": "projection of words"}.get(head, "decoder")  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from lexiseg._version import __version__
 if TYPE_CHECKING:
     from lexiseg import edit, errors
     from lexiseg.checkpoints import records as list_checkpoints
+    from lexiseg.datasets import list_datasets
     from lexiseg.edit import EditResult
     from lexiseg.evaluation import Evaluation, evaluate
     from lexiseg.export import save_masks, save_overlay, to_coco
@@ -50,6 +51,7 @@ __all__ = [
     "errors",
     "evaluate",
     "list_checkpoints",
+    "list_datasets",
     "list_methods",
     "load",
     "overlay",
@@ -80,6 +82,7 @@ _PUBLIC = {
     "errors": "lexiseg.errors",
     "evaluate": "lexiseg.evaluation:evaluate",
     "list_checkpoints": "lexiseg.checkpoints:records",
+    "list_datasets": "lexiseg.datasets:list_datasets",
     "list_methods": "lexiseg.loading:list_methods",
     "load": "lexiseg.loading:load",
     "overlay": "lexiseg.visualize:overlay",

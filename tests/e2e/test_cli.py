@@ -245,7 +245,6 @@ def test_a_second_run_replaces_its_files_and_nothing_else(here: Path, finder: Co
         ("text.jpg red", "'text.jpg' is not a picture that lexiseg reads"),
         ("cut.jpg red", "'cut.jpg' is damaged or cut off"),
         ("empty.png red", "'empty.png' is empty"),
-        ("a.png", "no words to look for"),
         ("a.png red red", "'red' is given twice"),
         ("a.png red --only blue", "no word of this call is named 'blue'"),
         ("a.png red --threshold 7", "a score from 0 to 1, or WORD=SCORE"),

@@ -207,3 +207,17 @@ def test_progress_is_for_terminals_and_leaves_nothing(monkeypatch: pytest.Monkey
     with Progress() as progress:
         progress.step(2, 10, "a very long name of a picture.png")
     assert terminal.getvalue() == "\r\x1b[K[2/10] a very long \r\x1b[K"
+
+
+def test_vocabularies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("sky")
+    assert inputs.read_vocabulary(None, "sky; road") == (None, "sky; road")
+    assert inputs.read_vocabulary("auto", None) == ("@auto", None)
+    assert inputs.read_vocabulary("@known", None) == ("@known", None)
+    assert inputs.read_vocabulary("@ade20k", None) == (None, "@ade20k")
+    assert inputs.read_vocabulary("mine.txt", None) == (None, "@mine.txt")
+    with pytest.raises(PromptError, match=r"--vocabulary 'gone\.txt' is no file"):
+        inputs.read_vocabulary("gone.txt", None)
+    with pytest.raises(PromptError, match="give one of the two"):
+        inputs.read_vocabulary("auto", "sky")

@@ -317,7 +317,7 @@ def test_clicks_outside_are_refused_in_one_line(colours: Any, garden: Pixels) ->
         with pytest.raises(PromptError, match="numbers"):
             seg(garden, **wrong)
     with pytest.raises(PromptError, match="nothing to look for"):
-        seg(garden)
+        seg(garden, not_points=[(3, 3)])
 
 
 def test_settings_out_of_range_are_refused() -> None:

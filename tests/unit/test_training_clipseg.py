@@ -102,6 +102,9 @@ def test_phrasecut(tmp_path: Path) -> None:
         {"image_id": 150417, "phrase": "left out", "Polygons": []},  # a damaged photo
     ]
     (tmp_path / "refer_train.json").write_text(json.dumps(entries))
+    (tmp_path / "images").mkdir()
+    for number in (7, 150417):
+        Image.fromarray(np.zeros((12, 40, 3), np.uint8)).save(tmp_path / "images" / f"{number}.jpg")
     (found,) = open_phrases(tmp_path)
     (photo,) = found.photos
     assert photo.phrases == ("red car", "tree")
@@ -111,6 +114,8 @@ def test_phrasecut(tmp_path: Path) -> None:
     wanted[1:7, 1:11] = True
     wanted[2:5, 20:25] = True
     np.testing.assert_array_equal(mask, wanted)
+    (official,) = open_phrases(tmp_path, only=["phrasecut"])
+    assert len(official.photos) == 2  # as PhraseCut's own evaluator reads it
     (tmp_path / "refer_train.json").write_text("[1]")
     with pytest.raises(InputError, match="PhraseCut"):
         open_phrases(tmp_path)
@@ -134,7 +139,6 @@ def test_voc_and_coco_stuff_as_published(tmp_path: Path) -> None:
     (found,) = open_phrases(voc)
     assert found.photos[0].phrases == ("dog",)
     assert found.photos[0].mask("dog", (20, 30)).sum() == 100
-    (stuff / "labels.txt").write_text("1: person\n13: stop sign\n")
     photo.save(stuff / "images" / "train2017" / "b.jpg")
     Image.fromarray(mask).save(stuff / "stuffthingmaps" / "train2017" / "b.png")
     (found,) = open_phrases(stuff)

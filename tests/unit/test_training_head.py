@@ -99,6 +99,38 @@ def test_labels_are_those_of_the_places_after_crop_scale_and_flip(tmp_path: Path
     assert np.bincount(first).tolist() == [0, 8, 8, 8]
 
 
+def test_an_ended_encoding_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_coordinates(tmp_path / "toy", 4)
+    whole = store_of(tmp_path / "whole", data)
+    decode, calls = features_module._decode, []
+
+    def ends(net: VisionNet, pixels: NDArray[np.uint8]) -> Tensor:
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return decode(net, pixels)
+
+    monkeypatch.setattr(features_module, "_decode", ends)
+    with pytest.raises(KeyboardInterrupt):
+        store_of(tmp_path / "ended", data)
+    calls[:] = [0] * 9  # no longer 3
+    (file,) = (tmp_path / "ended").glob("*.float16")
+    with file.open("ab") as more:
+        more.write(b"half a row")
+    again = store_of(tmp_path / "ended", data)
+    assert len(calls) == 9 + len(whole) - 3
+    np.testing.assert_array_equal(again.features, whole.features)
+    np.testing.assert_array_equal(again.labels, whole.labels)
+
+
+def test_a_set_may_have_fewer_views(tmp_path: Path) -> None:
+    data = write_coordinates(tmp_path / "toy", 3)
+    own = store_of(tmp_path / "f", data, set_views={"toy": 2, "other": 7}, hold_out=False)
+    assert np.bincount(own.photos).tolist() == [2, 2, 2]
+
+
 def test_features_are_kept_until_something_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

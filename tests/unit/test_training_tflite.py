@@ -242,7 +242,9 @@ def test_deeplab_answers_as_the_interpreter_does() -> None:
         photo = torch.from_numpy(drawn_view(number)).permute(2, 0, 1)[None].float()
         made = net(photo)[0, :, ::8, ::8].numpy()
         wanted = golden[f"view{number}"] * golden["scale"]
-        assert np.abs(made - wanted).max() < 0.05 * np.abs(wanted).max()
+        error = np.abs(made - wanted) / np.abs(wanted).max()
+        assert error.max() < 0.08
+        assert error.mean() < 0.02
         assert (made.argmax(0) == wanted.argmax(0)).mean() > 0.9  # drawn things are hard to tell
 
 

@@ -66,7 +66,7 @@ class Greenery(nn.Module):
 
 @pytest.fixture
 def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(vision, "read_graph", lambda path: Greenery())
+    monkeypatch.setattr(vision, "read_teacher", lambda path: Greenery())
     path = tmp_path / "teacher.tflite"
     path.write_bytes(b"one")
     return path

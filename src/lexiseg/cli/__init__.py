@@ -25,7 +25,10 @@ COMMANDS = {
     "models": "list the weights; download them",
     "info": "show what is installed and where it computes",
     "bench": "measure time and memory on a picture",
-    "evaluate": "measure a method on a data set with masks",
+    "datasets": "list the data sets; what of one is there, and how to get it",
+    "evaluate": "measure a method on data sets with masks",
+    "compare": "compare two runs of evaluate, photo by photo",
+    "score-edit": "measure edited pictures: FID, KID, CLIP score, textures",
     "train": "train a model on a folder of data sets",
 }
 _FAULT = 1
@@ -80,7 +83,7 @@ def _run(args: list[str]) -> int:
         if Path(name).exists():
             error = UnknownName(f"no command is named {name!r}; for a picture: lexiseg segment")
         raise error
-    run = import_module(f"lexiseg.cli.{name}").run
+    run = import_module(f"lexiseg.cli.{name.replace('-', '_')}").run
     return int(run(args[1:]))
 
 

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_NOTES = """FOLDER holds dataset.json, SPLIT/images and SPLIT/masks, or several folders that do.
-METHOD is a method, or, for short, an encoder, as in `lexiseg evaluate tiny --data FOLDER`.
+_NOTES = """SET is a published data set by its name (`lexiseg datasets list`), which lies in or
+below --root; or a folder: of a published set, of dataset.json with SPLIT/images and SPLIT/masks, or
+of several such.
+METHOD is a method, or, for short, an encoder, as in `lexiseg evaluate tiny --data mine`.
 
 examples:
   lexiseg evaluate tiny --data mine --limit 10 --save-vis --out report
+  lexiseg evaluate dense --data voc21 --root VOCdevkit --vocabulary sclip --limit 10
   lexiseg evaluate dense --data mine --use-sam --out report --resume
   lexiseg evaluate dense --data mine --model ViT-B/16 --slide-inference --logit-scale 40
   lexiseg compare report other-report
@@ -70,10 +73,12 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("method", metavar="METHOD", help="see `lexiseg methods`")
     add(
-        "--data", metavar="FOLDER", type=to_path, action="append", required=True,
+        "--data", metavar="SET", action="append", required=True,
         help="a data set, or a folder of several; may be repeated",
     )  # fmt: skip
+    add("--root", metavar="DIR", type=to_path, help="where published data sets lie")
     add("--split", help="the part of it")
+    add("--vocabulary", metavar="NAME", help="ask the classes as papers do: sclip, voc21.trident")
     add("--out", metavar="DIR", type=to_path, help="write results there, see docs/how_to/evaluate")
     add("--limit", metavar="N", type=int, help="only N photos of each set")
     add("--shuffle-seed", metavar="SEED", type=int, help="take the photos in a random order")
@@ -94,12 +99,9 @@ def _parser() -> Parser:
 
 def _open(args: argparse.Namespace) -> Sequence[SemanticDataset]:
     """Open all sets, before a model is loaded: that takes seconds."""
-    from lexiseg.datasets import find_sets
+    from lexiseg.datasets import open_semantic
 
-    for path in args.data:
-        if not path.is_dir():
-            raise OptionError(f"--data {str(path)!r} is not a folder; give one with dataset.json")
-    sets = find_sets(args.data, **({} if args.split is None else {"split": args.split}))
+    sets = [one for data in args.data for one in open_semantic(data, args.split, root=args.root)]
     names = [one.name for one in sets]
     for name in names:
         if args.out is not None and names.count(name) > 1:
@@ -127,6 +129,9 @@ def _evaluate(
     with Progress() as progress:
         for data in sets:
             asked = list(data.classes)
+            if args.vocabulary is not None:
+                given |= _vocabulary(data, args)
+                asked = [word.partition("|")[0] for word in given["words"]]
             if data.background_index is not None:
                 asked[data.background_index] = "background"
             by_kind = kind_thresholds(args, asked)
@@ -141,6 +146,16 @@ def _evaluate(
                 evaluate(segmenter, data, out=out, command=command, progress=pace, **given)
             )
     return found
+
+
+def _vocabulary(data: SemanticDataset, args: argparse.Namespace) -> dict[str, Any]:
+    """The words of a paper for a set's classes and, unless others are given, its background."""
+    from lexiseg.datasets import paper_words
+
+    asked, background = paper_words(data, args.vocabulary)
+    if args.background is not None or background is None:
+        return {"words": asked}
+    return {"words": asked, "background": background}
 
 
 class _Pace:

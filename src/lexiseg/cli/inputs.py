@@ -11,7 +11,7 @@ from lexiseg import imaging
 from lexiseg.errors import PictureError, PromptError
 from lexiseg.prompts import split_words
 
-__all__ = ["is_picture", "split", "to_path", "word_files", "words"]
+__all__ = ["is_picture", "read_vocabulary", "split", "to_path", "word_files", "words"]
 
 _LONGEST_LIST = 1 << 20  # bytes
 
@@ -48,6 +48,28 @@ def split(
     if not rest:
         raise PromptError(f"no words to look for: lexiseg segment {shlex.quote(first)} WORD...")
     return [first], words(rest)
+
+
+def read_vocabulary(given: str | None, asked: str | None) -> tuple[str | None, str | None]:
+    """Return what `--vocabulary` says: "@auto" or "@known", or words as `--words` has them.
+
+    asked: what `--words` says. Raises PromptError where both are given, or for a list that is none.
+    """
+    if given is None:
+        return None, asked
+    if asked is not None:
+        raise PromptError("--words and --vocabulary both give words; give one of the two")
+    name = given.strip()
+    if name.removeprefix("@") in ("auto", "known") and not os.path.isfile(name):
+        return f"@{name.removeprefix('@')}", None
+    if name.startswith("@"):
+        return None, name
+    if not os.path.isfile(os.path.expanduser(name)):
+        raise PromptError(
+            f"--vocabulary {given!r} is no file; give a file of words, @ade20k or another data "
+            "set, @known, or auto"
+        )
+    return None, f"@{name}"
 
 
 def words(texts: Sequence[str]) -> list[str]:

@@ -11,6 +11,8 @@ from lexiseg.visualize.legend import percent
 
 __all__ = ["Nearest", "describe", "stages"]
 
+_MOST_ABSENT = 20  # words that are named one by one
+
 
 def describe(name: str, seg: Segmentation, words: Sequence[str], folder: Path) -> str:
     """Return the lines about one picture.
@@ -25,7 +27,10 @@ def describe(name: str, seg: Segmentation, words: Sequence[str], folder: Path) -
         score = float(seg.word_scores[seg.index(word)])
         rows.append([word, percent(seg.share(word)), f"{score:.2f}", str(len(seg[word]))])
     absent = [word for word in words if word not in seg.found and word not in unknown]
-    notes = [f"not found: {', '.join(absent)}"] if absent else []
+    notes = []
+    if absent:
+        more = f" and {len(absent) - _MOST_ABSENT} more" if len(absent) > _MOST_ABSENT else ""
+        notes = [f"not found: {', '.join(absent[:_MOST_ABSENT])}{more}"]
     notes += _unknown(seg, [unknown[word] for word in words if word in unknown])
     seconds = sum(seg.provenance.seconds.values())
     head = f"{name}  {width} x {height}, {seconds:.2f} s\n"
@@ -64,7 +69,8 @@ class Nearest:
     def add(self, seg: Segmentation) -> None:
         """Take the result of one more picture into account."""
         self._pictures += 1
-        self.found = self.found or any(word in seg.found for word in self._words)
+        words = self._words or seg.words
+        self.found = self.found or any(word in seg.found for word in words)
         if seg.score_map is not None and not self.found:
             for word in self._words:
                 best = float(seg.score_map.grid[seg.index(word)].max())
@@ -75,6 +81,8 @@ class Nearest:
         """Return the line for when no picture holds any of the words."""
         asked = ", ".join(repr(word) for word in self._words)
         where = "the picture" if self._pictures == 1 else f"{self._pictures} pictures"
+        if not self._words:
+            return f"nothing found in {where} that the model has a word for; give words"
         score, word = self._best
         near = f"; the best score anywhere is {score:.2f}, of {word!r} (--heatmap draws it)"
         return f"nothing found in {where} for {asked}{near if word else ''}"

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_USAGE = """lexiseg segment PICTURE WORD... [options]
+_USAGE = """lexiseg segment PICTURE [WORD...] [options]
        lexiseg segment --words "WORD; WORD" PICTURE... [options]"""
 _NOTES = """examples:
+  lexiseg segment photo.jpg
   lexiseg segment photo.jpg sky tree "red car"
   lexiseg segment --words "sky; sofa|couch; person -helmet" *.jpg --out results
   lexiseg segment photo.jpg dog --threshold 0.3 --cutout
-  lexiseg segment photo.jpg @ade20k
+  lexiseg segment --vocabulary @ade20k *.jpg
   lexiseg segment photo.jpg --point 320,200 --box 10,20,300,400
   lexiseg segment photo.jpg --like mug=example.jpg:40,60,200,180
 
+Without words, those are named that the model knows and finds (--vocabulary auto).
 Words are a list by commas, semicolons or line breaks; quotes keep a comma. A word may have synonyms
 ("sofa|couch") and exclude things ("person -helmet"); @words.txt is a file of words; @voc20, @voc21,
 @context59, @context60, @coco-object, @coco-stuff164k, @cityscapes, @ade20k are all words of a data
@@ -48,7 +50,9 @@ class _Task:
     selection: Selection
     jobs: list[Job]
     vocabulary: Vocabulary | None
-    shown: tuple[str, ...]
+    automatic: str | None  # "@auto": the words are those that each picture shows
+    shown: tuple[str, ...]  # () for all words of a result
+    segmenter: Any  # where the words are the model's, so that it is loaded first
     config: Any
     clicks: Clicks
     args: argparse.Namespace
@@ -69,12 +73,13 @@ def run(argv: list[str]) -> int:
     def work(job: Job, picture: Picture) -> tuple[dict[str, Any], str]:
         seg, result = _segment(segmenter, picture, job, task)
         nearest.add(seg)
-        text = report.describe(on_one_line(str(job.source)), seg, task.shown, job.target)
+        words = task.shown or seg.words
+        text = report.describe(on_one_line(str(job.source)), seg, words, job.target)
         text += report.stages(seg) if task.args.verbose else ""
         return {"folder": str(job.target), **result}, text
 
     if task.jobs:
-        segmenter = options.load_segmenter(task.args, task.config)
+        segmenter = task.segmenter or options.load_segmenter(task.args, task.config)
         prompt_flags.check_method(segmenter, task.clicks)
     with Progress(quiet=task.args.quiet) as progress:
         pictures.work_through(work, progress)
@@ -93,6 +98,12 @@ def _parser() -> Parser:
     add = group.add_argument
     add("--words", metavar='"W; W"', help="the words, for several pictures")
     add(
+        "--vocabulary",
+        metavar="LIST",
+        help="the words: a file; @ade20k and other data sets; @known, all that the model knows; "
+        "auto, those of them that each picture shows",
+    )
+    add(
         "--threshold",
         metavar="SCORE",
         action="append",
@@ -108,6 +119,11 @@ def _parser() -> Parser:
         "--flat",
         action="store_true",
         help="let parts and kinds of other words (face of person) compete with them",
+    )
+    add(
+        "--instances",
+        metavar="WAY",
+        help="masks (touching things come apart), parts (connected ones), off (label map alone)",
     )
     add(
         "--only",
@@ -137,30 +153,46 @@ def _task(args: argparse.Namespace) -> _Task:
     from lexiseg.prompts import Vocabulary
 
     clicks = prompt_flags.read_clicks(args)
-    wordless = bool(clicks.names or args.like)
-    names, texts = inputs.split(args.items, args.words, wordless=wordless)
-    words = prompt_flags.read_prompts(texts, args.like)
+    automatic, asked_words = inputs.read_vocabulary(args.vocabulary, args.words)
+    if automatic is None:
+        wordless = bool(clicks.names or args.like or not args.not_point)
+        names, texts = inputs.split(args.items, asked_words, wordless=wordless)
+        words = prompt_flags.read_prompts(texts, args.like)
+    else:
+        names, words = args.items, []
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
-    config = options.build_config(args, **({"flat": True} if args.flat else {}))
+    given = {"flat": True} if args.flat else {}
+    if args.instances is not None:
+        given["instances"] = args.instances
+    config = options.build_config(args, **given)
     vocabulary = None
     if words:
         background = options.background(args.background)
         vocabulary = Vocabulary.parse(
             words, **background, default_background=config.background, flat=config.flat
         )
+    selection = select_pictures(names)
+    segmenter: Any = None
+    known = vocabulary
+    if not words and (automatic or not clicks.names):
+        automatic = automatic or "@auto"
+        segmenter = options.load_segmenter(args, prompt_flags.with_fields(config, args, ()))
+        known = segmenter.vocabulary("@known", **options.background(args.background))
+        vocabulary = known if automatic == "@known" else None
     asked = clicks.names if vocabulary is None else vocabulary.names
     only = [options.asked_word(word, asked) for word in inputs.words(args.only or ())]
-    selection = select_pictures(names)
     reads = [picture.path for picture in selection.pictures]
     reads += prompt_flags.example_files(args)
-    reads += inputs.word_files([*args.items, args.words, args.background])
+    reads += inputs.word_files([*args.items, args.words, asked_words, args.background])
     out = OutputFolder(args.out, reads)
-    possible = outputs.possible_names(asked)
+    possible = outputs.possible_names(asked if known is None else known.names)
     return _Task(
         selection=selection,
         jobs=plan_folders(selection.pictures, out, possible),
         vocabulary=vocabulary,
+        automatic=automatic if vocabulary is None else None,
+        segmenter=segmenter,
         shown=tuple(w for w in asked if not only or w in only),
         config=prompt_flags.with_fields(config, args, asked),
         clicks=clicks,
@@ -178,7 +210,10 @@ def _segment(
     debug_overlay = None
     given = prompt_flags.call_arguments(task.clicks)
     view = None
-    if task.vocabulary is None:
+    if task.automatic is not None:
+        view = segmenter.prepare(picture)
+        seg = segmenter(view, task.automatic, **options.background(task.args.background), **given)
+    elif task.vocabulary is None:
         seg = segmenter(picture, **given)
     else:
         view = segmenter.prepare(picture)
@@ -195,7 +230,7 @@ def _segment(
         job,
         picture,
         seg,
-        task.shown,
+        task.shown or seg.words,
         heatmaps=task.args.heatmap,
         cutouts=task.args.cutout,
         debug_overlay=debug_overlay,

@@ -28,10 +28,11 @@ _NOTES = """models:
   clipseg  a decoder for words and example pictures on a frozen encoder; --backbone names that
            encoder: a CLIP (clip-vit-b16.openai), or tiny
 
-DIR holds data sets in the plain layout, each with a split "train", or is one; for clipseg also
-PhraseCut, VOC or COCO-Stuff as published. The recipe's settings are fields of TinyRecipe,
-WordsRecipe and ClipSegRecipe: --set vision.lr=0.001. A run that was stopped goes on with --resume
-and the same settings.
+DIR holds data sets in the plain layout, each with a split "train", or is one; or it is one as
+published (`lexiseg datasets list`), and --only says which, as in --only voc21-aug. PhraseCut and
+RefCOCO are for clipseg. The recipe's settings are fields of TinyRecipe, WordsRecipe and
+ClipSegRecipe: --set vision.lr=0.001. A run that was stopped goes on with --resume and the same
+settings.
 """
 
 

@@ -1,8 +1,39 @@
-"""Photos with class masks to measure on, from folders."""
+"""Photos with masks to measure on and to train on: folders of one's own, and published sets."""
 
 from __future__ import annotations
 
+from lexiseg.datasets.catalogue import (
+    DatasetInfo,
+    dataset_info,
+    list_datasets,
+    open_dataset,
+    open_datasets,
+    open_semantic,
+    paper_words,
+)
+from lexiseg.datasets.episodes import Episode
+from lexiseg.datasets.fewshot import FewShotDataset
+from lexiseg.datasets.instances import InstanceDataset
+from lexiseg.datasets.phrases import PhraseDataset
 from lexiseg.datasets.plain import find_sets, open_set
 from lexiseg.datasets.semantic import Sample, SemanticDataset
+from lexiseg.datasets.videos import VideoDataset
 
-__all__ = ["Sample", "SemanticDataset", "find_sets", "open_set"]
+__all__ = [
+    "DatasetInfo",
+    "Episode",
+    "FewShotDataset",
+    "InstanceDataset",
+    "PhraseDataset",
+    "Sample",
+    "SemanticDataset",
+    "VideoDataset",
+    "dataset_info",
+    "find_sets",
+    "list_datasets",
+    "open_dataset",
+    "open_datasets",
+    "open_semantic",
+    "open_set",
+    "paper_words",
+]

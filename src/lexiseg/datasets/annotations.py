@@ -30,22 +30,41 @@ class Truth(Protocol):
 
 @dataclass(frozen=True)
 class MaskFile:
-    """The class mask of one photo as a file (PNG, or whatever keeps values exactly)."""
+    """The class mask of one photo as a file (PNG, or whatever keeps values exactly).
+
+    values: what a pixel's value stands for, as a class index or `ignore_index` in the place of the
+    value, -1 for values that no mask of the set has; None where values are class indices.
+    """
 
     path: Path
     classes: tuple[str, ...]
     ignore_index: int
+    values: tuple[int, ...] | None = None
 
     def labels(self, size_hw: tuple[int, int]) -> Labels:
         """Read the mask, (H, W). Raises InputError where file, size or values do not fit."""
-        labels = imaging.read_indices(self.path)
-        if labels.shape != size_hw:
-            swapped = "; height and width are swapped" if labels.shape == size_hw[::-1] else ""
+        return self.indices(imaging.read_indices(self.path), size_hw)
+
+    def indices(self, pixels: Labels, size_hw: tuple[int, int]) -> Labels:
+        """Return the class indices, (H, W), that the file's values stand for; InputError."""
+        if pixels.shape != size_hw:
+            swapped = "; height and width are swapped" if pixels.shape == size_hw[::-1] else ""
             raise InputError(
-                f"mask {self.path} is {_size(labels.shape)} and its photo {_size(size_hw)} "
+                f"mask {self.path} is {_size(pixels.shape)} and its photo {_size(size_hw)} "
                 f"(width x height){swapped}; give masks the upright photo's size"
             )
-        self._check(labels)
+        if self.values is None:
+            self._check(pixels)
+            return pixels
+        table = np.array([*self.values, -1], np.int32)
+        outside = (pixels < 0) | (pixels >= len(self.values))
+        labels: Labels = table[np.where(outside, len(self.values), pixels)]
+        if (labels < 0).any():
+            allowed = [value for value, index in enumerate(self.values) if index >= 0]
+            raise InputError(
+                f"mask {self.path} holds {_some(np.unique(pixels[labels < 0]))}, but masks of this "
+                f"set hold only {_ranges(allowed)}; take the published file again"
+            )
         return labels
 
     def _check(self, labels: Labels) -> None:
@@ -53,12 +72,27 @@ class MaskFile:
         wrong = values[(values < 0) | (values >= len(self.classes))]
         wrong = wrong[wrong != self.ignore_index]
         if len(wrong):
-            shown = ", ".join(str(value) for value in wrong[:5]) + ("..." if len(wrong) > 5 else "")
             raise InputError(
-                f"mask {self.path} holds {shown}, but there are {len(self.classes)} classes "
+                f"mask {self.path} holds {_some(wrong)}, but there are {len(self.classes)} classes "
                 f"(0 to {len(self.classes) - 1}) and ignore_index {self.ignore_index}; "
                 "correct the mask or the classes in dataset.json"
             )
+
+
+def _some(values: NDArray[np.int32]) -> str:
+    return ", ".join(str(value) for value in values[:5]) + ("..." if len(values) > 5 else "")
+
+
+def _ranges(values: list[int]) -> str:
+    """Numbers in words: "0 to 20, 255"."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and runs[-1][-1] == value - 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    shown = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:4]]
+    return ", ".join(shown) + (", ..." if len(runs) > 4 else "")
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -180,11 +180,20 @@ def _figures(names: Sequence[str], found: Evaluation, thumbnails: Thumbnails) ->
     return out
 
 
-def image(path: Path) -> str:
-    """Return a JPEG or PNG file as an element that holds its bytes."""
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<img alt="" src="data:image/{kind};base64,{data}">'
+def image(path: Path, side: int | None = None) -> str:
+    """Return a picture's file as an element that holds it; side: reduced to it, as a JPEG."""
+    data = path.read_bytes()
+    if side is not None:
+        import cv2
+
+        from lexiseg.visualize.canvas import resize
+
+        pixels = imaging.read(path).rgb
+        factor = min(1.0, side / max(pixels.shape[:2]))
+        size_hw = (round(pixels.shape[0] * factor), round(pixels.shape[1] * factor))
+        small = resize(pixels, size_hw)[..., ::-1]
+        data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data).decode("ascii")}">'
 
 
 def _settings(document: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lexiseg import imaging
-from lexiseg.datasets import SemanticDataset, open_set
+from lexiseg.datasets import SemanticDataset, open_semantic
 from lexiseg.errors import InputError, OptionError, OutputError
 from lexiseg.evaluation.html import Thumbnails, report
 from lexiseg.evaluation.journal import Journal
@@ -29,7 +29,8 @@ def evaluate(
     segmenter: Callable[..., Segmentation],
     data: str | Path | SemanticDataset,
     *,
-    split: str = "val",
+    root: str | Path | None = None,
+    split: str | None = None,
     limit: int | None = None,
     shuffle_seed: int | None = None,
     out: str | Path | None = None,
@@ -47,7 +48,9 @@ def evaluate(
     """Segment every photo of a split by the set's own words and compare the label maps.
 
     segmenter: takes (image, words, *, background) and returns a Segmentation, as `load` gives.
-    data: the folder of a data set in the plain layout (then `split` counts), or an open one.
+    data: a published data set by its name, which lies in or below `root`, see `list_datasets`;
+        the folder of one, or of one in the plain layout; or an open one.
+    split: a part of it; if left out the one that papers report, of a plain layout "val".
     limit: only so many photos; "absent" and "photos" then mean among these.
     shuffle_seed: take the photos in this random order, before `limit` cuts.
     out: a folder for results.json, summary.txt, report.html and pictures.jsonl.
@@ -77,7 +80,7 @@ def evaluate(
         what = "resume" if resume else "save_vis" if save_vis else "predictions"
         raise OptionError(f"{what} needs a folder of results; give out")
     with output_folder(out) as folder:
-        photos = _choose(data, split, limit, shuffle_seed)
+        photos = _choose(data, root, split, limit, shuffle_seed)
         asked_words = column_words(photos, words, extra_words)
         task = _task(photos, asked_words, shuffle_words, background)
         if folder is not None:
@@ -144,9 +147,19 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 
 def _choose(
-    data: str | Path | SemanticDataset, split: str, limit: int | None, shuffle_seed: int | None
+    data: str | Path | SemanticDataset,
+    root: str | Path | None,
+    split: str | None,
+    limit: int | None,
+    shuffle_seed: int | None,
 ) -> SemanticDataset:
-    photos = data if isinstance(data, SemanticDataset) else open_set(data, split)
+    if isinstance(data, SemanticDataset):
+        photos = data
+    else:
+        photos, *others = open_semantic(data, split, root=root)
+        if others:
+            names = ", ".join(one.name for one in (photos, *others))
+            raise InputError(f"{data} holds several data sets ({names}); give one of them")
     if shuffle_seed is not None:
         order = np.random.default_rng(shuffle_seed).permutation(len(photos))
         photos = replace(photos, samples=tuple(photos[i] for i in order.tolist()))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lexiseg.device import check_process
 from lexiseg.errors import OptionError, UnknownName
+from lexiseg.methods._auto import AUTO, KNOWN, choose_words, find_evidence, known_words
 from lexiseg.prompts import Like, Vocabulary
 from lexiseg.protocols import Model, View, VocabularyAware
 from lexiseg.results import Provenance
@@ -125,24 +126,55 @@ class BaseSegmenter(ABC, Generic[Encoded]):
     def __call__(
         self,
         image: Source | View[Encoded],
-        words: Words,
+        words: Words | None = None,
         *,
         background: str | Sequence[str] | None = "default",
         keep_image: bool = False,
     ) -> Segmentation:
-        """Return what the image shows of the words.
+        """Return what the image shows of the words; without words, of what it shows.
 
         image: a path, a PIL image, an (H, W, 3) uint8 RGB array, or a View made of one.
         words: a list of words and ``Like`` prompts, or one text with commas between words;
-            "sofa|couch" names a synonym, "person -helmet" excludes helmets.
+            "sofa|couch" names a synonym, "person -helmet" excludes helmets. None or "@auto": of the
+            words that the model knows those that win somewhere; "@known": all of them.
         background: "default", words of one's own, or None for a closed vocabulary, in which every
             pixel gets a word.
         keep_image: keep the pixels in the result, for drawing.
         Raises PromptError, PictureError.
         """
-        vocabulary = parse_vocabulary(words, background, self.config)
-        view = self.prepare(image)
+        if words is None or words == AUTO:
+            view = self.prepare(image)
+            vocabulary = self.auto_vocabulary(view, background)
+        else:
+            vocabulary = self.vocabulary(words, background)
+            view = self.prepare(image)
         return finish(self.segment(view, vocabulary), view, keep_image=keep_image)
+
+    def vocabulary(
+        self, words: Words, background: str | Sequence[str] | None = "default"
+    ) -> Vocabulary:
+        """Return words as a Vocabulary; "@known" are all words that the model knows.
+
+        Raises PromptError, OptionError and UnknownName as ``parse_vocabulary`` does.
+        """
+        if words == KNOWN:
+            words = known_words(self.scorer)
+        return parse_vocabulary(words, background, self.config)
+
+    def auto_vocabulary(
+        self, view: View[Encoded], background: str | Sequence[str] | None = "default"
+    ) -> Vocabulary:
+        """Return those of the known words that an encoded image shows, by share and score."""
+        texts = known_words(self.scorer)
+        asked = Vocabulary.parse(texts, default_background=self.config.background, flat=True)
+        found = choose_words(find_evidence(self.map_words(view, asked)))
+        by_name = {word.name: text for word, text in zip(asked.words, texts, strict=True)}
+        chosen = [by_name[name] for name in found] or texts[:1]
+        return parse_vocabulary(chosen, background, self.config)
+
+    def map_words(self, view: View[Encoded], vocabulary: Vocabulary) -> Segmentation:
+        """Return where words win, as fast as the method can say it."""
+        return self.segment(view, vocabulary)
 
     def all_masks(self, view: View[Encoded]) -> Masks | None:
         """Return every mask of an image, whatever it shows, where the method draws all; or None."""

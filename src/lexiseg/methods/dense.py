@@ -18,7 +18,7 @@ import numpy as np
 from lexiseg.errors import OptionError
 from lexiseg.methods._config import DenseConfig, check_choice, check_range
 from lexiseg.methods._dense_segmenter import DenseSegmenter
-from lexiseg.prompts import is_stuff
+from lexiseg.prompts.relations import is_uncountable
 from lexiseg.protocols import AttentionEncoder, DenseScores, Encoder, LoadOptions, Masker, View
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from lexiseg.methods._dense_segmenter import FindInstances
     from lexiseg.prompts import Vocabulary
-
     from lexiseg.stages.clip_windows import Windows
     from lexiseg.stages.dense_features import Features
     from lexiseg.stages.instances import Instances
@@ -171,14 +170,15 @@ class Segmenter(DenseSegmenter):
         if masker is None or config.instances == "off":
             return no_instances
         state = masker.encode(view.picture.rgb, self.backbone_maps(view))
-        stuff = np.array([is_stuff(word) for word in vocabulary.names])
+        uncountable = np.array([is_uncountable(word) for word in vocabulary.names])
 
         def find(
             labels: Labels, label_scores: NDArray[np.float16], scores: DenseScores
         ) -> Instances:
             return separate_things(
-                masker, state, labels, label_scores, scores, len(stuff),
-                stuff=stuff, points=config.points_per_region, max_prompts=config.max_prompts,
+                masker, state, labels, label_scores, scores, len(uncountable),
+                uncountable=uncountable, points=config.points_per_region,
+                max_prompts=config.max_prompts,
                 min_area=max(1, round(config.min_share * labels.size)),
             )  # fmt: skip
 

@@ -29,7 +29,13 @@ from lexiseg.metrics.confusion import (
     resample,
     resample_iou,
 )
-from lexiseg.metrics.edits import gradient_histogram, psnr, texture_distance
+from lexiseg.metrics.edits import (
+    gradient_histogram,
+    psnr,
+    seam,
+    texture_distance,
+    texture_gap,
+)
 from lexiseg.metrics.few_shot import FewShotMetrics, FewShotScores, mean_of_folds
 from lexiseg.metrics.fixed_interval import FixedIntervalMetrics, FixedIntervalScores
 from lexiseg.metrics.instances import InstanceMetrics, InstanceScores
@@ -81,5 +87,7 @@ __all__ = [
     "region_similarity",
     "resample",
     "resample_iou",
+    "seam",
     "texture_distance",
+    "texture_gap",
 ]

@@ -1,4 +1,4 @@
-"""How close an edit comes to the truth: PSNR, and the distance of textures."""
+"""How good an edit is: PSNR, the distance of textures, and whether its outline shows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from lexiseg.errors import InputError
 
-__all__ = ["gradient_histogram", "psnr", "texture_distance"]
+__all__ = ["gradient_histogram", "psnr", "seam", "texture_distance", "texture_gap"]
 
 _STRENGTHS, _DIRECTIONS = 16, 8
+_RING = 0.03  # how wide the surroundings of a mask are, as a share of the picture's diagonal
 
 
 def psnr(
@@ -63,6 +64,64 @@ def texture_distance(
     _same(picture, truth, where)
     apart = gradient_histogram(picture, where) - gradient_histogram(truth, where)
     return float(np.abs(apart).sum() / 2)
+
+
+def texture_gap(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    """Return how different the texture in a mask is from that around it, in [0, 1].
+
+    Half the difference of both gradient histograms, see ``gradient_histogram``. picture: (H, W, 3).
+    mask: (H, W). NaN where either has no pixel.
+    """
+    around = _ring(mask)
+    inner = _eroded(mask)  # gradients at the outline belong to neither
+    if not inner.any() or not around.any():
+        return math.nan
+    apart = gradient_histogram(picture, inner) - gradient_histogram(picture, around)
+    return float(np.abs(apart).sum() / 2)
+
+
+def seam(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    """Return the mean gradient along a mask's outline over that on both sides of it.
+
+    1: the outline is no edge. picture: (H, W, 3). mask: (H, W). NaN where there is no outline, or
+    nothing around it but flat colour.
+    """
+    import cv2
+
+    down, right = np.gradient(picture.astype(np.float64) @ (0.299, 0.587, 0.114))
+    strength = np.hypot(down, right)
+    kernel = np.ones((3, 3), np.uint8)
+    solid = mask.astype(np.uint8)
+    line = cv2.dilate(solid, kernel) != cv2.erode(solid, kernel, borderValue=1)
+    reach = _reach(mask.shape)
+    wide = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    near = (cv2.dilate(line.astype(np.uint8), wide) > 0) & ~line
+    if not line.any() or not near.any() or strength[near].mean() == 0:
+        return math.nan
+    return float(strength[line].mean() / strength[near].mean())
+
+
+def _ring(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The surroundings of a mask, but for the pixels next to it."""
+    import cv2
+
+    reach = _reach(mask.shape)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    wide = np.ones((2 * reach + 5, 2 * reach + 5), np.uint8)
+    out: NDArray[np.bool_] = (cv2.dilate(mask.astype(np.uint8), wide) > 0) & ~near
+    return out
+
+
+def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    import cv2
+
+    kernel = np.ones((3, 3), np.uint8)
+    out: NDArray[np.bool_] = cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
+    return out
+
+
+def _reach(size_hw: tuple[int, ...]) -> int:
+    return max(2, round(_RING * math.hypot(*size_hw)))
 
 
 def _same(

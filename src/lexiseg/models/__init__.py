@@ -24,8 +24,8 @@ from lexiseg.protocols import (
 )
 
 __all__ = [
-    "families", "load_attention_source", "load_detector", "load_encoder", "load_inpainter",
-    "load_masker", "load_own_masker", "load_prompted", "load_proxy",
+    "families", "load_attention_source", "load_detector", "load_encoder", "load_inception",
+    "load_inpainter", "load_masker", "load_own_masker", "load_prompted", "load_proxy",
 ]  # fmt: skip
 
 _REFUSALS = {
@@ -50,6 +50,16 @@ def load_encoder(name: str | Path, options: LoadOptions | None = None, **more: A
     not an encoder.
     """
     return cast(Encoder, _load("encoder", name, options, more))
+
+
+def load_inception(path: str | Path) -> Any:
+    """Return Inception v3, whose features published distances of sets are of, from its file.
+
+    Raises WeightsMissing, CheckpointError.
+    """
+    from lexiseg.models._inception import load_inception
+
+    return load_inception(path)
 
 
 def load_masker(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lexiseg.prompts.clicks import Clicks
 from lexiseg.prompts.dictionary import is_name
 from lexiseg.prompts.examples import Example, Like
-from lexiseg.prompts.relations import general_terms, is_stuff
+from lexiseg.prompts.relations import general_terms, group_synonyms
 from lexiseg.prompts.templates import TEMPLATES, template_sentences
 from lexiseg.prompts.vocabulary import (
     DEFAULT_BACKGROUND,
@@ -19,6 +19,6 @@ from lexiseg.prompts.vocabulary import (
 
 __all__ = [
     "DEFAULT_BACKGROUND", "TEMPLATES", "Clicks", "Example", "Like", "Query", "Vocabulary", "Word",
-    "clean", "find_word", "general_terms", "is_name", "is_stuff",
-    "split_words", "template_sentences",
+    "clean", "find_word", "general_terms", "group_synonyms", "is_name", "split_words",
+    "template_sentences",
 ]  # fmt: skip

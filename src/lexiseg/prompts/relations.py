@@ -14,7 +14,9 @@ from importlib.resources import files
 
 from lexiseg.prompts.dictionary import singulars
 
-__all__ = ["Relation", "general_terms", "in_table", "is_stuff", "relations"]
+__all__ = [
+    "Relation", "general_terms", "group_synonyms", "in_table", "is_uncountable", "relations",
+]  # fmt: skip
 
 # Before these words stands what a phrase is of: "wall of brick", "person with a hat".
 _HEAD_ENDS = re.compile(r"\s(?:of|with|without|in|on|under|at|near|behind|wearing|holding)\s")
@@ -27,7 +29,7 @@ _PASS_ON = frozenset(
      "body", "head", "garment"}
 )  # fmt: skip
 # What has no number: these words, and all that is a kind of them.
-_STUFF = frozenset(
+_UNCOUNTABLE = frozenset(
     {"background", "beach", "body covering", "body of water", "ceiling", "cloud", "fence", "floor",
      "foliage", "geographical area", "grass", "hair", "land", "mountain", "path", "pavement",
      "railroad track", "rice", "road", "sea", "skin", "sky", "soil", "solid ground", "vegetation",
@@ -94,9 +96,28 @@ def general_terms(phrase: str) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-def is_stuff(phrase: str) -> bool:
+def is_uncountable(phrase: str) -> bool:
     """Return whether a phrase names what has no number: sky, water, a kind of ground."""
-    return not _STUFF.isdisjoint(general_terms(phrase))
+    return not _UNCOUNTABLE.isdisjoint(general_terms(phrase))
+
+
+def group_synonyms(words: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the words in groups that mean the same, or are spelled the same without spaces.
+
+    Groups stand in the order of their first words. The last word of a group leads it: in lists that
+    were joined, later ones spell in common English ("sofa", then "couch").
+    """
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        letters = "".join(c for c in word.casefold() if c.isalnum())
+        node = _node(word, None)
+        key = letters if node is None or node[1] else f"={node[0]}"
+        if key not in groups and letters in groups:
+            key = letters
+        groups.setdefault(key, []).append(word)
+        groups.setdefault(letters, groups[key])
+    once = {id(group): group for group in groups.values()}
+    return [tuple(dict.fromkeys(group[::-1])) for group in once.values()]
 
 
 def in_table(phrase: str) -> bool:

@@ -231,5 +231,9 @@ class VocabularyAware(Protocol):
 class WordNeighbours(Protocol):
     """An encoder that can say which word that it knows means nearly the same."""
 
+    @property
+    def known_words(self) -> tuple[str, ...]:
+        """The words that it knows best: those that had masks."""
+
     def nearest_known(self, words: Sequence[str]) -> tuple[tuple[str, float], ...]:
         """Return the nearest known word of each, and the cosine of their meanings."""

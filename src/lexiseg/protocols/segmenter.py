@@ -117,5 +117,8 @@ class DenseMapper(Protocol):
     def backbone_maps(self, view: View[Any]) -> tuple[BackboneMaps, ...]:
         """Return what backbones made of an image, for mask models that stand on the same one."""
 
+    def segment(self, view: View[Any], vocabulary: Vocabulary) -> Segmentation:
+        """Return what an encoded image shows of a vocabulary."""
+
     def score_map(self, view: View[Any], vocabulary: Vocabulary) -> DenseScores:
         """Return the probability of each class at each place of what ``prepare`` returned."""

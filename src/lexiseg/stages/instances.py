@@ -1,8 +1,9 @@
 """Things of one word told apart: a mask model is asked at several places of each region.
 
-Every candidate mask gets an expected IoU with a thing of its word: from the mask model's own rating,
-from how many of the places inside it give it back, and from what the map says of it. The best ones
-that do not overlap are the things; what they leave over of a region stays an instance of its own.
+Every candidate mask gets an expected IoU with a thing of its word: from the mask model's own
+rating, from how many of the places inside it give it back, and from what the map says of it. The
+best ones that do not overlap are the things; what they leave over of a region stays an instance of
+its own.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def separate_things(
     scores: DenseScores,
     num_words: int,
     *,
-    stuff: NDArray[np.bool_],
+    uncountable: NDArray[np.bool_],
     points: int,
     max_prompts: int,
     min_area: int,
@@ -75,18 +76,20 @@ def separate_things(
     """Return the things of each word, by word, then by expected IoU.
 
     labels, label_scores: (H, W), the word of each pixel, below 0 for none, and its probability.
-    scores: the map behind them, of which the first ``num_words`` classes are words. stuff: (K,),
-    the words that name no things that could be counted: each is one instance.
+    scores: the map behind them, of which the first ``num_words`` classes are words.
+    uncountable: (K,) bool, the words that name what has no number, such as sky: each is one
+    instance.
     points: places asked a region, at most. max_prompts: in all; small regions go without.
     min_area: pixels of an instance.
     """
-    things = np.append(~stuff, False)[labels]  # -1 reads the last one
-    of_things = np.where(things, labels, -1).astype(labels.dtype)
+    things = np.append(~uncountable, False)[labels]  # -1 reads the last one
+    of_things = labels.copy()
+    of_things[~things] = -1
     found = _masks_of_things(
         masker, state, of_things, label_scores, scores, num_words, points, max_prompts, min_area
     )
     parts = _left_over(of_things, label_scores, num_words, found, min_area)
-    whole = _stuff(labels, label_scores, np.flatnonzero(stuff), min_area)
+    whole = _one_each(labels, label_scores, np.flatnonzero(uncountable), min_area)
     each = [found, parts, whole]
     class_ids = np.concatenate([one.class_ids for one in each])
     quality = np.concatenate([one.quality for one in each])
@@ -193,7 +196,8 @@ def _without_other_regions(
 ) -> RawMasks:
     """The masks without what lies in further regions of their own word: that is another thing."""
     device = raw.logits.device
-    words = torch.from_numpy(np.append(word_of_region, -1)).to(device)[grid.regions]  # -1: no region
+    # Region -1, which is none, reads the last word.
+    words = torch.from_numpy(np.append(word_of_region, -1)).to(device)[grid.regions]
     mine = torch.from_numpy(region).to(device)[:, None, None] == grid.regions
     others = (torch.from_numpy(class_ids).to(device)[:, None, None] == words) & ~mine
     return replace(raw, logits=raw.logits.masked_fill(others, _OUTSIDE))
@@ -250,7 +254,7 @@ def _left_over(
     return Instances(parts[kept], class_ids[kept], means[kept], quality)
 
 
-def _stuff(
+def _one_each(
     labels: Labels, label_scores: NDArray[np.float16], words: NDArray[np.intp], min_area: int
 ) -> Instances:
     """All pixels of each of the words as one instance."""

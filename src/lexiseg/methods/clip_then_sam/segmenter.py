@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.device import check_process
 from lexiseg.errors import OptionError, PromptError, UnknownName
+from lexiseg.methods._auto import AUTO
 from lexiseg.methods._base import (
     BaseSegmenter,
     StageTimer,
     Words,
     class_thresholds,
     finish,
-    parse_vocabulary,
     read_image,
 )
 from lexiseg.methods._dense_segmenter import result_map
@@ -43,7 +43,8 @@ _GRID = 64 * 64  # points of a blind grid, to compare the number of prompts with
 # What the mapper would make of its scores, and what it competes with: clip-then-sam's own matter.
 _OWN_FIELDS = (
     "area_threshold", "background", "flat", "instances", "min_agreement", "min_share",
-    "pamr_steps", "refine", "refine_epsilon", "refine_masker", "refine_radius", "threshold", "word_thresholds",
+    "pamr_steps", "refine", "refine_epsilon", "refine_masker", "refine_radius", "threshold",
+    "word_thresholds",
 )  # fmt: skip
 
 
@@ -116,13 +117,17 @@ class Segmenter(BaseSegmenter[Encoded]):
             point and box gives a mask of its own, "point 1", "box 1"; with words, each gives an
             instance of the word that fits best inside it, in place of those of this word that were
             found there.
+            Without any of them it is as with "@auto".
         points, boxes: (x, y) and (x0, y0, x1, y1) in pixels of the image.
         not_points: (x, y) on what is not meant.
         Raises PromptError, PictureError.
         """
         given = tuple(points), tuple(boxes), tuple(not_points)
         clicks = Clicks.parse(*given) if any(given) else None
-        if words is None:
+        if words == AUTO or (words is None and not any(given)):
+            view = self.prepare(image)
+            result = self.segment(view, self.auto_vocabulary(view, background), clicks)
+        elif words is None:
             if clicks is None or not clicks.names:
                 raise PromptError("there is nothing to look for; give words, points or boxes")
             from lexiseg.methods.clip_then_sam.clicks import segment_clicks
@@ -132,12 +137,18 @@ class Segmenter(BaseSegmenter[Encoded]):
             made = replace(self.provenance(view, {}), encoder="")
             result = segment_clicks(self.masker, view, view.encoded.masks, clicks, made)
         else:
-            vocabulary = parse_vocabulary(words, background, self.config)
+            vocabulary = self.vocabulary(words, background)
             view = self.prepare(image)
             if clicks is not None:
                 clicks = clicks.clipped(view.picture.size_hw)
             result = self.segment(view, vocabulary, clicks)
         return finish(result, view, keep_image=keep_image)
+
+    def map_words(self, view: View[Encoded], vocabulary: Vocabulary) -> Segmentation:
+        """Return where words win on the mapper's map."""
+        mapped = view.encoded.mapped or self.mapper.prepare(view.picture)
+        out: Segmentation = self.mapper.segment(mapped, vocabulary)
+        return out
 
     def segment(
         self, view: View[Encoded], vocabulary: Vocabulary, clicks: Clicks | None = None

@@ -49,7 +49,7 @@ class TinyEncoder:
         tagged_below: float = 0.8,
     ) -> None:
         self.name = name
-        self.known_words = tuple(known_words)
+        self.known_words: tuple[str, ...] = tuple(known_words)
         self.tagged_words = tuple(tagged_words)
         self.unknown_below = unknown_below
         self.tagged_below = tagged_below

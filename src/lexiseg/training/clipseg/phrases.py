@@ -1,36 +1,26 @@
 """Photos with phrases and the mask of each: what prompt decoders are trained on.
 
-Read from the plain layout (``lexiseg.datasets``), and from PhraseCut, Pascal VOC and COCO-Stuff as
-they are published.
+Read from every data set of ``lexiseg.datasets`` that has phrases or class masks.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lexiseg.datasets import SemanticDataset, find_sets
-from lexiseg.datasets.annotations import MaskFile, Truth
+from lexiseg.datasets import InstanceDataset, PhraseDataset, SemanticDataset, open_datasets
+from lexiseg.datasets.annotations import Truth
+from lexiseg.datasets.phrases import PhraseSample
 from lexiseg.errors import InputError
 from lexiseg.training.run_folder import label_source
 
 __all__ = ["LabelledPhoto", "PhraseSet", "from_plain", "open_phrases"]
-
-# Photos whose size in PhraseCut's annotations is not that of the file; CLIPSeg's authors leave
-# them out.
-_PHRASECUT_INVALID = frozenset({
-    150417, 285665, 498246, 61564, 285743, 498269, 498010, 150516, 150344, 286093, 61530, 150333,
-    286065, 285814, 498187, 285761, 498042,
-})  # fmt: skip
 
 MaskOf = Callable[[str, tuple[int, int]], NDArray[np.bool_]]
 
@@ -79,20 +69,21 @@ def open_phrases(
     only: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> list[PhraseSet]:
-    """Open what a folder holds: PhraseCut, VOC, COCO-Stuff, a plain data set, or several of them.
+    """Open what a folder holds: a published data set, a plain one, or several of them.
 
-    only: names of plain sets. limit: photos of each plain set, evenly over the list. Raises
+    only: names of sets. limit: photos of each set with class masks, evenly over the list. Raises
     InputError where it holds none of these.
     """
-    root = Path(root)
-    if (root / f"refer_{split}.json").is_file():
-        return [_phrasecut(root, split)]
-    if (root / "ImageSets" / "Segmentation").is_dir():
-        return [_voc(root, split)]
-    if (root / "stuffthingmaps").is_dir():
-        return [_coco_stuff(root, split)]
-    sets = find_sets(root, split)
-    return [from_plain(data, limit) for data in sets if only is None or data.name in only]
+    sets: list[PhraseSet] = []
+    for data in open_datasets(root, split, only=only):
+        if isinstance(data, PhraseDataset):
+            sets.append(_from_phrases(data))
+        elif isinstance(data, InstanceDataset | SemanticDataset):
+            masks = data.semantic() if isinstance(data, InstanceDataset) else data
+            sets.append(from_plain(masks, limit))
+        else:
+            raise InputError(f"{data.name} has no phrases and no class masks; give another set")
+    return sets
 
 
 def from_plain(data: SemanticDataset, limit: int | None = None) -> PhraseSet:
@@ -127,84 +118,27 @@ def _labelled(
     return LabelledPhoto(name, path, phrases, mask, label_source(truth), ignored)
 
 
-def _phrasecut(root: Path, split: str) -> PhraseSet:
-    """PhraseCut (Wu et al., CVPR 2020): phrases with polygons on Visual Genome photos.
-
-    Photos lie in ``images/<image id>.jpg``. A phrase may have several polygons of several things:
-    its mask is all of them.
-    """
-    path = root / f"refer_{split}.json"
-    by_photo: dict[int, dict[str, list[Any]]] = {}
-    try:
-        for entry in json.loads(path.read_text("utf-8")):
-            if int(entry["image_id"]) not in _PHRASECUT_INVALID:
-                phrases = by_photo.setdefault(int(entry["image_id"]), {})
-                phrases.setdefault(str(entry["phrase"]), []).extend(entry["Polygons"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is not PhraseCut's list of phrases: {error!r}") from error
+def _from_phrases(data: PhraseDataset) -> PhraseSet:
+    """Phrases of one photo together; one that is said twice means all that either means."""
+    by_photo: dict[str, dict[str, list[PhraseSample]]] = {}
+    for sample in data:
+        by_photo.setdefault(sample.image_id, {}).setdefault(sample.phrase, []).append(sample)
     photos = []
     for number, own in by_photo.items():
-        place = root / "images" / f"{number}.jpg"
-        masks = _polygon_masks(own)
-        photos.append(LabelledPhoto(str(number), place, tuple(own), masks, json.dumps(own)))
-    return PhraseSet("phrasecut", tuple(photos))
+        first = next(iter(own.values()))[0]
+        source = repr([sample.shape for samples in own.values() for sample in samples])
+        photos.append(LabelledPhoto(number, first.path, tuple(own), _union_of(own), source))
+    return PhraseSet(data.name, tuple(photos))
 
 
-def _polygon_masks(phrases: dict[str, list[Any]]) -> MaskOf:
+def _union_of(phrases: dict[str, list[PhraseSample]]) -> MaskOf:
     def mask(phrase: str, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-        out = np.zeros(size_hw, np.uint8)
-        for thing in phrases.get(phrase, ()):
-            for polygon in thing:
-                corners = np.rint(np.array(polygon, np.float64)).astype(np.int32)
-                cv2.fillPoly(out, [corners.reshape(-1, 1, 2)], 1)
-        return out.astype(np.bool_)
+        out = np.zeros(size_hw, np.bool_)
+        for sample in phrases.get(phrase, ()):
+            out |= sample.mask(size_hw)
+        return out
 
     return mask
-
-
-_VOC = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train",
-    "tv monitor",
-)  # fmt: skip
-
-
-def _voc(root: Path, split: str) -> PhraseSet:
-    """``VOCdevkit/VOC2012``: lists of names, JPEGImages, palette masks with 255 for ignored."""
-    listed = root / "ImageSets" / "Segmentation" / f"{split}.txt"
-    names = _lines(listed)
-    data = SemanticDataset("voc", "Pascal VOC", split, ("background", *_VOC), 0, 255, ())
-    return _from_masks(
-        data,
-        [
-            (n, root / "JPEGImages" / f"{n}.jpg", root / "SegmentationClass" / f"{n}.png")
-            for n in names
-        ],
-    )
-
-
-def _coco_stuff(root: Path, split: str) -> PhraseSet:
-    """``images/<split>2017``, ``stuffthingmaps/<split>2017``, ``labels.txt`` ("1: person")."""
-    pairs = [line.partition(":")[::2] for line in _lines(root / "labels.txt")]
-    numbers = {int(number): name.strip() for number, _, name in ((a, "", b) for a, b in pairs)}
-    # Pixel values are one less than the published numbers; 255 is not labelled.
-    classes = tuple(numbers.get(i + 1, f"class {i + 1}") for i in range(max(numbers)))
-    data = SemanticDataset("coco-stuff", "COCO-Stuff", split, classes, None, 255, ())
-    photos = sorted((root / "images" / f"{split}2017").glob("*.jpg"))
-    masks = root / "stuffthingmaps" / f"{split}2017"
-    return _from_masks(data, [(p.stem, p, masks / f"{p.stem}.png") for p in photos])
-
-
-def _from_masks(data: SemanticDataset, files: Sequence[tuple[str, Path, Path]]) -> PhraseSet:
-    photos = []
-    for name, path, mask in files:
-        if not path.is_file() or not mask.is_file():
-            raise InputError(f"{path} or {mask} is missing; the data set is not whole")
-        truth = MaskFile(mask, data.classes, data.ignore_index)
-        photos.append(_labelled(name, path, truth, _size_of(mask), data))
-    if not any(one.phrases for one in photos):
-        raise InputError(f"{data.title} has no photo with a class in its {data.split!r} split")
-    return PhraseSet(data.name, tuple(one for one in photos if one.phrases))
 
 
 def _size_of(path: Path) -> tuple[int, int]:
@@ -212,10 +146,3 @@ def _size_of(path: Path) -> tuple[int, int]:
     with Image.open(path) as file:
         size = (file.height, file.width)
         return size[::-1] if file.getexif().get(0x0112, 1) >= 5 else size  # turned on its side
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a whole set") from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from zlib import crc32
 
@@ -38,11 +38,13 @@ class FeatureSampling:
 
     views: of each photo; the first is the whole photo at ``short_side``, as it is when the model
     is used, the others are the whole or a crop at a short side drawn from ``short_sides``, half
-    of them flipped. crop_hw: at most so large. places: of each view, of which ``balanced_share``
-    are drawn evenly over its classes and stand first, the others over all that is labelled.
+    of them flipped. set_views: by the name of a set, where it is another number of views. crop_hw:
+    at most so large. places: of each view, of which ``balanced_share`` are drawn evenly over its
+    classes and stand first, the others over all that is labelled.
     """
 
     views: int = 3
+    set_views: dict[str, int] = field(default_factory=dict)
     short_side: int = 288
     short_sides: tuple[float, float] = (200.0, 430.0)
     crop_hw: tuple[int, int] = (288, 384)
@@ -122,7 +124,10 @@ def _encode(
     path: Path, sets: Sequence[SemanticDataset], net: VisionNet, how: FeatureSampling,
     hold_out: bool, log: Callable[[str], None],
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Write the features of all views to a file; return what else is kept of them."""
+    """Write the features of all views to a file; return what else is kept of them.
+
+    Of a file that an ended run left, the features are kept, and only the others computed.
+    """
     photos = [(s, sample) for s, one in enumerate(sets) for sample in one]
     jobs = [(number, s, sample) for number, (s, sample) in enumerate(photos)]
     rows: list[tuple[NDArray[np.uint8], int, bool, int]] = []
@@ -132,7 +137,10 @@ def _encode(
         _, s, sample = jobs[job]
         return _views(sets[s], sample, how)
 
-    with open(path, "wb") as file:
+    row_bytes = how.places * net.config.fine_dim * 2  # float16
+    with open(path, "ab") as file:
+        kept = file.tell() // row_bytes
+        file.truncate(kept * row_bytes)
         for (number, s, sample), own in zip(jobs, prefetch(views, range(len(jobs))), strict=True):
             held_out = hold_out and is_held_out(sets[s].name, sample.id)
             for v, view in enumerate(own[:1] if held_out else own):
@@ -140,8 +148,9 @@ def _encode(
                 places = _sample_places(view.labels, how, rng)
                 if places is None:
                     continue
-                decoded = _decode(net, view.pixels).reshape(view.labels.size, -1)
-                file.write(decoded[torch.from_numpy(places)].half().numpy().tobytes())
+                if len(rows) >= kept:
+                    decoded = _decode(net, view.pixels).reshape(view.labels.size, -1)
+                    file.write(decoded[torch.from_numpy(places)].half().numpy().tobytes())
                 rows.append((view.labels.ravel()[places], s, held_out, number))
             if number % 200 == 0:
                 log(f"encoded {number} of {len(jobs)} photos")
@@ -169,7 +178,7 @@ def _views(one: SemanticDataset, sample: Sample, how: FeatureSampling) -> list[_
     whole = (0, 0, height, width)
     out = [_view(photo, mask, whole, how.short_side / min(height, width))]
     mirrored = mirrored_classes(one.classes)
-    for v in range(1, how.views):
+    for v in range(1, how.set_views.get(one.name, how.views)):
         rng = np.random.default_rng(_seed(one, sample, how, v, 0))
         if rng.random() < how.crop_share:
             window = sample_window(mask.shape, how.crop_hw, how.short_sides, rng)

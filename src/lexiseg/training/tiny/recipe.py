@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from lexiseg.datasets import SemanticDataset, find_sets
+from lexiseg.datasets import SemanticDataset, open_semantic
 from lexiseg.device import pick
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
@@ -29,9 +29,9 @@ from lexiseg.training.tiny.masker import MaskerRecipe, train_masker
 from lexiseg.training.tiny.negatives import open_absent
 from lexiseg.training.tiny.objects import ObjectSet, load_objects, load_regions
 from lexiseg.training.tiny.photos import load_set, load_unlabelled, open_seeds
-from lexiseg.training.tiny.stuff import STUFF_WORDS
+from lexiseg.training.tiny.stuff import STUFF_WORDS, read_teacher
 from lexiseg.training.tiny.text import TextRecipe, train_text
-from lexiseg.training.tiny.tflite import read_graph, read_mobilenet
+from lexiseg.training.tiny.tflite import read_mobilenet
 from lexiseg.training.tiny.vision import VisionRecipe, small_vision_recipe, train_vision
 from lexiseg.training.tiny.words import build_bank
 
@@ -56,7 +56,7 @@ class TinyRecipe:
     text_sizes: TextConfig = field(default_factory=TextConfig)
     vision_sizes: VisionConfig = field(default_factory=VisionConfig)
     masker_sizes: MaskNetConfig = field(default_factory=MaskNetConfig)
-    unknown_below: float = 0.57
+    unknown_below: float = 0.6
     tagged_below: float = 0.8
 
 
@@ -99,7 +99,7 @@ def train_tiny(
     recipe, data, out = recipe or recipe_for(device), Path(data), Path(out)
     start = read_mobilenet(backbone)
     if teacher is not None:
-        read_graph(teacher)  # so that a wrong file is refused before hours of training
+        read_teacher(teacher)  # so that a wrong file is refused before hours of training
     sets = _open_sets(data, recipe, only)
     stuff = () if teacher is None else STUFF_WORDS
     known = _words(sets, stuff)
@@ -191,7 +191,7 @@ def _refine_head(
 def _open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[SemanticDataset]:
     """The sets with masks in the recipe's order, further ones behind, and that of seed masks."""
     order = list(recipe.vision.set_weights)
-    sets = [s for s in find_sets(data, "train") if only is None or s.name in only]
+    sets = list(open_semantic(data, "train", only=only))
     seeds = open_seeds(_folders(data, only))
     if seeds is not None:
         sets.append(seeds)

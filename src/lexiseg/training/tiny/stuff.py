@@ -19,10 +19,10 @@ from lexiseg.errors import InputError, UnknownName
 from lexiseg.training.run_folder import digest
 from lexiseg.training.tiny.crops import CropBatch, PhotoStore, cut_windows
 from lexiseg.training.tiny.photos import UNLABELLED
-from lexiseg.training.tiny.tflite import TfliteNet
+from lexiseg.training.tiny.tflite import TfliteNet, read_graph
 from lexiseg.training.tiny.words import WordBank
 
-__all__ = ["STUFF_WORDS", "StuffPoints", "StuffSampler", "StuffSampling", "teach"]
+__all__ = ["STUFF_WORDS", "StuffPoints", "StuffSampler", "StuffSampling", "read_teacher", "teach"]
 
 # The teacher's classes in its order, behind class 0, which is everything else.
 STUFF_WORDS = (
@@ -41,7 +41,8 @@ class StuffSampling:
     weight: of its loss. points: of each crop, anywhere; those count where the set names nothing
     and the teacher's best word has more than ``min_confidence`` (of some sets ``set_confidence``).
     max_similarity: words of the set itself compete with the teacher's unless their meaning is
-    nearer to one of these. skipped: of the teacher's words, those that it does not teach.
+    nearer to one of these. skipped: of the teacher's words, those that it does not teach: it knows
+    no animals, and calls them persons.
 
     side: of the square into which a photo is stretched for the teacher, a multiple of 32. grid:
     side of the answers that are kept.
@@ -54,7 +55,7 @@ class StuffSampling:
         default_factory=lambda: {"caltech": 0.82, "grocery": 0.82}
     )
     max_similarity: float = 0.6
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ("person",)
     side: int = 512
     grid: int = 96
 
@@ -72,6 +73,18 @@ class StuffPoints:
     rivals: Tensor
 
 
+def read_teacher(path: str | Path) -> TfliteNet:
+    """Return the teacher in a .tflite file. Raises InputError where it is another network."""
+    net = read_graph(path)
+    classes = net(torch.zeros(1, 3, 64, 96)).shape[1]
+    if classes != len(STUFF_WORDS) + 1:
+        raise InputError(
+            f"{path} has {classes} classes, not {len(STUFF_WORDS) + 1}; give DeepLab on the 31 "
+            "most frequent classes of ADE20K"
+        )
+    return net
+
+
 def teach(
     store: PhotoStore, teacher: TfliteNet, how: StuffSampling, folder: Path, key: str,
     log: Callable[[str], None] = lambda line: None,
@@ -79,7 +92,7 @@ def teach(
     """Return the teacher's probabilities for every photo, (N, T + 1, g, g) uint8 in [0, 255].
 
     They are kept in a file of the folder, named by ``key`` (of photos and teacher) and settings,
-    and read from there the next time. Raises InputError where the teacher has other classes.
+    and read from there the next time.
     """
     name = digest(key, f"{how.side} {how.grid}")
     path = folder / f"stuff-{name}.uint8"
@@ -109,11 +122,6 @@ def _answers(store: PhotoStore, teacher: TfliteNet, how: StuffSampling, numbers:
     upright = torch.zeros(len(numbers), dtype=torch.bool, device=store.device)
     pixels, _ = cut_windows(store, numbers, whole, upright, (how.side, how.side))
     logits = teacher(pixels.contiguous(memory_format=torch.channels_last))
-    if logits.shape[1] != len(STUFF_WORDS) + 1:
-        raise InputError(
-            f"the teacher has {logits.shape[1]} classes, not {len(STUFF_WORDS) + 1}; give DeepLab "
-            "on ADE20K's 31 most frequent classes"
-        )
     small = F.interpolate(logits.softmax(1), (how.grid, how.grid), mode="bilinear")
     return (small * 255).round().to(torch.uint8)
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lexiseg.datasets import SemanticDataset, find_sets
+from lexiseg.datasets import SemanticDataset, open_semantic
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.text import tokenise
 from lexiseg.models.tiny.vision import VisionNet
@@ -103,7 +103,7 @@ def train_words(
     where the run in ``out`` has other settings.
     """
     recipe, out = recipe or WordsRecipe(), Path(out)
-    sets = [s for s in find_sets(data, "train") if only is None or s.name in only]
+    sets = list(open_semantic(data, "train", only=only))
     words = list(dict.fromkeys(n for s in sets for n in s.classes if n != _BACKGROUND))
     if not words:
         raise InputError(f"{data} has no class to learn; name some in dataset.json")

@@ -31,8 +31,13 @@ from lexiseg.training.tiny.losses import distill_loss, sample_map, stuff_loss, w
 from lexiseg.training.tiny.negatives import NegativeSampling
 from lexiseg.training.tiny.photos import SEEDS, ImageSet
 from lexiseg.training.tiny.queries import Queries, QuerySampler
-from lexiseg.training.tiny.stuff import StuffPoints, StuffSampler, StuffSampling, teach
-from lexiseg.training.tiny.tflite import read_graph
+from lexiseg.training.tiny.stuff import (
+    StuffPoints,
+    StuffSampler,
+    StuffSampling,
+    read_teacher,
+    teach,
+)
 from lexiseg.training.tiny.words import WordBank
 
 __all__ = ["VisionRecipe", "small_vision_recipe", "train_vision"]
@@ -144,7 +149,7 @@ def train_vision(
     bank = bank.to(compute.device)
     stuff = None
     if teacher is not None:
-        answers = teach(store, read_graph(teacher), recipe.stuff, out, digest(key, teacher), log)
+        answers = teach(store, read_teacher(teacher), recipe.stuff, out, digest(key, teacher), log)
         stuff = StuffSampler(store, answers, bank, recipe.stuff)
     judge, classifier = imagenet
     with seeded(recipe.seed):
