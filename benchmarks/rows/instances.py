@@ -75,7 +75,7 @@ def table(result: dict[str, Any]) -> str:
     return (
         f"{markdown(head, lines)}\n\n{first['photos']} photos with {first['objects']} objects of "
         f"at least {MIN_AREA} pixels. Found: a mask of its word has an IoU of at least {SAME} with "
-        "it, in percent; each mask counts for one object, and further masks of an object are doubles. "
+        "it, in percent; each mask counts for one object, and further masks of one are doubles. "
         "The map holds an object where it gives its word half of the object's pixels. AP: COCO's, "
         "masks, all classes and sizes, by score times quality. Counting error: the mean of "
         f"|counted - there| over photos and classes that are there or found. CPU ms: of a photo of "

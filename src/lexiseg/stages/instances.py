@@ -9,6 +9,7 @@ its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -117,7 +118,8 @@ def _masks_of_things(
     size_hw = (labels.shape[0], labels.shape[1])
     scale = min(1.0, _WORK / max(size_hw))
     work_hw = (max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale)))
-    small, small_scores = resize_labels(labels, work_hw), resize_labels(label_scores, work_hw)
+    small = cast(Labels, resize_labels(labels, work_hw))
+    small_scores = resize_labels(label_scores, work_hw)
     smallest = max(1, round(min_area * scale * scale))
     regions = find_regions(small, small_scores, num_words, threshold=0.0, min_area=smallest)
     planned = plan_points(regions, small_scores, points=points)
