@@ -17,7 +17,7 @@ DATA ?=
 TESTS ?=
 FLAGS ?=
 DEMO_OUT ?= demo-out
-DEMO_WORDS ?= cat; dog; bird|parrot; person; face; hair; flower; cup; food; car; road; sky; tree; grass; building; sofa|couch
+DEMO_WORDS ?= cat; dog; bird|parrot; cow; person; face; hair; flower; cup; hot dog; table; chair; refrigerator; airplane; train; car; bicycle; stop sign; road; sky; tree; grass; building; curtain
 
 torch_url = $(if $(findstring ://,$(TORCH_INDEX)),$(TORCH_INDEX),https://download.pytorch.org/whl/$(TORCH_INDEX))
 pip_install = $(BIN)/python -m pip install $(QUIET) --disable-pip-version-check -c constraints.txt

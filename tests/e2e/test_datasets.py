@@ -121,3 +121,23 @@ def test_a_family_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(catalogue, "_registry", lambda: known)
     (data,) = catalogue.open_semantic("meadow", root=tmp_path)
     np.testing.assert_array_equal(data[0].labels((2, 3)), [[255, 0, 1], [1, 1, 0]])
+
+
+def test_evaluate_reports_base_and_novel_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TREES["coco"](tmp_path)
+    code, out, err = said(capsys, "evaluate", "tiny", "--data", "coco-open-48-17",
+                          "--root", str(tmp_path), "--limit", "2")  # fmt: skip
+    assert code == 0, err
+    assert all(word in out for word in ("base", "novel", "harmonic"))
+
+
+def test_the_folders_of_earlier_tools_are_found(tmp_path: Path) -> None:
+    """As benchmark scripts keep them: data/benchmarks/pascal-voc and data/benchmarks/coco-stuff."""
+    TREES["voc21"](tmp_path)
+    (tmp_path / "VOCdevkit" / "VOC2012").rename(tmp_path / "pascal-voc")
+    TREES["coco-stuff164k"](tmp_path / "coco-stuff")
+    for name, folder in (("voc21", "pascal-voc"), ("coco-stuff164k", "coco-stuff")):
+        (data,) = catalogue.open_semantic(name, root=tmp_path)
+        assert folder in str(data[0].path)

@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -320,6 +321,9 @@ def test_papers_words_stand_for_the_classes_in_order(voc: Path) -> None:
     assert background is not None
     assert background[:2] == ("sky", "wall")
     assert paper_words(data, "voc21.clearclip")[0][15] == "person"
+    panoptic = replace(data, name="coco-panoptic")
+    with pytest.raises(OptionError, match="sclip has no words of its own for coco-panoptic"):
+        paper_words(panoptic, "sclip")
     with pytest.raises(OptionError, match="'voc20' has 20 classes and voc21 has 21; take 'voc21'"):
         paper_words(data, "voc20")
 

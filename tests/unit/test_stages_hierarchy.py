@@ -96,6 +96,8 @@ def test_which_vocabularies_have_levels(colours: Any) -> None:
 class Neighbours:
     """An encoder to which a goldendingle is a poodle."""
 
+    known_words = ("poodle",)
+
     def nearest_known(self, words: list[str]) -> tuple[tuple[str, float], ...]:
         return tuple(("poodle", 0.9 if word == "goldendingle" else 0.3) for word in words)
 

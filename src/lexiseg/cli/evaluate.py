@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import options
+from lexiseg.cli.evaluate_kinds import add_kind_flags, chosen_kind, run_kind
 from lexiseg.cli.inputs import to_path, words
 from lexiseg.cli.modes import add_mode_flags, kind_thresholds
 from lexiseg.cli.terminal import Parser, Progress
@@ -33,6 +34,8 @@ examples:
   lexiseg evaluate tiny --data mine --limit 10 --save-vis --out report
   lexiseg evaluate dense --data voc21 --root VOCdevkit --vocabulary sclip --limit 10
   lexiseg evaluate dense --data mine --use-sam --out report --resume
+  lexiseg evaluate clipseg --data phrasecut --root VGPhraseCut_v0
+  lexiseg evaluate clip-then-sam --data pascal5i --root VOCdevkit --shots 1
   lexiseg evaluate dense --data mine --model ViT-B/16 --slide-inference --logit-scale 40
   lexiseg compare report other-report
 """
@@ -45,10 +48,14 @@ def run(argv: list[str]) -> int:
         for flag in ("resume", "save_vis", "predictions"):
             if getattr(args, flag):
                 raise OptionError(f"--{flag.replace('_', '-')} needs a folder; add --out DIR")
-    sets = _open(args)
+    command = shlex.join(["lexiseg", "evaluate", *(one for one in argv if one != "--resume")])
+    opened = _open(args)
+    others = chosen_kind(args, opened)
+    if others:
+        return run_kind(args, others, command)
+    sets = _with_class_masks(args, opened)
     from lexiseg.evaluation.run import output_folder
 
-    command = shlex.join(["lexiseg", "evaluate", *(one for one in argv if one != "--resume")])
     with output_folder(args.out):  # a run that fails leaves no empty one behind
         found = _evaluate(args, sets, command)
         several = len(found) > 1
@@ -94,14 +101,22 @@ def _parser() -> Parser:
     add("--json", action="store_true", help="print one JSON document")
     options.add_model_flags(parser, method=False)
     add_mode_flags(parser)
+    add_kind_flags(parser)
     return parser
 
 
-def _open(args: argparse.Namespace) -> Sequence[SemanticDataset]:
+def _open(args: argparse.Namespace) -> Sequence[Any]:
     """Open all sets, before a model is loaded: that takes seconds."""
-    from lexiseg.datasets import open_semantic
+    from lexiseg.datasets import open_datasets
 
-    sets = [one for data in args.data for one in open_semantic(data, args.split, root=args.root)]
+    return [one for data in args.data for one in open_datasets(data, args.split, root=args.root)]
+
+
+def _with_class_masks(args: argparse.Namespace, opened: Sequence[Any]) -> Sequence[SemanticDataset]:
+    """The sets' class masks; those of instances are drawn, small over large."""
+    from lexiseg.datasets import InstanceDataset
+
+    sets = [one.semantic() if isinstance(one, InstanceDataset) else one for one in opened]
     names = [one.name for one in sets]
     for name in names:
         if args.out is not None and names.count(name) > 1:

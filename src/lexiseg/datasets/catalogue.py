@@ -235,6 +235,8 @@ def paper_words(
     own = _registry()[data.name].vocabulary if data.name in _registry() else None
     if own is not None and f"{own}.{name}" in named.names():
         name = f"{own}.{name}"
+    elif own is None and any(known.endswith(f".{name}") for known in named.names()):
+        raise OptionError(f"{name} has no words of its own for {data.name}; leave vocabulary out")
     words = Vocabulary.named(name)
     if len(words.words) != len(data.classes):
         raise OptionError(

@@ -65,10 +65,14 @@ class InstanceMetrics:
         truth: Masks,
         true_classes: ArrayLike,
         crowd: Sequence[bool] | None = None,
+        *,
+        areas: ArrayLike | None = None,
     ) -> None:
         """Add one photo's masks with class indices and scores, and its true ones.
 
         crowd: which true masks are crowds, (M,): what lies in one is neither right nor wrong.
+        areas: by which true ones are small or large, (M,), where the annotation gives others than
+        their pixels.
         """
         if pred.size_hw != truth.size_hw:
             raise InputError(f"masks of {pred.size_hw} and {truth.size_hw} pixels; give one size")
@@ -77,9 +81,10 @@ class InstanceMetrics:
         self._images.append({"id": number, "height": height, "width": width})
         crowds = [False] * len(truth) if crowd is None else crowd
         kinds = self._classes(true_classes, len(truth))
-        areas, boxes = truth.areas.tolist(), truth.boxes_xyxy.tolist()
+        sizes = (truth.areas if areas is None else np.asarray(areas, np.float64)).tolist()
+        boxes = truth.boxes_xyxy.tolist()
         for rle, kind, area, box, one in zip(
-            truth.to_rle(), kinds, areas, boxes, crowds, strict=True
+            truth.to_rle(), kinds, sizes, boxes, crowds, strict=True
         ):
             self._truths.append(
                 {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from lexiseg.protocols import WordLevel, WordNeighbours
 __all__ = ["FLAT", "Hierarchy", "word_hierarchy"]
 
 # What a coarser word's own probability counts for against its finer words. Chosen on train photos.
-_OWN = 0.2
+_OWN = 0.08
 _SAME_MEANING = 0.8  # the cosine from which a word without an entry takes its neighbour's
 
 
@@ -98,18 +98,20 @@ class Hierarchy:
         or what that is in: a hat on a table is no person.
         """
         total, joins = flat.clone(), {}
+        rivals: dict[frozenset[int], Tensor] = {}  # of a family: what else scores best
         for word in sorted(self.parents, key=lambda one: self.heights.get(one, 0)):
             parents = self.parents[word]
             ids = [one.coarser for one in parents]
             best = flat[ids].argmax(0)
             family = self._family(word)
-            others = [k for k in range(len(flat)) if k not in family]
-            rival = flat[others].amax(0) if others else torch.zeros_like(flat[0])
+            if family not in rivals and not all(one.is_kind for one in parents):
+                others = [k for k in range(len(flat)) if k not in family]
+                rivals[family] = flat[others].amax(0) if others else torch.zeros_like(flat[0])
             for place, one in enumerate(parents):
                 joined = best == place
                 if not one.is_kind:
                     above = [one.coarser, *self.coarser.get(one.coarser, ())]
-                    joined = joined & (flat[above].amax(0) >= rival)
+                    joined = joined & (flat[above].amax(0) >= rivals[family])
                 joins[word, one.coarser] = joined
                 total[one.coarser] = total[one.coarser] + total[word] * joined
         return total, joins
@@ -158,7 +160,15 @@ def word_hierarchy(encoder: object, vocabulary: Vocabulary) -> Hierarchy:
         () if i == vocabulary.background_index else word.synonyms
         for i, word in enumerate(vocabulary.words)
     ]
-    return Hierarchy(relations(phrases, _stand_ins(encoder, phrases)))
+    stand_ins = _stand_ins(encoder, phrases)
+    return _hierarchy(tuple(map(tuple, phrases)), tuple(sorted(stand_ins.items())))
+
+
+@lru_cache(maxsize=64)  # of many words it takes as long as an image
+def _hierarchy(
+    phrases: tuple[tuple[str, ...], ...], stand_ins: tuple[tuple[str, str], ...]
+) -> Hierarchy:
+    return Hierarchy(relations(phrases, dict(stand_ins)))
 
 
 def _stand_ins(encoder: object, phrases: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -149,9 +149,9 @@ def _of_2017(name: str, vocabulary: str, *, primary: bool) -> DatasetInfo:
     )
     opens = _open_164k if name == "coco-stuff164k" else _open_objects
     return DatasetInfo(
-        name, _TITLES[name], "semantic", ("coco_stuff164k", "cocostuff", "coco"), _MARKS, splits,
-        opens, _HOME, LICENCE, "0.8 GB and 0.7 GB", _GET_MAPS, vocabulary=vocabulary,
-        primary=primary,
+        name, _TITLES[name], "semantic",
+        ("coco_stuff164k", "cocostuff", "coco-stuff", "coco"), _MARKS, splits, opens,
+        _HOME, LICENCE, "0.8 GB and 0.7 GB", _GET_MAPS, vocabulary=vocabulary, primary=primary,
     )  # fmt: skip
 
 

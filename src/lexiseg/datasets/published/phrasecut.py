@@ -73,7 +73,7 @@ def _open(root: Path, split: str, *, name: str) -> PhraseDataset:
             f"{listed} is not PhraseCut's list of phrases (at {error!r}); take the published file"
         ) from error
     samples = tuple(sample for own in by_photo.values() for sample in own)
-    missing = sorted({s.path.name for s in samples if not s.path.is_file()})
+    missing = sorted(p.name for p in {s.path for s in samples} if not p.is_file())
     if missing or not samples:
         first = f", {missing[0]} first" if missing else ""
         raise InputError(

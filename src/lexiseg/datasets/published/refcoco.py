@@ -51,7 +51,7 @@ def _open(root: Path, split: str, *, name: str) -> PhraseDataset:
             f"{listed} and {instances.name} do not fit together (at {error!r}); take both from one "
             "release"
         ) from error
-    missing = sorted({sample.path.name for sample in samples if not sample.path.is_file()})
+    missing = sorted(p.name for p in {sample.path for sample in samples} if not p.is_file())
     if missing or not samples:
         first = f", {missing[0]} first" if missing else ""
         raise InputError(

@@ -137,7 +137,7 @@ _TITLES = {
 }
 _HOME = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
 _LICENCE = "photos: Flickr's terms, for research; annotations: no licence given"
-_FOLDERS = ("VOCdevkit/VOC2012", "VOC2012")
+_FOLDERS = ("VOCdevkit/VOC2012", "VOC2012", "pascal-voc")
 _MARKS = ("ImageSets/Segmentation",)
 _GET_VOC = (
     "wget http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",

@@ -51,6 +51,7 @@ _SET_WEIGHTS = {
     ABSENT: 0.14,
 }
 _OTHER_WEIGHT = 0.05
+_UNLABELLED = 255
 _TAGGED_VIEWS = {"facade": 1, "caltech": 1, "grocery": 1, SEEDS: 1, ABSENT: 2}
 _MIN_VIEWS = 2  # that show a class, for it to count in the measure
 
@@ -61,10 +62,12 @@ class HeadRecipe(FitSettings):
 
     batch: views a step. subset_share: of the views, of which only a part of the words is queried.
     noise: on the words' meanings. evaluate_every: how often the held-out photos are measured, by
-    which the best weights are chosen.
+    which the best weights are chosen. balanced_places: how many of the places of a view that were
+    drawn evenly over its classes teach, since more teach that rare classes are common;
+    set_balanced_places: by the name of a set, where it is another number.
     """
 
-    steps: int = 700
+    steps: int = 300
     lr: float = 5e-4
     warmup_steps: int = 50
     weight_decay: float = 0.02
@@ -75,10 +78,11 @@ class HeadRecipe(FitSettings):
     dice_weight: float = 0.4
     noise: float = 0.25
     evaluate_every: int = 100
-    # More places drawn evenly over the classes would teach that rare classes are common.
     sampling: FeatureSampling = field(
-        default_factory=lambda: FeatureSampling(balanced_share=0.11, set_views=dict(_TAGGED_VIEWS))
+        default_factory=lambda: FeatureSampling(set_views=dict(_TAGGED_VIEWS))
     )
+    balanced_places: int = 16
+    set_balanced_places: dict[str, int] = field(default_factory=lambda: {"camvid": 128})
     negatives: NegativeSampling = field(default_factory=NegativeSampling)
     set_weights: dict[str, float] = field(default_factory=lambda: dict(_SET_WEIGHTS))
 
@@ -119,13 +123,17 @@ def train_head(
     shares = np.array([recipe.set_weights.get(s.name, _OTHER_WEIGHT) for s in sets])
     shares = np.where([len(own) > 0 for own in views], shares, 0.0)
     shares = shares / shares.sum()
+    balanced = recipe.sampling.num_balanced
+    taught = [recipe.set_balanced_places.get(s.name, recipe.balanced_places) for s in sets]
+    place = np.arange(recipe.sampling.places)
+    is_taught = (place < np.array(taught)[:, None]) | (place >= balanced)  # (sets, P)
 
     def make_batch(step: int) -> FeatureBatch:
         rng = np.random.default_rng([recipe.seed, step])
         drawn = rng.choice(len(sets), recipe.batch, p=shares)
         chosen = np.array([rng.choice(views[s]) for s in drawn])
-        labels = torch.from_numpy(store.labels[chosen])
-        queries = sampler.draw(torch.from_numpy(drawn), labels, rng)
+        labels = np.where(is_taught[drawn], store.labels[chosen], _UNLABELLED)
+        queries = sampler.draw(torch.from_numpy(drawn), torch.from_numpy(labels), rng)
         features = torch.from_numpy(store.features[chosen]).float()
         return FeatureBatch(features, queries, int(rng.integers(2**31)))
 
@@ -133,7 +141,7 @@ def train_head(
         vectors = net.project(bank.augmented(recipe.noise, batch.seed))
         loss, accuracy = word_loss(
             net.embed(batch.features), batch.queries, bank, vectors, net.scale(),
-            dice_weight=recipe.dice_weight, dice_from=recipe.sampling.num_balanced,
+            dice_weight=recipe.dice_weight, dice_from=balanced,
         )  # fmt: skip
         return loss, {"accuracy": accuracy}
 

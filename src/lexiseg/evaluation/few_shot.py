@@ -1,0 +1,149 @@
+"""Few-shot episodes: find in one photo what others show, by their masks, with or without its word.
+
+Scores are those of HSNet's evaluator, whoever drew the episodes: counts are summed by class at the
+query's own size; pixels that the truth leaves open do not count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexiseg import imaging
+from lexiseg.datasets import FewShotDataset
+from lexiseg.errors import InputError, OptionError
+from lexiseg.evaluation.result import versions
+from lexiseg.metrics import FewShotMetrics, FewShotScores, mean_of_folds
+from lexiseg.prompts import Example, Like
+from lexiseg.results import Provenance, Segmentation
+
+__all__ = ["FewShotEvaluation", "evaluate_few_shot"]
+
+_KEPT = 64  # photos that stay read: those of a fold come again and again
+
+
+@dataclass(frozen=True)
+class FewShotEvaluation:
+    """The scores of each fold and their mean; by_class: each class's IoU.
+
+    shots: examples an episode. with_words: whether the class was named too.
+    """
+
+    name: str
+    title: str
+    protocol: str
+    shots: int
+    with_words: bool
+    folds: dict[str, FewShotScores]
+    mean: FewShotScores
+    by_class: dict[str, float]
+    seconds: float
+    provenance: Provenance
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = asdict(replace(self, provenance=Provenance(method="", encoder="")))
+        del plain["name"], plain["seconds"]
+        return {
+            "set": self.name,
+            **plain,
+            "seconds_per_episode": round(self.seconds, 4),
+            "provenance": self.provenance.to_json(),
+        }
+
+    def document(self, command: str | None = None) -> dict[str, Any]:
+        """Return what results.json holds."""
+        return {**self.to_json(), "command": command, "versions": versions()}
+
+    def summary(self) -> str:
+        """Return a text of lines for people."""
+        made, mean = self.provenance, self.mean
+        how = "examples and the class's word" if self.with_words else "examples alone"
+        lines = [
+            f"{made.method} on {self.name}: {self.title}",
+            f"{mean.episodes} episodes of {self.shots} shot{'s' * (self.shots > 1)} "
+            f"({self.protocol}'s), {how}",
+            f"{1000 * self.seconds:.0f} ms an episode (median); encoder {made.encoder}, "
+            f"{made.device}, {made.dtype}",
+            "",
+            f"{'fold':<8} {'classes':>7} {'episodes':>8}  {'mIoU, %':>7}  {'FB-IoU, %':>9}",
+        ]
+        rows = {**self.folds, **({"mean": mean} if len(self.folds) > 1 else {})}
+        for name, one in rows.items():
+            lines.append(
+                f"{name:<8} {one.classes:>7} {one.episodes:>8}  {100 * one.mean_iou:>7.1f}  "
+                f"{100 * one.fb_iou:>9.1f}"
+            )
+        lines += ["", *(f"{name:<16} {100 * iou:>5.1f}" for name, iou in self.by_class.items())]
+        return "\n".join(lines) + "\n"
+
+
+def evaluate_few_shot(
+    segmenter: Callable[..., Segmentation],
+    folds: Sequence[FewShotDataset],
+    *,
+    shots: int = 1,
+    limit: int | None = None,
+    with_words: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> FewShotEvaluation:
+    """Measure a segmenter on the episodes of one or several folds of a data set.
+
+    shots: examples an episode. limit: only the first episodes of each fold: classes without one
+    count 0, as in HSNet's evaluator. with_words: name the class too, mixed with the examples.
+    Raises InputError without folds, and what the segmenter raises where it takes no examples.
+    """
+    if not folds:
+        raise InputError("there is no fold to measure on; give at least one")
+    if shots < 1 or (limit is not None and limit < 1):
+        raise OptionError(f"shots is {shots} and limit {limit}; give at least 1")
+    drawn = [fold.episodes(shots=shots)[:limit] for fold in folds]
+    total, done = sum(map(len, drawn)), 0
+    read = lru_cache(maxsize=_KEPT)(_read)
+    seconds: list[float] = []
+    scores: dict[str, FewShotScores] = {}
+    by_class: dict[str, float] = {}
+    for fold, episodes in zip(folds, drawn, strict=True):
+        metrics = FewShotMetrics(fold.class_ids)
+        for episode in episodes:
+            word = fold.classes[episode.class_id]
+            examples = []
+            for name in episode.supports:
+                rgb = read(str(fold.samples[name].path))
+                mask, _ = fold.mask(name, episode.class_id, rgb.shape[:2])
+                examples.append(Example(rgb, mask=mask))
+            query = read(str(fold.samples[episode.query].path))
+            prompt = Like(tuple(examples), name=word, words=word if with_words else None)
+            started = time.perf_counter()
+            result = segmenter(query, [prompt])
+            seconds.append(time.perf_counter() - started)
+            truth, ignored = fold.mask(episode.query, episode.class_id, query.shape[:2])
+            metrics.add(result.label_map == 0, truth, episode.class_id, ~ignored)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        scores[fold.split] = metrics.compute()
+        by_class |= {fold.classes[k]: iou for k, iou in metrics.iou().items()}
+    first = folds[0]
+    return FewShotEvaluation(
+        name=first.name,
+        title=first.title,
+        protocol=first.protocol,
+        shots=shots,
+        with_words=with_words,
+        folds=scores,
+        mean=mean_of_folds(list(scores.values())),
+        by_class=by_class,
+        seconds=float(np.median(seconds)),
+        provenance=replace(result.provenance, seconds={}, prompts=None, notes=()),
+    )
+
+
+def _read(path: str) -> NDArray[np.uint8]:
+    return imaging.read(path).rgb

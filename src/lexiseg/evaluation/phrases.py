@@ -1,0 +1,184 @@
+"""Phrases about photos, measured as CLIPSeg measures them and as PhraseCut does.
+
+CLIPSeg squashes photo and mask to 352 x 352 pixels, sweeps a threshold over probabilities, adds
+one to every union, and takes every phrase for a class of its own. PhraseCut takes the mask that a
+method answers, at the photo's own size. The numbers do not compare; both are printed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexiseg import imaging
+from lexiseg.datasets import PhraseDataset
+from lexiseg.errors import InputError, OptionError, PromptError
+from lexiseg.evaluation.result import versions
+from lexiseg.metrics import (
+    FixedIntervalMetrics,
+    FixedIntervalScores,
+    PhraseCutMetrics,
+    PhraseCutScores,
+)
+from lexiseg.results import Provenance, Segmentation
+
+__all__ = ["PhraseEvaluation", "evaluate_phrases", "squash"]
+
+SIDE = 352
+_PAPER = 0.3  # the threshold of CLIPSeg's paper on PhraseCut
+
+
+@dataclass(frozen=True)
+class PhraseEvaluation:
+    """Both evaluators' scores, over how many phrases and photos, and how they came about.
+
+    unusable: phrases that cannot be asked; they count as answered with nothing. seconds: the median
+    time of a phrase for both evaluators together, reading aside.
+    """
+
+    name: str
+    title: str
+    split: str
+    photos: int
+    unusable: int
+    clipseg: FixedIntervalScores
+    phrasecut: PhraseCutScores
+    seconds: float
+    provenance: Provenance
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON; CLIPSeg's curves by threshold, 0.02 to 0.98."""
+        best, at = self.clipseg.best_mean_iou
+        return {
+            "set": self.name,
+            "title": self.title,
+            "split": self.split,
+            "photos": self.photos,
+            "unusable_phrases": self.unusable,
+            "clipseg": {
+                "size": SIDE,
+                "mean_iou_0.3": self.clipseg.mean_iou_at(_PAPER),
+                "iou_fg_0.3": self.clipseg.fg_iou_at(_PAPER),
+                "iou_bin_0.3": self.clipseg.bin_iou_at(_PAPER),
+                "best_mean_iou": best,
+                "best_threshold": round(at, 2),
+                **asdict(self.clipseg),
+            },
+            "phrasecut": asdict(self.phrasecut),
+            "seconds_per_phrase": round(self.seconds, 4),
+            "provenance": self.provenance.to_json(),
+        }
+
+    def document(self, command: str | None = None) -> dict[str, Any]:
+        """Return what results.json holds."""
+        return {**self.to_json(), "command": command, "versions": versions()}
+
+    def summary(self) -> str:
+        """Return a text of lines for people."""
+        made, paper, own = self.provenance, self.clipseg, self.phrasecut
+        best, at = paper.best_mean_iou
+        over = ", ".join(f"{100 * a:.1f} % above {t:.1f}" for a, t in zip(
+            own.accuracy, (0.5, 0.6, 0.7, 0.8, 0.9), strict=True))  # fmt: skip
+        return "\n".join([
+            f"{made.method} on {self.name}/{self.split}: {self.title}",
+            f"{own.phrases} phrases about {self.photos} photos, {1000 * self.seconds:.0f} ms a "
+            f"phrase (median); encoder {made.encoder}, {made.device}, {made.dtype}",
+            *([f"{self.unusable} phrases cannot be asked, and count as not found"]
+              if self.unusable else []),
+            "",
+            f"CLIPSeg's evaluator ({SIDE} x {SIDE} pixels, 1 added to unions, a class a phrase)",
+            f"  mIoU at {_PAPER}      {_percent(paper.mean_iou_at(_PAPER))}",
+            f"  IoU_FG at {_PAPER}    {_percent(paper.fg_iou_at(_PAPER))}",
+            f"  IoU_BIN at {_PAPER}   {_percent(paper.bin_iou_at(_PAPER))}",
+            f"  AP               {_percent(paper.ap)}",
+            f"  best mIoU        {_percent(best)}, at {at:.2f}",
+            "",
+            "PhraseCut's evaluator (the photo's own size, the method's own mask)",
+            f"  mean IoU         {_percent(own.mean_iou)}",
+            f"  cumulative IoU   {_percent(own.cumulative_iou)}",
+            f"  accuracy         {over}",
+        ]) + "\n"  # fmt: skip
+
+
+def evaluate_phrases(
+    segmenter: Callable[..., Segmentation],
+    data: PhraseDataset,
+    *,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PhraseEvaluation:
+    """Measure a segmenter on phrases, each asked alone against the background's words.
+
+    limit: only the first phrases. A segmenter with ``prepare`` encodes each photo once. Raises
+    InputError for a set without phrases, OptionError for a method that keeps no probabilities.
+    """
+    if limit is not None:
+        if limit < 1:
+            raise OptionError(f"limit is {limit}; give at least 1 phrase")
+        data = data.first(limit)
+    ours, theirs = PhraseCutMetrics(), FixedIntervalMetrics()
+    seconds: list[float] = []
+    provenance: Provenance | None = None
+    photos = unusable = done = 0
+    for _, group in groupby(data, key=lambda sample: sample.path):
+        samples = list(group)
+        rgb = imaging.read(samples[0].path).rgb
+        photos += 1
+        views = [_prepared(segmenter, picture) for picture in (rgb, squash(rgb))]
+        for sample in samples:
+            truth = sample.mask(rgb.shape[:2])
+            started = time.perf_counter()
+            try:
+                whole, small = (segmenter(view, [sample.phrase]) for view in views)
+                found = whole.label_map == 0
+                probability = small.heatmap(small.words[0])
+                provenance = whole.provenance
+            except PromptError:
+                unusable += 1
+                found = np.zeros(truth.shape, np.bool_)
+                probability = np.zeros((SIDE, SIDE), np.float32)
+            seconds.append(time.perf_counter() - started)
+            ours.add(found, truth)
+            theirs.add(probability, _squashed_mask(truth), done)
+            done += 1
+            if progress is not None:
+                progress(done, len(data))
+    if provenance is None:
+        raise InputError(f"{data.name}/{data.split} has no phrase that can be asked; choose some")
+    return PhraseEvaluation(
+        data.name, data.title, data.split, photos, unusable, theirs.compute(), ours.compute(),
+        float(np.median(seconds)), replace(provenance, seconds={}, prompts=None, notes=()),
+    )  # fmt: skip
+
+
+def squash(rgb: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+    """Return a photo (H, W, 3) at side x side pixels as CLIPSeg scales it: corners on corners."""
+    import torch
+    import torch.nn.functional as F
+
+    pixels = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float()
+    small = F.interpolate(pixels, (side, side), mode="bilinear", align_corners=True)
+    out: NDArray[np.uint8] = small[0].permute(1, 2, 0).round().byte().numpy()
+    return out
+
+
+def _squashed_mask(mask: NDArray[np.bool_], side: int = SIDE) -> NDArray[np.bool_]:
+    """The nearest pixels, as torch takes them: those at the beginning of each part."""
+    rows, columns = (np.arange(side) * length // side for length in mask.shape)
+    return mask[np.ix_(rows, columns)]
+
+
+def _prepared(segmenter: Callable[..., Segmentation], rgb: NDArray[np.uint8]) -> Any:
+    prepare = getattr(segmenter, "prepare", None)
+    return rgb if prepare is None else prepare(rgb)
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
