@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from benchmarks.rows.instances import Totals, match
+
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, Segmentation
 

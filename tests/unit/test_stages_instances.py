@@ -1,4 +1,4 @@
-"""Things told apart, with a mask model that knows a drawn scene: results can be worked out by hand."""
+"""Things told apart, with a mask model that knows a drawn scene: results are worked out by hand."""
 
 from __future__ import annotations
 
