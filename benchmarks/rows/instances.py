@@ -79,8 +79,8 @@ def table(result: dict[str, Any]) -> str:
         "The map holds an object where it gives its word half of the object's pixels. AP: COCO's, "
         "masks, all classes and sizes, by score times quality. Counting error: the mean of "
         f"|counted - there| over photos and classes that are there or found. CPU ms: of a photo of "
-        f"{SMALL_WH[0]}x{SMALL_WH[1]} and {len(WORDS)} words, on {result['threads']} thread(s): the "
-        "processor's time of all threads by their number."
+        f"{SMALL_WH[0]}x{SMALL_WH[1]} and {len(WORDS)} words, on {result['threads']} thread(s): "
+        "the processor's time of all threads by their number."
     )
 
 

@@ -114,6 +114,16 @@ def test_a_mask_may_reach_beyond_its_word() -> None:
     assert [int(area) for area in sorted(found.masks.areas)] == [20 * 20, 20 * 25]
 
 
+def test_a_mask_leaves_out_the_pixels_of_other_and_of_excluded_words() -> None:
+    things, labels = two_touching()
+    labels[10:14, 5:25] = 1
+    labels[10:14, 25:50] = 2  # of an excluded word: there are two
+    found, _ = run(things, labels)
+    of_first = found.masks[found.class_ids == 0]
+    np.testing.assert_array_equal(of_first.union(), labels == 0)
+    assert set(found.class_ids.tolist()) == {0, 1}
+
+
 def test_a_mask_leaves_out_other_regions_of_its_word() -> None:
     things, labels = two_touching()
     things[things == 2] = 1  # the mask model takes both for one thing

@@ -204,13 +204,14 @@ def segmentation_of_labels(
     from lexiseg.results import Segmentation
     from lexiseg.stages.label_map import connected_parts, mean_scores
 
-    count = len(vocabulary.words)
+    count, num_excluded = len(vocabulary.words), len(vocabulary.excluded)
     labels = labelled.labels.copy()
     labels[labels >= count] = -1
     with timer("instances"):
         things = without_background(labels, vocabulary)
         if find is not None:
-            found = find(things, labelled.scores, scores)
+            excluded = (labelled.labels >= count) & (labelled.labels < count + num_excluded)
+            found = find(np.where(excluded, labelled.labels, things), labelled.scores, scores)
             masks, class_ids = found.masks, found.class_ids
             means, quality = found.scores, found.quality
         else:

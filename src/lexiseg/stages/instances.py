@@ -76,19 +76,20 @@ def separate_things(
 ) -> Instances:
     """Return the things of each word, by word, then by expected IoU.
 
-    labels, label_scores: (H, W), the word of each pixel, below 0 for none, and its probability.
+    labels, label_scores: (H, W), the word of each pixel, below 0 for none, and its probability;
+    what excluded words have counts from ``num_words`` on. Masks leave out pixels of other words.
     scores: the map behind them, of which the first ``num_words`` classes are words.
     uncountable: (K,) bool, the words that name what has no number, such as sky: each is one
     instance.
     points: places asked a region, at most. max_prompts: in all; small regions go without.
     min_area: pixels of an instance.
     """
-    things = np.append(~uncountable, False)[labels]  # -1 reads the last one
     of_things = labels.copy()
-    of_things[~things] = -1
+    of_things[np.isin(labels, np.flatnonzero(~uncountable), invert=True)] = -1
     found = _masks_of_things(
         masker, state, of_things, label_scores, scores, num_words, points, max_prompts, min_area
     )
+    found = _without_other_words(found, labels, min_area)
     parts = _left_over(of_things, label_scores, num_words, found, min_area)
     whole = _one_each(labels, label_scores, np.flatnonzero(uncountable), min_area)
     each = [found, parts, whole]
@@ -203,6 +204,18 @@ def _without_other_regions(
     mine = torch.from_numpy(region).to(device)[:, None, None] == grid.regions
     others = (torch.from_numpy(class_ids).to(device)[:, None, None] == words) & ~mine
     return replace(raw, logits=raw.logits.masked_fill(others, _OUTSIDE))
+
+
+def _without_other_words(found: Instances, labels: Labels, min_area: int) -> Instances:
+    """The instances without the pixels of other words than their own."""
+    crops = []
+    boxes = found.masks.boxes_xyxy.tolist()
+    for i, ((x0, y0, x1, y1), word) in enumerate(zip(boxes, found.class_ids.tolist(), strict=True)):
+        there = labels[y0:y1, x0:x1]
+        crops.append(found.masks.crop(i) & ((there < 0) | (there == word)))
+    masks = Masks.from_crops(found.masks.size_hw, found.masks.boxes_xyxy[:, :2], crops)
+    kept = np.flatnonzero(masks.areas >= min_area)
+    return Instances(masks[kept], found.class_ids[kept], found.scores[kept], found.quality[kept])
 
 
 def _without_specks(masks: Masks) -> Masks:
