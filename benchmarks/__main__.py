@@ -62,7 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--split", default="val", help="the split measured on (default: val)")
     run.add_argument("--splits", type=Path, metavar="FILE", help="a file of further splits")
     run.add_argument("--limit", type=int, help="only the first photos of each set")
-    run.add_argument("--base", type=Path, metavar="DIR", help="an earlier checkout, for `versions`")
+    run.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help="an earlier checkout, for `versions` and `edit-speed`",
+    )
     run.add_argument("--official", type=Path, metavar="DIR", help="SAM's official code")
     write = verbs.add_parser("tables", help="write the tables in the docs from the results")
     write.add_argument("--check", action="store_true", help="only say which are not up to date")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,14 @@ def peak_mb() -> int:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
-def output(command: Sequence[str]) -> str:
+def output(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     """Run a command in the project's folder; return what it prints.
 
+    environment: variables that are set for it, beside those of this process.
     Raises Unmeasurable, with the last line that it left, where it fails.
     """
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    env = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
         name = " ".join(command)

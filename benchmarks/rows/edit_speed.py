@@ -1,7 +1,8 @@
 """Edits of a photo of 12 megapixels: time and memory, beside OpenCV's own blur and inpainting.
 
-Each number comes from a process of its own. An edit alone works on a given outline of an eighth of
-the photo; a whole command finds a dog by its word too, reads a JPEG file and writes a PNG file.
+Each number comes from a process of its own, on one thread. An edit alone works on a given outline
+of an eighth of the photo; a whole command finds a dog by its word too, reads a JPEG file and writes
+a PNG file. With `--base DIR` the edits alone are measured by an earlier checkout, too.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT, output
+from benchmarks.machine import ROOT, Unmeasurable, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "edits of a photo of 12 megapixels: time and peak memory, beside OpenCV's own"
@@ -28,66 +28,71 @@ COMMANDS = {
     "remove": ["remove", "dog"],
 }
 WORDS = "grass; fence"
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
 def run(options: Namespace) -> dict[str, Any]:
-    """Enlarge a photo and edit it in every way."""
+    """Enlarge a photo and edit it in every way; the edits alone by an earlier checkout, too."""
     from PIL import Image
 
+    if options.base is not None and not (options.base / "src" / "lexiseg").is_dir():
+        raise Unmeasurable(f"--base {options.base} is no checkout of lexiseg")
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "photo.jpg"
         photo = Image.open(PHOTO).convert("RGB")
         photo.resize(SIZE_WH, Image.Resampling.LANCZOS).save(path, quality=95)
-        edits = {}
+        edits: dict[str, dict[str, Any]] = {}
         for task, words in COMMANDS.items():
-            edits[task] = {"alone": _probe({"photo": str(path), "task": task})}
+            alone = {"photo": str(path), "task": task}
+            edits[task] = {"alone": _probe(alone)}
+            if options.base is not None:
+                edits[task]["base"] = _probe(alone, options.base)
             if task != "cut-out":  # OpenCV has none
                 edits[task]["opencv"] = _probe({"photo": str(path), "task": f"{task}, OpenCV"})
-            edits[task]["command"] = _command(path, words, options)
-    return {"size_wh": SIZE_WH, "edits": edits}
+            edits[task]["command"] = _probe({"argv": _command(path, words, options)})
+    result: dict[str, Any] = {"size_wh": SIZE_WH, "edits": edits}
+    if options.base is not None:
+        result["base"] = output(["git", "-C", str(options.base), "rev-parse", "HEAD"])
+    return result
 
 
 def table(result: dict[str, Any]) -> str:
     """Return a line an edit."""
     megapixels = result["size_wh"][0] * result["size_wh"][1] / 1e6
-    head = [
-        f"{megapixels:.0f} megapixels",
-        "the edit alone",
-        "its peak memory",
-        "OpenCV's own",
-        "the whole command",
-        "its peak memory",
-    ]
+    columns = {"alone": "the edit alone", "base": "before", "opencv": "OpenCV's own"}
+    columns["command"] = "the whole command"
+    shown = [c for c in columns if any(c in one for one in result["edits"].values())]
+    head = [f"{megapixels:.0f} megapixels"]
+    for column in shown:
+        head += [columns[column], "peak memory"]
     lines = []
     for task, one in result["edits"].items():
-        opencv = one.get("opencv")
-        lines.append(
-            [
-                task,
-                f"{one['alone']['seconds']:.2f} s",
-                f"{one['alone']['peak_mb']:.0f} MB",
-                "-" if opencv is None else f"{opencv['seconds']:.2f} s",
-                f"{one['command']['seconds']:.1f} s",
-                f"{one['command']['peak_mb']:.0f} MB",
-            ]
-        )
+        line = [task]
+        for column in shown:
+            found = one.get(column)
+            line += ["-", "-"] if found is None else [
+                f"{found['seconds']:.2f} s", f"{found['peak_mb']} MB",
+            ]  # fmt: skip
+        lines.append(line)
     note = (
-        "Of OpenCV: `GaussianBlur` as wide, and `inpaint` (Telea) of the same hole, without soft "
-        "borders and without texture. Memory is that of the whole process."
+        "Seconds of the processor, on one thread. Of OpenCV: `GaussianBlur` as wide, and `inpaint` "
+        "(Telea) of the same hole, without soft borders and without texture. Memory is that of the "
+        "whole process."
     )
+    if "base" in result:
+        note += f" Before: commit {result['base'][:7]}."
     return f"{markdown(head, lines)}\n\n{note}"
 
 
-def _probe(job: dict[str, Any]) -> dict[str, Any]:
+def _probe(job: dict[str, Any], checkout: Path = ROOT) -> dict[str, Any]:
+    """What one process took, with the lexiseg of a checkout."""
     command = [sys.executable, "-m", "benchmarks.edit_probe", json.dumps(job)]
-    measured: dict[str, Any] = json.loads(output(command).splitlines()[-1])
+    found = output(command, _ONE_THREAD | {"PYTHONPATH": str(checkout.resolve() / "src")})
+    measured: dict[str, Any] = json.loads(found.splitlines()[-1])
     return measured
 
 
-def _command(photo: Path, words: list[str], options: Namespace) -> dict[str, Any]:
+def _command(photo: Path, words: list[str], options: Namespace) -> list[str]:
     """A whole command, from its start to its end."""
     argv = ["edit", str(photo), *words, "--words", WORDS, "--out", str(photo.parent / "out.png")]
-    argv += ["--quiet", *(["--device", options.device] if options.device else [])]
-    started = time.perf_counter()
-    measured = _probe({"argv": argv})
-    return {"seconds": round(time.perf_counter() - started, 2), **measured}
+    return [*argv, "--quiet", *(["--device", options.device] if options.device else [])]

@@ -33,7 +33,7 @@ CANNOT_HOLD = {
 def run(options: Namespace) -> dict[str, Any]:
     """Ask for each word among a few others on every photo that cannot hold it."""
     from lexiseg import imaging
-    from lexiseg.training.tiny.photos import is_held_out
+    from lexiseg.training.tiny.photos import ABSENT, is_held_out
 
     roots = [Path(place) for place in options.data]
     folders = [place for root in roots for place in (root, root / SET) if place.name == SET]
@@ -41,7 +41,7 @@ def run(options: Namespace) -> dict[str, Any]:
     if not photos:
         raise Unmeasurable(f"there are no photos of {SET!r} in {options.data}")
     classes = _class_numbers(photos[0].parents[2])
-    kept = [path for path in photos if is_held_out(SET, path.stem)]
+    kept = [path for path in photos if is_held_out(ABSENT, path.stem)]
     kept = kept[: options.limit] if options.limit else kept
     segmenter = load(options)
     out = []

@@ -54,3 +54,10 @@ def table(result: dict[str, Any]) -> str:
         f"{markdown(head, lines)}\n\nIoU in percent on {result['photos']} photos of "
         f"{result['set']}; what {result['whole']!r} gets of a part counts as missed."
     )
+
+
+def short(result: dict[str, Any]) -> str:
+    """Return the means alone."""
+    ways = result["ways"]
+    line = ["mean IoU of the parts, %", *(estimate(ways[name]["mean_iou"]) for name in ways)]
+    return markdown(["", f"without {result['whole']!r}", "with it", "with it, `--flat`"], [line])

@@ -1,4 +1,5 @@
-"""What in the README and the docs is generated: blocks of text, pictures, the training curve.
+"""What is generated: blocks of text in README and docs, pictures, the training curve, and what
+the notebooks in examples/ print and show.
 
 python -m docs.make            everything; run it when the bundled model changes
 python -m docs.make text       only what does not need the model to run

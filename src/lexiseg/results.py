@@ -18,6 +18,7 @@ from lexiseg.prompts import clean
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from lexiseg.prompts.phrases import PhraseReading
     from lexiseg.protocols import Model
 
 __all__ = ["PromptSummary", "Provenance", "ScoreMap", "Segmentation", "UnknownWord"]
@@ -60,9 +61,8 @@ class ScoreMap:
         """Return the map of word k at the picture's size, (H, W) float32 in [0, 1], bilinear."""
         import cv2
 
-        height, width = self.size_hw
         coarse = self.grid[k].astype(np.float32)
-        full = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        full = cv2.resize(coarse, self.size_hw[::-1], interpolation=cv2.INTER_LINEAR)
         return np.asarray(full, np.float32)
 
 
@@ -78,10 +78,10 @@ class Segmentation:
     label_map: (H, W) int16 or int32, index into words, -1 where no word is; always whole.
     word_scores: (K,) float32 in [0, 1], the best evidence for each word, 0 where not found.
     unknown: the asked words that the model does not know.
+    readings: how phrases were read; an instance that several words mean stands under each.
     score_map: the probabilities behind the label map, if they were kept.
     image: (H, W, 3) uint8 RGB, upright, if it was kept.
-    wholes: of words on which the label map shows finer ones (a face on a person), all of their
-        pixels, one mask each.
+    wholes: of words under finer ones (a face on a person), all of their pixels, one mask each.
 
     Raises InputError when the parts do not fit together.
     """
@@ -95,6 +95,7 @@ class Segmentation:
     provenance: Provenance
     quality: NDArray[np.float32] | None = None
     unknown: tuple[UnknownWord, ...] = ()
+    readings: tuple[PhraseReading, ...] = ()
     score_map: ScoreMap | None = None
     image: NDArray[np.uint8] | None = None
     wholes: Mapping[str, Masks] = field(default_factory=dict)
@@ -110,8 +111,7 @@ class Segmentation:
         scores = _checked(self.scores, len(self.masks), "scores")
         if len(labels) != len(self.masks):
             raise InputError(f"{len(labels)} labels for {len(self.masks)} masks; give one for each")
-        quality = self.quality
-        if quality is not None:
+        if (quality := self.quality) is not None:
             quality = _checked(quality, len(self.masks), "quality")
         label_map = self.label_map
         if label_map.shape != size or label_map.dtype not in (np.int16, np.int32):
@@ -182,8 +182,8 @@ class Segmentation:
 
     def __repr__(self) -> str:
         height, width = self.masks.size_hw
-        found = ", ".join(f"{word} {self.share(word):.1%}" for word in self.found)
-        return f"Segmentation({height} x {width}, {len(self)} instances; {found or 'nothing'})"
+        found = ", ".join(f"{word} {self.share(word):.1%}" for word in self.found) or "nothing"
+        return f"Segmentation({height} x {width}, {len(self)} instances; {found})"
 
     @property
     def size_hw(self) -> tuple[int, int]:

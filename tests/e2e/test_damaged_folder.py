@@ -61,6 +61,7 @@ def run_all(work: Path, count: int, seed: int) -> dict[str, int]:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([*line, "--max-pixels", "1000000", "--json", "--out", str(work / command)])
+        assert out.getvalue(), err.getvalue()[-1000:]
         document = json.loads(out.getvalue())
         check(document, code, names, err.getvalue(), work / command)
         total["done"] += len(document["pictures"]) + len(document.get("not_found", []))

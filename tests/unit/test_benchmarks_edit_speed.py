@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks import edit_probe, tables
+from benchmarks.machine import ROOT, Unmeasurable
 from benchmarks.rows import row
 from tests.edit_pictures import noise
 
@@ -32,24 +34,35 @@ def test_the_outline_is_the_same_part_of_every_photo() -> None:
         assert not np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).any()
 
 
-def test_the_row_runs_every_edit_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("base", [None, ROOT])
+def test_the_row_runs_every_edit_in_a_process_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, base: Path | None
+) -> None:
     module, jobs = row("edit-speed"), []
 
-    def probe(job: dict[str, object]) -> dict[str, object]:
+    def probe(job: dict[str, object], checkout: Path = ROOT) -> dict[str, object]:
         jobs.append(job)
         return dict(COMMAND if "argv" in job else ONE)
 
     monkeypatch.setattr(module, "_probe", probe)
+    monkeypatch.setattr(module, "output", lambda command: "0123456789")
     monkeypatch.setattr(module, "SIZE_WH", (80, 60))
-    from argparse import Namespace
-
-    result = module.run(Namespace(device=None))
+    result = module.run(Namespace(device=None, base=base))
     assert {str(job["task"]) for job in jobs if "task" in job} == set(edit_probe.TASKS)
     assert list(result["edits"]) == ["blur", "background blur", "cut-out", "remove"]
-    result["edits"]["blur"]["command"]["seconds"] = 5.67
     text = module.table(result)
-    assert "| blur | 1.23 s | 345 MB | 1.23 s | 5.7 s | 890 MB |" in text
-    assert "| cut-out | 1.23 s | 345 MB | - |" in text
+    one, both = "| 1.23 s | 345 MB ", "| 5.67 s | 890 MB |"
+    if base is None:
+        assert f"| blur {one}{one}{both}" in text
+        assert f"| cut-out {one}| - | - {both}" in text
+    else:
+        assert f"| cut-out {one}{one}| - | - {both}" in text
+        assert text.endswith("Before: commit 0123456.")
+
+
+def test_a_base_that_is_none() -> None:
+    with pytest.raises(Unmeasurable, match="is no checkout of lexiseg"):
+        row("edit-speed").run(Namespace(device=None, base=Path("nowhere")))
 
 
 def test_a_row_of_two_words_has_its_place_in_the_tables() -> None:

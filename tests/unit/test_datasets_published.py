@@ -260,6 +260,10 @@ def test_a_phrase_of_a_photo_with_another_size_is_refused(tmp_path: Path) -> Non
     data = open_dataset("phrasecut", root=tmp_path)
     with pytest.raises(InputError, match="is 9x5 and was annotated at"):
         data[0].mask((5, 9))  # type: ignore[index, union-attr]
+    # Of photos that are known not to fit, the mask is scaled: corner on corner.
+    misfit = next(sample for sample in data if "150417" in sample.id)  # type: ignore[union-attr]
+    own, twice = misfit.mask((61, 53)), misfit.mask((122, 106))  # type: ignore[union-attr]
+    np.testing.assert_array_equal(twice[::2, ::2], own)
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,28 @@ def test_every_key_of_result_json_is_told_of():
     assert {key for key in keys(result_json(seg)) if f"`{key}`" not in told} == set()
 
 
+def test_the_example_of_result_json_has_the_keys_of_one_in_their_order():
+    page = HELD[ROOT / "docs" / "reference.md"].partition("### result.json")[2]
+    example = json.loads(re.search(r"```json\n(.*?)```", page, re.DOTALL)[1])
+    seg = Segmentation(
+        words=("dog",),
+        labels=np.array(["dog"]),
+        scores=np.array([0.5], np.float32),
+        masks=Masks.from_dense(np.ones((1, 3, 5), np.bool_)),
+        label_map=np.zeros((3, 5), np.int16),
+        word_scores=np.array([0.5], np.float32),
+        provenance=Provenance(method="dense", encoder="tiny"),
+    )
+    real = result_json(seg, path="../pets.jpg")
+    assert list(example) == list(real)
+    for key in ("image", "provenance"):
+        assert list(example[key]) == list(real[key])
+    for key in ("vocabulary", "instances"):
+        assert list(example[key][0]) == list(real[key][0])
+    told = re.findall(r"^\| `(\w+)` \|", page.partition("An example")[0], re.MULTILINE)
+    assert told == [key for key in real if key != "schema_version"]
+
+
 def test_pictures_are_small_and_described():
     for path in (ROOT / "docs" / "images").glob("*"):
         assert path.stat().st_size < 150_000, path.name

@@ -134,8 +134,11 @@ def test_result_json_says_everything(tmp_path: Path) -> None:
                 "box_xywh": [0, 0, 6, 2],
             },
         ],
-        "unknown": [{"word": "unicorn", "nearest": ["horse", "zebra"], "similarity": 0.41}],
+        "unknown": [
+            {"word": "unicorn", "nearest": ["horse", "zebra"], "similarity": 0.41, "is_name": False}
+        ],
         "files": {"overlay": "overlay.png"},
+        "phrases": [],
         "provenance": some_result().provenance.to_json(),
     }
     for rle, mask in zip(rles, (LEFT, RIGHT, LABEL_MAP == 2), strict=True):

@@ -12,7 +12,13 @@ import lexiseg
 import lexiseg.protocols
 from lexiseg import loading
 from lexiseg.checkpoints import Preprocessing, Record, describe_files, write_manifest
-from lexiseg.errors import CheckpointError, OptionError, UnknownName, WeightsMissing
+from lexiseg.errors import (
+    CheckpointError,
+    ExtraMissing,
+    OptionError,
+    UnknownName,
+    WeightsMissing,
+)
 from lexiseg.methods.dense import PRESETS, Config, Segmenter
 from lexiseg.protocols import LoadOptions
 
@@ -196,3 +202,27 @@ def test_missing_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(registry, "_PACKAGE", tmp_path)
     with pytest.raises(WeightsMissing, match="install lexiseg again"):
         lexiseg.load("tiny")
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "extra"),
+    [
+        ("inpainter", "sd-2-inpainting", "edit"),
+        ("detector", "grounding-dino-t", "grounding"),
+        ("detector", "sam3", "sam3"),
+        ("masker", "edgetam", "edgetam"),
+        ("encoder", "siglip2-vit-b16.webli", "siglip"),
+    ],
+)
+def test_an_extra_that_is_missing_is_named_before_the_weights(
+    load: str, name: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lexiseg import models
+
+    loader = getattr(models, f"load_{load}")
+    monkeypatch.setattr(models, "find_spec", lambda library: None)
+    with pytest.raises(ExtraMissing, match=rf"pip install 'lexiseg\[{extra}\]'"):
+        loader(name)
+    monkeypatch.setattr(models, "find_spec", lambda library: object())
+    with pytest.raises(WeightsMissing, match="not on this machine"):
+        loader(name)

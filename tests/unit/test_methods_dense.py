@@ -446,3 +446,35 @@ def test_templates_by_name_or_written_out(colours: Any, stripes: Pixels) -> None
         stripes, "red", background=None
     )
     assert out.semantic().min() == 0
+
+
+# Phrases
+
+
+def test_a_phrase_chooses_among_what_its_noun_finds(colours: Any, stripes: Pixels) -> None:
+    twice = np.concatenate([stripes, stripes], axis=1)
+    seg = Segmenter(colours, Config())
+    out = seg(twice, ["red on the left", "the largest green"], background=["blue"])
+    width = stripes.shape[1]
+    left = np.flatnonzero((out.label_map == 0).any(0))
+    assert len(left) > 0
+    assert left.max() < width
+    assert [one.num_kept for one in out.readings] == [1, 1]
+
+
+def test_phrases_may_be_left_whole(colours: Any, stripes: Pixels) -> None:
+    words = ["red on the left"]
+    whole = Segmenter(colours, Config(phrases=False))(stripes, words)
+    assert whole.readings == ()
+    plain = Segmenter(colours, Config())(stripes, ["red"])
+    off = Segmenter(colours, Config(phrases=False))(stripes, ["red"])
+    assert (plain.label_map == off.label_map).all()
+
+
+def test_words_that_are_nouns_cost_no_reading(
+    colours: Any, stripes: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lexiseg.prompts.phrases import _vocabulary
+
+    monkeypatch.setattr(_vocabulary, "read_phrase", None)
+    assert Segmenter(colours, Config())(stripes, ["red", "green"]).readings == ()

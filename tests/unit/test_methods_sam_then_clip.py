@@ -169,3 +169,17 @@ def test_a_view_of_another_segmenter_is_refused(colours: Any, garden: Pixels) ->
     assert other.prepare(garden).models == seg.prepare(garden).models
     with pytest.raises(OptionError, match=r"made by clip-then-sam .* this is sam-then-clip"):
         seg(other.prepare(garden), ["red"])
+
+
+def test_thresholds_of_sam_are_refused_with_a_masker_that_rates_otherwise() -> None:
+    from lexiseg import load
+
+    for preset in ("sam1", "sam2"):
+        with pytest.raises(OptionError, match=f"the preset '{preset}' is for SAM's weights: 'tiny"):
+            load("sam-then-clip", preset=preset)
+    sam = FloodMasker()
+    sam.min_quality = 0.8
+    for preset in ("sam1", "sam2"):
+        settings = sam_then_clip.PRESETS[preset]
+        sam_then_clip.config.check_masker(sam_then_clip.Config(**settings), sam)
+    sam_then_clip.config.check_masker(sam_then_clip.Config(), FloodMasker())

@@ -184,3 +184,10 @@ def test_a_background_word_that_is_asked_for_or_excluded_steps_back() -> None:
 def test_every_template_has_a_place_for_the_word() -> None:
     for sentences in TEMPLATES.values():
         assert all(sentence.format("dog").count("dog") == 1 for sentence in sentences)
+
+
+def test_vocabularies_of_data_sets_are_flat_and_others_as_asked() -> None:
+    assert Vocabulary.named("ade20k").flat
+    assert Vocabulary.parse("@voc21").flat
+    assert not Vocabulary.parse("person; face").flat
+    assert Vocabulary.parse("person; face", flat=True).flat

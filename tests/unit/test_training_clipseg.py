@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tests import clip_weights
+from tests.published_trees import TREES
 
 from lexiseg.checkpoints import IMAGENET_PIXELS, resolve
 from lexiseg.cli import train as cli
@@ -143,6 +144,23 @@ def test_voc_and_coco_stuff_as_published(tmp_path: Path) -> None:
     Image.fromarray(mask).save(stuff / "stuffthingmaps" / "train2017" / "b.png")
     (found,) = open_phrases(stuff)
     assert found.photos[0].phrases == ("person", "stop sign")  # a value is a number less one
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [("voc20", "tv monitor"), ("ade20k", "flag"), ("coco", "toothbrush"), ("refcoco", "thing 3"),
+     ("phrasecut-clipseg", "red car")],
+)  # fmt: skip
+def test_what_evaluate_opens_can_be_trained_on(name: str, phrase: str, tmp_path: Path) -> None:
+    TREES[name](tmp_path)
+    root = tmp_path if name.startswith(("coco", "ref")) else next(tmp_path.iterdir())
+    split = "trainval" if name == "voc20" else "val" if name == "ade20k" else "train"
+    (found,) = open_phrases(root, split, only=[name])
+    assert found.name == name
+    assert phrase in found.phrases
+    photo = found.photos[found.by_phrase[phrase][0]]
+    with Image.open(photo.path) as file:
+        assert photo.mask(phrase, (file.height, file.width)).any()
 
 
 # What is drawn

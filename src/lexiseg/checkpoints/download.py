@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ __all__ = ["fetch"]
 _HUB = "https://huggingface.co"
 _TIMEOUT_S = 30.0
 _WAITS_S = (1.0, 2.0, 4.0)  # before each further try that follows one without any progress
+_WITHDRAWN = frozenset({401, 404, 410})  # the hub answers 401 for what it does not have, too
 _PASSING = frozenset({408, 416, 425, 429, 500, 502, 503, 504})  # may be gone next time
 _UNANNOUNCED = 64 << 20  # bytes that are taken where neither record nor server says how many come
 _CHECK = "check the network, HF_ENDPOINT and proxies"
@@ -51,7 +52,7 @@ def fetch(record: Record, file: WeightFile, folder: Path) -> tuple[WeightFile, s
     if _copy_from_hub_cache(record, file, part):
         announced, commit = file, ""
     else:
-        announced, commit = _download(record, file, part)
+        announced, commit = _download_from_any(record, file, part)
     try:
         verify(part, announced, remedy=f"nothing was kept; {_CHECK}, and try again", fresh=True)
     except CheckpointError:
@@ -108,6 +109,26 @@ def _endpoint() -> str:
     return endpoint
 
 
+class _Withdrawn(WeightsMissing):
+    """The server has no such file, or no longer."""
+
+
+def _download_from_any(record: Record, file: WeightFile, part: Path) -> tuple[WeightFile, str]:
+    """Download from the record's repository, or where that has been withdrawn, from a mirror."""
+    mirrors = [] if file.url else [replace(record, repo=m, revision="") for m in record.mirrors]
+    try:
+        return _download(record, file, part)
+    except _Withdrawn as error:
+        for mirror in mirrors:
+            with suppress(_Withdrawn):
+                return _download(mirror, file, part)[0], ""  # a commit of another repository
+        if not mirrors:
+            raise
+        raise _Withdrawn(
+            f"{error} (nor have its mirrors it: {', '.join(record.mirrors)})"
+        ) from error
+
+
 def _download(record: Record, file: WeightFile, part: Path) -> tuple[WeightFile, str]:
     """Fill the part; return the file as record and server describe it, and the server's commit."""
     import httpx2
@@ -138,7 +159,8 @@ def _download(record: Record, file: WeightFile, part: Path) -> tuple[WeightFile,
             except httpx2.HTTPStatusError as error:
                 status = error.response.status_code
                 if status not in _PASSING:
-                    raise WeightsMissing(_explain(record, url, error.response)) from error
+                    kind = _Withdrawn if status in _WITHDRAWN else WeightsMissing
+                    raise kind(_explain(record, url, error.response)) from error
                 if status == 416:  # the server holds fewer bytes than the part
                     part.unlink(missing_ok=True)
                 reason = f"HTTP status {status}"

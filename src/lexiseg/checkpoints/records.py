@@ -150,6 +150,8 @@ class Record:
     repo, revision: repository on the hub and its full commit; both empty where the weights are
         bundled, local, or at the addresses of the files. A repository without a commit is taken
         as it is when it is pulled for the first time, and stays at that commit on this machine.
+    mirrors: other repositories on the hub with the same files, tried in turn where the first has
+        been withdrawn.
     gated: whether the hub asks its users to accept terms first.
     """
 
@@ -168,6 +170,7 @@ class Record:
     notes: str = ""
     kind: str = "encoder"
     layers: tuple[int, ...] = ()
+    mirrors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [file.name for file in self.files]
@@ -215,8 +218,9 @@ class Record:
             if isinstance(shape.get(field), list):
                 shape[field] = tuple(shape[field])
         given["preprocessing"] = _build(Preprocessing, "preprocessing", shape)
-        if isinstance(given.get("layers"), list):
-            given["layers"] = tuple(given["layers"])
+        for field in ("layers", "mirrors"):
+            if isinstance(given.get(field), list):
+                given[field] = tuple(given[field])
         return _build(cls, "record", given)
 
 

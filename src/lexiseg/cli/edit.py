@@ -66,7 +66,7 @@ def run(argv: list[str]) -> int:
     task = PictureRun(selection, jobs, args)
     if task.single is not None:
         task.remarks(jobs[0], _check_target(task.single, jobs[0], steps))
-    unknown: dict[str, tuple[str, ...]] = {}
+    why: dict[str, str] = {}  # word -> why it was not found
     edited = 0
 
     def work(job: Job, picture: Picture) -> tuple[dict[str, Any], str]:
@@ -74,7 +74,7 @@ def run(argv: list[str]) -> int:
         if task.single is None:
             task.remarks(job, _check_target(picture, job, steps))
         seg = segmenter(picture, vocabulary)
-        unknown.update((item.word, item.nearest) for item in seg.unknown)
+        why.update(_reasons(seg))
         result = _edit(picture, seg, steps)
         from lexiseg.cli import outputs
 
@@ -94,7 +94,7 @@ def run(argv: list[str]) -> int:
     if not failed and not edited:
         words = [word for step in steps for word in step.names]
         where = f"{len(jobs):,} pictures" if len(jobs) > 1 else "the picture"
-        raise NothingFound(_not_found(words, where, unknown))
+        raise NothingFound(_not_found(words, where, why))
     return failed
 
 
@@ -216,8 +216,7 @@ def _edit(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) -> Edi
 
     for step in steps:
         if not any(word in seg.found for word in step.names):
-            unknown = {item.word: item.nearest for item in seg.unknown}
-            raise NothingFound(_not_found(step.names, "the picture", unknown))
+            raise NothingFound(_not_found(step.names, "the picture", _reasons(seg)))
     result: Any = picture
     for step in steps:
         words, masks = step.masks(seg)
@@ -226,13 +225,19 @@ def _edit(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) -> Edi
     return edited
 
 
-def _not_found(names: Sequence[str], where: str, unknown: Mapping[str, tuple[str, ...]]) -> str:
+def _reasons(seg: Segmentation) -> dict[str, str]:
+    """Word -> why it was not found, where something is known of that."""
+    out = {one.phrase: f"{one.phrase}: {one.reason}" for one in seg.readings if one.reason}
+    for item in seg.unknown:
+        near = f"; nearest: {', '.join(item.nearest)}" if item.nearest else ""
+        out[item.word] = f"the model does not know it{near}"
+    return out
+
+
+def _not_found(names: Sequence[str], where: str, why: Mapping[str, str]) -> str:
     asked = ", ".join(repr(name) for name in names)
-    hint = "try a lower --threshold, or other --words"
-    for name in names:
-        if name in unknown:
-            near = ", ".join(unknown[name])
-            hint = "the model does not know it" + (f"; nearest: {near}" if near else "")
+    known = list(dict.fromkeys(why[name] for name in names if name in why))
+    hint = "; ".join(known) or "try a lower --threshold, or other --words"
     return f"nothing found in {where} for {asked}, so nothing is written; {hint}"
 
 

@@ -237,6 +237,10 @@ def _fields(operation: str, args: argparse.Namespace) -> dict[str, Any]:
         if operation not in _WITH:
             raise OptionError(f"{operation} takes no --with; it is for {', '.join(_WITH)}")
         out[_WITH[operation]] = args.with_
+    elif operation == "replace":
+        raise OptionError(
+            "replace needs what is to come in its place: --with a colour, a picture or words"
+        )
     texts = {name: text for name in _FLAGS if (text := getattr(args, name)) is not None}
     switches = [name for name in _SWITCHES if getattr(args, _attribute(name))]
     for flag, field in [*((n, n) for n in texts), *((n, _SWITCHES[n][0]) for n in switches)]:

@@ -48,6 +48,8 @@ class PictureRun:
         for job in jobs:
             if job.remark:
                 self._say(job.remark, str(job.source))
+        if self.single is not None:
+            self.remarks(jobs[0], self.single.notes)
 
     def work_through(self, work: Work, progress: Progress) -> None:
         """Read each picture and do the work; one that fails does not stop the others.
@@ -59,9 +61,10 @@ class PictureRun:
             picture = self.single
             progress.step(number, len(self._jobs), on_one_line(str(job.source)))
             try:
-                picture = picture or self._read(job)
-                progress.clear()
-                self.remarks(job, picture.notes)
+                if picture is None:
+                    picture = self._read(job)
+                    progress.clear()
+                    self.remarks(job, picture.notes)
                 result, text = work(job, picture)
             except Exception as error:
                 if self.single is not None or (picture is not None and _ends_run(error)):
@@ -82,6 +85,10 @@ class PictureRun:
             if talk:
                 sys.stdout.write(text)
                 sys.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """Say something about the whole run."""
+        self._say(text, "")
 
     def remarks(self, job: Job, notes: Iterable[str]) -> None:
         """Say what is odd about a picture that was read."""

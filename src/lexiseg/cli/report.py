@@ -26,7 +26,12 @@ def describe(name: str, seg: Segmentation, words: Sequence[str], folder: Path) -
     for word in sorted(found, key=lambda word: -seg.share(word)):
         score = float(seg.word_scores[seg.index(word)])
         rows.append([word, percent(seg.share(word)), f"{score:.2f}", str(len(seg[word]))])
-    absent = [word for word in words if word not in seg.found and word not in unknown]
+    reasons = {one.phrase: one.reason for one in seg.readings if one.reason}
+    absent = [
+        f"{word} ({reasons[word]})" if word in reasons else word
+        for word in words
+        if word not in seg.found and word not in unknown
+    ]
     notes = []
     if absent:
         more = f" and {len(absent) - _MOST_ABSENT} more" if len(absent) > _MOST_ABSENT else ""
@@ -64,6 +69,7 @@ class Nearest:
         self.found = False
         self._words = words
         self._best: tuple[float, str] = (0.0, "")
+        self._reasons: dict[str, str] = {}  # phrase -> why it means none of its noun's things
         self._pictures = 0
 
     def add(self, seg: Segmentation) -> None:
@@ -71,6 +77,9 @@ class Nearest:
         self._pictures += 1
         words = self._words or seg.words
         self.found = self.found or any(word in seg.found for word in words)
+        for one in seg.readings:
+            if one.reason and one.num_instances and one.phrase in words:
+                self._reasons.setdefault(one.phrase, one.reason)
         if seg.score_map is not None and not self.found:
             for word in self._words:
                 best = float(seg.score_map.grid[seg.index(word)].max())
@@ -85,7 +94,9 @@ class Nearest:
             return f"nothing found in {where} that the model has a word for; give words"
         score, word = self._best
         near = f"; the best score anywhere is {score:.2f}, of {word!r} (--heatmap draws it)"
-        return f"nothing found in {where} for {asked}{near if word else ''}"
+        if self._reasons:
+            near = "".join(f"; {phrase}: {reason}" for phrase, reason in self._reasons.items())
+        return f"nothing found in {where} for {asked}{near if word or self._reasons else ''}"
 
 
 def stages(seg: Segmentation) -> str:

@@ -63,11 +63,14 @@ def run(argv: list[str]) -> int:
     task = _task(_parser().parse(argv))
     # All that can be refused is, before a model is loaded: that takes seconds.
     from lexiseg.cli import outputs, report
+    from lexiseg.visualize.shaping import missing_scripts
 
     outputs.check_folder(task.args.out)
     pictures = PictureRun(task.selection, task.jobs, task.args)
     if pictures.single is not None:
         task.clicks.clipped(pictures.single.size_hw)  # raises where they do not fit
+    if (remark := missing_scripts(task.shown)) is not None:
+        pictures.say(remark)
     nearest = report.Nearest(task.shown)
 
     def work(job: Job, picture: Picture) -> tuple[dict[str, Any], str]:

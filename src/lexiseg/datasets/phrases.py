@@ -20,6 +20,7 @@ __all__ = [
     "PhraseDataset",
     "PhraseSample",
     "PhraseShape",
+    "RescaledShape",
     "TruncatedPolygons",
 ]
 
@@ -98,6 +99,21 @@ class TruncatedPolygons:
                 corners = [(int(x), int(y)) for x, y in polygon]
                 ImageDraw.Draw(canvas).polygon(corners, outline=1, fill=1)
         return np.array(canvas, np.bool_)
+
+
+@dataclass(frozen=True)
+class RescaledShape:
+    """A shape drawn at the size of its annotation, then scaled to the photo's: nearest pixels."""
+
+    shape: PhraseShape
+    size_hw: tuple[int, int]
+
+    def mask(self, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+        rows, columns = (
+            np.arange(wanted) * own // wanted
+            for own, wanted in zip(self.size_hw, size_hw, strict=True)
+        )
+        return self.shape.mask(self.size_hw)[np.ix_(rows, columns)]
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def _segment_flat(segmenter: Segment, rgb: NDArray[np.uint8], task: PictureTask)
     words = Vocabulary.parse(
         asked, background=task.background, default_background=default, flat=True
     )
-    return segmenter(rgb, words)
+    return segmenter(rgb, replace(words, phrases=False))  # classes are names
 
 
 def measure_picture(

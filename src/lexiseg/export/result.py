@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lexiseg.imaging import Picture
+from lexiseg.prompts.phrases import PhraseReading
 from lexiseg.results import Segmentation
 
 __all__ = ["SCHEMA_VERSION", "result_json"]
@@ -33,6 +34,9 @@ def result_json(
         compressed COCO run length; any COCO tool reads it.
     unknown: word, the nearest words that the model knows, similarity in [-1, 1], and whether it is
         a name of a person or brand.
+    phrases: of words that are phrases: word, read_as, nouns, the instances of its noun that were
+        found and kept, those that were dropped (box_xywh, score, reason), and the reason why
+        none is meant (or None).
     provenance: as `Provenance.to_json`.
 
     picture: what was segmented, for its name and notes. path: where it lies, as seen from the
@@ -74,7 +78,28 @@ def result_json(
             for item in seg.unknown
             if item.word in words
         ],
+        "phrases": [_reading(one) for one in seg.readings if one.phrase in words],
         "provenance": seg.provenance.to_json(),
+    }
+
+
+def _reading(reading: PhraseReading) -> dict[str, Any]:
+    return {
+        "word": reading.phrase,
+        "read_as": reading.read_as,
+        "nouns": list(reading.nouns),
+        "found": reading.num_instances,
+        "kept": reading.num_kept,
+        "dropped": [
+            {
+                "box_xywh": [x0, y0, x1 - x0, y1 - y0],
+                "score": _rounded(one.score),
+                "reason": one.reason,
+            }
+            for one in reading.dropped
+            for x0, y0, x1, y1 in [one.box_xyxy]
+        ],
+        "reason": reading.reason,
     }
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lexiseg.device import check_process
@@ -58,6 +59,9 @@ class BaseSegmenter(ABC, Generic[Encoded]):
     """
 
     name: ClassVar[str]
+    # What of a phrase a model with a large vocabulary may see by itself. Maps of words do not
+    # take relations: a "person on a horse" would win on the horse.
+    visible_in_phrases: ClassVar[tuple[str, ...]] = ("colour",)
 
     def __init__(
         self, config: Any, scorer: Model, masker: Model | None = None, others: Sequence[Model] = ()
@@ -135,7 +139,8 @@ class BaseSegmenter(ABC, Generic[Encoded]):
 
         image: a path, a PIL image, an (H, W, 3) uint8 RGB array, or a View made of one.
         words: a list of words and ``Like`` prompts, or one text with commas between words;
-            "sofa|couch" names a synonym, "person -helmet" excludes helmets. None or "@auto": of the
+            "sofa|couch" names a synonym, "person -helmet" excludes helmets, and phrases ("the
+            largest red car") are read, see ``lexiseg.prompts.phrases``. None or "@auto": of the
             words that the model knows those that win somewhere; "@known": all of them.
         background: "default", words of one's own, or None for a closed vocabulary, in which every
             pixel gets a word.
@@ -148,7 +153,38 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         else:
             vocabulary = self.vocabulary(words, background)
             view = self.prepare(image)
-        return finish(self.segment(view, vocabulary), view, keep_image=keep_image)
+        result = self.segment_phrases(view, vocabulary, partial(self.segment, view))
+        return finish(result, view, keep_image=keep_image)
+
+    def segment_phrases(
+        self,
+        view: View[Encoded],
+        vocabulary: Vocabulary,
+        segment: Callable[[Vocabulary], Segmentation],
+    ) -> Segmentation:
+        """Return what an encoded image shows of a vocabulary that may hold phrases.
+
+        segment: returns what it shows of nouns; where all words are nouns, that is the result.
+        """
+        asked = None
+        words = (*vocabulary.words, *vocabulary.excluded)
+        several = any(" " in text for word in words for text in word.synonyms)
+        if several and vocabulary.phrases and self.config.phrases:
+            from lexiseg.prompts.phrases import noun_vocabulary
+
+            whole = () if self._known_words else self.visible_in_phrases
+            asked = noun_vocabulary(vocabulary, self._known_words, whole)
+        if asked is None:
+            return segment(vocabulary)
+        from lexiseg.stages.phrase_results import select_phrases
+
+        found = segment(asked.nouns)
+        return select_phrases(found, asked, view.picture.rgb, self.config.word_thresholds)
+
+    @cached_property
+    def _known_words(self) -> frozenset[str]:
+        """The words that the model was trained on, casefolded, where it is known for a few."""
+        return frozenset(word.casefold() for word in getattr(self.scorer, "vocabulary", ()))
 
     def vocabulary(
         self, words: Words, background: str | Sequence[str] | None = "default"
@@ -158,7 +194,8 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         Raises PromptError, OptionError and UnknownName as ``parse_vocabulary`` does.
         """
         if words == KNOWN:
-            words = known_words(self.scorer)
+            known = known_words(self.scorer)
+            return replace(parse_vocabulary(known, background, self.config), phrases=False)
         return parse_vocabulary(words, background, self.config)
 
     def auto_vocabulary(
@@ -170,7 +207,7 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         found = choose_words(find_evidence(self.map_words(view, asked)))
         by_name = {word.name: text for word, text in zip(asked.words, texts, strict=True)}
         chosen = [by_name[name] for name in found] or texts[:1]
-        return parse_vocabulary(chosen, background, self.config)
+        return replace(parse_vocabulary(chosen, background, self.config), phrases=False)
 
     def map_words(self, view: View[Encoded], vocabulary: Vocabulary) -> Segmentation:
         """Return where words win, as fast as the method can say it."""

@@ -38,6 +38,8 @@ class VocabularyConfig(ConfigBase):
     threshold: what scores less than this, in [0, 1], gets no word.
     word_thresholds: the same for single words.
     min_share: instances smaller than this part of the image are left out (not of the label map).
+    phrases: words such as "the largest red car" are read: the noun is looked for, and what is said
+        of it chooses among what was found. Otherwise every word is looked for as a whole.
     flat: all words compete for every pixel. Otherwise parts, kinds and clothes of another word
         ("face" of "person", "poodle" of "dog") get masks beside it, and the label map shows them.
     """
@@ -46,6 +48,7 @@ class VocabularyConfig(ConfigBase):
     threshold: float = 0.0
     word_thresholds: Mapping[str, float] = field(default_factory=dict)
     min_share: float = 0.0004
+    phrases: bool = True
     flat: bool = False
 
     def check(self) -> None:

@@ -103,6 +103,8 @@ class Instances:
 class DetectionSegmenter(BaseSegmenter[EncodedForDetection]):
     """A segmenter over a detector, with a mask model unless the detector draws masks itself."""
 
+    visible_in_phrases = ("colour", "relation")
+
     def __init__(self, detector: Detector, masker: Masker | None, config: DetectionConfig) -> None:
         super().__init__(config, detector, masker)
         self.detector = detector

@@ -95,7 +95,11 @@ class Segmenter(DetectionSegmenter):
         view = self.prepare(image)
         positive = positive.clipped(view.picture.size_hw)
         negative = negative.clipped(view.picture.size_hw)
-        result = self._segment(view, vocabulary, positive, negative, named=words is not None)
+
+        def segment(vocabulary: Vocabulary) -> Segmentation:
+            return self._segment(view, vocabulary, positive, negative, named=words is not None)
+
+        result = self.segment_phrases(view, vocabulary, segment)
         return finish(result, view, keep_image=keep_image)
 
     def segment(self, view: View[EncodedForDetection], vocabulary: Vocabulary) -> Segmentation:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, cast
 
-from lexiseg.checkpoints import resolve
+from lexiseg.checkpoints import get, resolve
+from lexiseg.checkpoints.recognise import is_path
 from lexiseg.device import pick
-from lexiseg.errors import CheckpointError, OptionError
+from lexiseg.errors import CheckpointError, ExtraMissing, OptionError
 from lexiseg.protocols import (
     AttentionSource,
     Detector,
@@ -28,6 +30,14 @@ __all__ = [
     "load_inpainter", "load_masker", "load_own_masker", "load_prompted", "load_proxy",
 ]  # fmt: skip
 
+# Family -> the library that it wants, and the extra of lexiseg that brings it.
+_EXTRAS = {
+    "inpaint": ("diffusers", "edit"),
+    "grounding": ("transformers", "grounding"),
+    "siglip": ("transformers", "siglip"),
+    "sam3": ("transformers", "sam3"),
+    "edgetam": ("timm", "edgetam"),
+}
 _REFUSALS = {
     "encoder": "is not an encoder",
     "inpainter": "is not an inpainter",
@@ -139,6 +149,7 @@ def _load(
     compile: bool = False,
 ) -> object:
     where = replace(options or LoadOptions(), **more)
+    _check_extra(name)
     checkpoint = resolve(name, pull=where.pull, offline=where.offline)
     family = checkpoint.record.family
     if family not in families():
@@ -152,3 +163,15 @@ def _load(
         reason = _REFUSALS.get(kind, f"is not a {kind}")
         raise OptionError(f"{checkpoint.record.name!r} {reason}; choose another checkpoint")
     return build(checkpoint, pick(where.device, where.dtype, compile=compile), *arguments)
+
+
+def _check_extra(name: str | Path) -> None:
+    """Raise ExtraMissing where a library is, before gigabytes of weights are asked for."""
+    if isinstance(name, Path) or is_path(name):
+        return
+    family = get(name).family
+    library, extra = _EXTRAS.get(family, ("", ""))
+    if library and find_spec(library) is None:
+        raise ExtraMissing(
+            f"{name!r} needs {library}, which is not installed; pip install 'lexiseg[{extra}]'"
+        )

@@ -134,7 +134,8 @@ class Vocabulary:
     excluded: words whose pixels are given away. background: words that stand for everything
     else, or None for a closed vocabulary, in which every pixel gets a word. background_index: the
     place of the literal word "background" among the words, if it was asked for. flat: all words
-    compete, even parts and kinds of others; else "face" gets its own mask beside "person".
+    compete, even parts and kinds of others; else "face" gets its own mask beside "person". phrases:
+    words may be phrases; False where all are names, as those of a data set.
     """
 
     words: tuple[Word, ...]
@@ -142,6 +143,7 @@ class Vocabulary:
     background: tuple[str, ...] | None = DEFAULT_BACKGROUND
     background_index: int | None = None
     flat: bool = False
+    phrases: bool = True
 
     @classmethod
     def parse(
@@ -167,7 +169,7 @@ class Vocabulary:
         entries = _prompts(words)
         texts = [entry for entry in entries if isinstance(entry, str)]
         if any(text.lstrip().startswith(_NAMED) for text in texts):
-            return replace(cls._of_name(entries, background), flat=flat)
+            return cls._of_name(entries, background)
         asked: list[Word] = []
         excluded: dict[str, Word] = {}  # two words may exclude the same
         for entry in entries:
@@ -212,16 +214,17 @@ class Vocabulary:
         name: "voc20", "voc21", "context59", "context60", "coco-object", "coco-stuff164k",
             "cityscapes", "ade20k": SCLIP's and NACLIP's names; with ".clearclip", ".proxyclip" or
             ".trident" behind it those of another paper, where they differ. Sets with a background
-            have it as their first word, "background"; the others are closed.
+            have it as their first word, "background"; the others are closed. All are flat, since
+            a data set gives each pixel one class.
         Raises UnknownName. A background word that is a class as well (the "bed" of coco-object)
         steps back; in the papers it stands twice, and the background takes all of its pixels.
         """
         classes, has_rest = named.read(name.strip().casefold())
         words = tuple(Word(phrases[0], phrases) for phrases in classes)
         if not has_rest:
-            return cls(words, (), None)
+            return cls(words, (), None, flat=True, phrases=False)
         rest = Word(_BACKGROUND, (_BACKGROUND,))
-        return cls((rest, *words[1:]), (), words[0].synonyms, 0)
+        return cls((rest, *words[1:]), (), words[0].synonyms, 0, flat=True, phrases=False)
 
     @classmethod
     def _of_name(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lexiseg.errors import InputError
 
-__all__ = ["PHYSICAL_ENTITY", "Lemma", "Nouns", "Synset"]
+__all__ = ["PHYSICAL_ENTITY", "Lemma", "Nouns", "Synset", "compounds"]
 
 PHYSICAL_ENTITY = 1930
 _FOLDERS = ("/usr/share/wordnet", "/usr/share/wordnet-3.0", "/usr/local/WordNet-3.0/dict")
@@ -244,3 +244,39 @@ def _singulars(word: str) -> Iterator[str]:
     ]:  # fmt: skip
         if word.endswith(ending):
             yield word[: len(word) - len(ending)] + single
+
+
+_CONCRETE = (5, 6, 8, 13, 20)  # fields: animal, artifact, body, food, plant
+_ARTIFACT, _LIVING, _EVERYDAY = 6, (5, 20), 10
+
+
+def compounds(nouns: Nouns) -> list[str]:
+    """Return the compounds that the grammar of phrases would take apart, and must not.
+
+    They begin with a word that it takes for an attribute, or hold one that it takes for a relation:
+    "red wine", "little finger", "bow and arrow". Left out are proper names, artifacts that are what
+    their last word says ("top hat" is a hat at the top, for all that one can see), and, food
+    aside, what ends in an everyday noun: a black cat is a cat.
+    """
+    from lexiseg.prompts.phrases import _words as words
+
+    first = {
+        *words.COLOURS, *words.SIZES, *words.SUPERLATIVES, *words.POSITIONS, *words.EXTREMES,
+        *words.ORDINALS, *words.NUMBERS,
+    }  # fmt: skip
+    inside = {text.split()[0] for text in words.RELATIONS} - {"of"} | {"and", "or", "from"}
+    out = []
+    for word, senses in nouns.senses.items():
+        parts = word.split()
+        begins = parts[0] in first or inside & set(parts[1:])
+        if not 2 <= len(parts) <= 4 or not begins or {*parts} <= {*words.COLOURS, "and"}:
+            continue
+        meant = [nouns.synsets[one] for one in senses]
+        sense = next((one for one in meant if one.field in _CONCRETE), None)
+        if sense is None or word not in sense.lemmas:
+            continue
+        literal = any(parts[-1] in nouns.synsets[one].lemmas for one in sense.hypernyms)
+        everyday = sense.field in _LIVING and nouns.tags(parts[-1]) >= _EVERYDAY
+        if not (literal and sense.field == _ARTIFACT) and not everyday:
+            out.append(word)
+    return sorted(out)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.errors import OptionError, PictureError
+from lexiseg.visualize.shaping import shaped_width, split_runs, write_shaped
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Source
@@ -154,7 +155,12 @@ class Pen:
         if not text:
             return
         x = xy[0] - self.width(text) if right else xy[0]
-        cv2.putText(canvas, text, (x, xy[1]), colour, _face(), self.size, self.weight)
+        for run, path in split_runs(text):
+            if path is None:
+                cv2.putText(canvas, run, (x, xy[1]), colour, _face(), self.size, self.weight)
+            else:
+                write_shaped(canvas, run, (x, xy[1]), colour, path, self.size)
+            x += _run_width(run, path, self.size, self.weight) + _space(self.size)
 
 
 def _face() -> Any:
@@ -165,9 +171,22 @@ def _face() -> Any:
 
 @lru_cache(maxsize=4096)
 def _width(text: str, size: int, weight: int) -> int:
+    runs = split_runs(text)
+    wide = sum(_run_width(run, path, size, weight) for run, path in runs)
+    return wide + (len(runs) - 1) * _space(size)
+
+
+def _run_width(run: str, path: str | None, size: int, weight: int) -> int:
     import cv2
 
-    return int(cv2.getTextSize((0, 0), text, (0, 0), _face(), size, weight)[2]) if text else 0
+    if path is not None:
+        return shaped_width(run, path, size)
+    return int(cv2.getTextSize((0, 0), run, (0, 0), _face(), size, weight)[2]) if run else 0
+
+
+def _space(size: int) -> int:
+    """The gap between words of two fonts."""
+    return round(0.28 * size)
 
 
 def printable(text: str) -> str:

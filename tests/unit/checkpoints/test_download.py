@@ -378,3 +378,32 @@ def test_progress_is_silent_elsewhere(
 ) -> None:
     pull("big")
     assert capsys.readouterr() == ("", "")
+
+
+MIRRORS = ("gone/too", "copy/model")
+
+
+def test_a_mirror_stands_in_for_what_was_withdrawn(hub: Hub, folder: Path) -> None:
+    register(replace(make_record("old", weight_file(NAME, BODY)), repo="gone/it", mirrors=MIRRORS))
+    hub.files[f"/copy/model/resolve/main/{NAME}"] = BODY
+    assert pull("old")[NAME].read_bytes() == BODY
+    asked = [path.partition("/resolve")[0] for path, _, _ in hub.requests]
+    assert asked == ["/gone/it", "/gone/too", "/copy/model"]
+
+
+def test_a_mirror_must_have_the_same_bytes(hub: Hub, folder: Path) -> None:
+    register(replace(make_record("old", weight_file(NAME, BODY)), repo="gone/it", mirrors=MIRRORS))
+    hub.files[f"/copy/model/resolve/main/{NAME}"] = BODY[::-1]
+    with pytest.raises(CheckpointError, match="nothing was kept"):
+        pull("old")
+
+
+def test_where_no_mirror_has_it_all_are_named(hub: Hub, folder: Path) -> None:
+    register(replace(make_record("old", weight_file(NAME, BODY)), repo="gone/it", mirrors=MIRRORS))
+    with pytest.raises(WeightsMissing, match=r"404.*nor have its mirrors it: gone/too, copy/model"):
+        pull("old")
+    hub.requests.clear()
+    hub.statuses = [503, 403]  # not withdrawn, so that no mirror is asked
+    with pytest.raises(WeightsMissing, match="403"):
+        pull("old")
+    assert all(path.startswith("/gone/it/") for path, _, _ in hub.requests)

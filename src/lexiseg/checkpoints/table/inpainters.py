@@ -81,9 +81,11 @@ INPAINTERS = [
     ),
     _openrail2(
         "sd-2-inpainting",
-        "stabilityai/stable-diffusion-2-inpainting",
+        "sd2-community/stable-diffusion-2-inpainting",
         size=512,
         files=[*_common(), _CHECKED],
+        mirrors=("stabilityai/stable-diffusion-2-inpainting",),
+        notes="its maker withdrew its own repository, here the mirror, in November 2025",
     ),
     _openrail2(
         "sdxl-inpainting",

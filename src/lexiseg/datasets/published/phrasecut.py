@@ -7,12 +7,13 @@
 Two evaluators are in use, and their numbers cannot be compared: PhraseCut's own draws the polygons
 at the photo's size and takes the mean of a phrase's IoU; CLIPSeg's squashes photo and mask to
 352x352, adds 1 to every union, draws the polygons otherwise, and leaves out 17 photos whose
-annotations have another size. `phrasecut` is read as the first reads it, `phrasecut-clipseg` as the
-second.
+annotations have another size. `phrasecut` is read as the first reads it (masks of those 17 are
+scaled), `phrasecut-clipseg` as the second.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from lexiseg.datasets.phrases import (
     InclusivePolygons,
     PhraseDataset,
     PhraseSample,
+    PhraseShape,
+    RescaledShape,
     TruncatedPolygons,
 )
 from lexiseg.errors import InputError
@@ -46,7 +49,9 @@ def _open(root: Path, split: str, *, name: str) -> PhraseDataset:
     listed = require(root, name, f"refer_{split}.json")
     photos = require(root, name, "images")
     sizes = _sizes(root / "image_data_split.json")
-    drawn = TruncatedPolygons if name == "phrasecut" else InclusivePolygons
+    drawn: Callable[[Any], PhraseShape] = (
+        TruncatedPolygons if name == "phrasecut" else InclusivePolygons
+    )
     by_photo: dict[int, list[PhraseSample]] = {}
     content = read_json(listed)
     try:
@@ -59,13 +64,15 @@ def _open(root: Path, split: str, *, name: str) -> PhraseDataset:
                 for thing in task["Polygons"]
                 for polygon in thing
             )
+            size, shape = sizes.get(number), drawn(polygons)
+            fits = number not in _MISFITS or size is None
             sample = PhraseSample(
                 str(task.get("task_id", f"{number}__{place}")),
                 str(number),
                 photos / f"{number}.jpg",
                 str(task["phrase"]),
-                drawn(polygons),
-                sizes.get(number),
+                shape if size is None or fits else RescaledShape(shape, size),
+                size if fits else None,
             )
             by_photo.setdefault(number, []).append(sample)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

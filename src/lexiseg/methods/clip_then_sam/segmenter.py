@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.device import check_process
@@ -141,7 +142,8 @@ class Segmenter(BaseSegmenter[Encoded]):
             view = self.prepare(image)
             if clicks is not None:
                 clicks = clicks.clipped(view.picture.size_hw)
-            result = self.segment(view, vocabulary, clicks)
+            segment = partial(self.segment, view, clicks=clicks)
+            result = self.segment_phrases(view, vocabulary, segment)
         return finish(result, view, keep_image=keep_image)
 
     def map_words(self, view: View[Encoded], vocabulary: Vocabulary) -> Segmentation:

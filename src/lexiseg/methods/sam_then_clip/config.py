@@ -13,8 +13,9 @@ from lexiseg.methods._config import (
     check_choice,
     check_range,
 )
+from lexiseg.protocols import Masker
 
-__all__ = ["PRESETS", "Config"]
+__all__ = ["PRESETS", "Config", "check_masker"]
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,27 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"points_per_side": 16, "layer_depths": (0.5, 1.0)},
     "balanced": {},
     "quality": {"points_per_side": 48},
-    # How the official generators of SAM 1 and of SAM 2 ask for everything.
+    # How the official generators of SAM 1 and of SAM 2 ask for everything: see `check_masker`.
     "sam1": {"min_quality": 0.88, "min_stability": 0.95},
     "sam2": {"min_quality": 0.8, "min_stability": 0.95},
     # The two published ways as published: masked crops, and pooled features.
     "crops": {"scoring": "crops"},
     "features": {"scoring": "features"},
 }
+
+
+def check_masker(config: Config, masker: Masker) -> None:
+    """Raise OptionError for a preset of SAM's with a mask model that rates its masks otherwise.
+
+    Such a model, as the bundled one, reaches those thresholds nowhere: nothing would be found.
+    """
+    sams = {name: PRESETS[name] for name in ("sam1", "sam2")}
+    if masker.min_quality >= min(preset["min_quality"] for preset in sams.values()):
+        return
+    for name, preset in sams.items():
+        if all(getattr(config, field) == value for field, value in preset.items()):
+            raise OptionError(
+                f"the preset {name!r} is for SAM's weights: {masker.name!r} rates its masks lower, "
+                f"and wants min_quality={masker.min_quality:g}; leave the preset out, or take "
+                "another mask model, such as the masker sam-vit-b"
+            )

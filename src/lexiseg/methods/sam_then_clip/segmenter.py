@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lexiseg.methods._base import BaseSegmenter, StageTimer
-from lexiseg.methods.sam_then_clip.config import Config
+from lexiseg.methods.sam_then_clip.config import Config, check_masker
 from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, Masker, View
 from lexiseg.results import PromptSummary
 
@@ -194,8 +194,10 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the encoder and the mask model that the Config names, and return the segmenter."""
     from lexiseg.models import load_encoder, load_masker
 
+    masker = load_masker(config.masker, options, compile=config.compile)
+    check_masker(config, masker)
     return Segmenter(
         load_encoder(config.encoder, options),
-        load_masker(config.masker, options, compile=config.compile),
+        masker,
         config,
     )

@@ -119,6 +119,11 @@ class TinyEncoder:
         return F.normalize(features.float(), dim=-1)
 
     @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The words that it was trained on: in phrases they stay whole."""
+        return (*self.known_words, *self.tagged_words)
+
+    @property
     def net(self) -> VisionNet:
         """The picture side, for heads that are put on it."""
         return self._net

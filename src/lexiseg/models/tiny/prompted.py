@@ -53,6 +53,10 @@ class TinyPrompted:
     def sha256(self) -> Mapping[str, str]:
         return self.encoder.sha256
 
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        return self.encoder.vocabulary
+
     def unknown(self, words: Sequence[str]) -> tuple[UnknownWord, ...]:
         return self.encoder.unknown(words)
 

@@ -26,8 +26,8 @@ __all__ = ["STUFF_WORDS", "StuffPoints", "StuffSampler", "StuffSampling", "read_
 
 # The teacher's classes in its order, behind class 0, which is everything else.
 STUFF_WORDS = (
-    "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "window", "grass",
-    "cabinet", "sidewalk", "person", "ground", "door", "table", "mountain", "plant", "curtain",
+    "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",
+    "cabinet", "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain",
     "chair", "car", "water", "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field",
     "armchair",
 )  # fmt: skip

@@ -1,0 +1,206 @@
+"""Do phrases choose the right thing of its noun's, and find nothing where they are false?"""
+
+from __future__ import annotations
+
+import random
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.annotated_phrases import (
+    Asked,
+    Photo,
+    annotated_photos,
+    place_phrases,
+    related_phrases,
+)
+from benchmarks.rows.common import markdown, percent, progress
+from lexiseg.masks import Masks
+
+ABOUT = "phrases built from annotations: the right thing of its noun's chosen, false ones refused"
+NEEDS_DATA = True
+SAME, RECOLOURED, SEED = 0.5, 200, 0
+# Focal colours of English, placed by hand after Sturges and Whitfield (1995), as sRGB.
+FOCAL = {
+    "black": "#1a1a1a", "white": "#f2f2f2", "grey": "#808080", "red": "#c0202c",
+    "orange": "#f08020", "yellow": "#f5d020", "green": "#208a3c", "blue": "#2060c0",
+    "purple": "#803c9c", "pink": "#f49cb4", "brown": "#6c4428",
+}  # fmt: skip
+Score = dict[str, dict[str, list[float]]]
+
+
+def run(options: Namespace) -> dict[str, Any]:
+    """Ask every phrase of pictures in which the noun's things were all found, by two methods.
+
+    A thing is found where an instance of its noun has an IoU of 0.5 with it; a phrase is right
+    where it keeps one instance, and that one is the thing. Beside it, by the first method, the
+    phrase as a plain word, whose best instance counts. Colours: photos with one thing of a noun,
+    beside their mirrored copy, the thing recoloured in either to another of the eleven basic
+    colours; the phrase must choose the right one of the two, and that of a third colour must find
+    nothing.
+    """
+    import lexiseg
+
+    out: dict[str, Any] = {"methods": []}
+    photos = list(annotated_photos(list(options.data), options.split, options.limit))
+    for method in dict.fromkeys((options.method, "clip-then-sam")):
+        segmenter: Any = lexiseg.load(method, device=options.device)
+        plain: Any = None
+        if method == options.method:
+            whole = replace(segmenter.config, phrases=False)
+            plain = lexiseg.load(whole, device=options.device)
+        show = progress(method)
+        scores: Score = {}
+        for done, photo in enumerate(photos, start=1):
+            _places(segmenter, plain, photo, scores)
+            if show is not None:
+                show(done, len(photos))
+        colours = _colours(segmenter, plain, photos)
+        kinds = {kind: _means(parts) for kind, parts in sorted(scores.items())}
+        out["methods"].append({"method": segmenter.name, "kinds": kinds, "colours": colours})
+    return {**out, "photos": len(photos), "seed": SEED}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return a table of the kinds of phrases, and one of the colours."""
+    lines, colours = [], []
+    for one in result["methods"]:
+        for kind, mean in one["kinds"].items():
+            lines.append([kind, one["method"], mean["count"], percent(mean["phrase"], 0),
+                          percent(mean.get("plain"), 0)])  # fmt: skip
+        made = one["colours"]
+        colours.append([
+            one["method"], f"{made['count']} of {made['drawn']}", percent(made["right"], 0),
+            percent(made["right_plain"], 0), percent(made["false"], 1),
+            percent(made["false_plain"], 0),
+        ])  # fmt: skip
+    head = ["phrases", "method", "asked", "right, %", "as a plain word, %"]
+    colour_head = ["colours", "both found", "right of two, %", "as a plain word, %",
+                   "false ones that find something, %", "as a plain word, %"]  # fmt: skip
+    return (
+        f"{markdown(head, sorted(lines))}\n\n{markdown(colour_head, colours)}\n\n"
+        f"{result['photos']} photos of coco, voc, msrc and davis. A false phrase is right where it "
+        "finds nothing."
+    )
+
+
+def _places(segmenter: Any, plain: Any, photo: Photo, scores: Score) -> None:
+    """Ask all phrases about a photo's things."""
+    asked = {noun: place_phrases(noun, masks) for noun, masks in photo.things.items()
+             if not photo.small.get(noun)}  # fmt: skip
+    related = related_phrases(photo)
+    if not any(asked.values()) and not related:
+        return
+    from lexiseg import imaging
+
+    view = segmenter.prepare(imaging.read(photo.path))
+    for noun, phrases in asked.items():
+        if not phrases:
+            continue
+        words = [noun, *(one.phrase for one in phrases)]  # about one noun: one question
+        out = segmenter(view, words)
+        if _all_found(out[noun], photo.things[noun]):
+            for one in phrases:
+                _score(out[one.phrase], plain, view, one, photo.things[noun], scores)
+    for one in related:
+        target = photo.things[one.noun][[one.target or 0]]
+        out = segmenter(view, [one.noun, one.phrase])
+        if _all_found(out[one.noun], target):
+            _score(out[one.phrase], plain, view, one, photo.things[one.noun], scores)
+
+
+def _score(found: Masks, plain: Any, view: Any, asked: Asked, things: Masks, scores: Score) -> None:
+    entry = scores.setdefault(asked.kind, {"phrase": [], "plain": []})
+    entry["phrase"].append(_right(found, asked, things))
+    if plain is not None:
+        entry["plain"].append(_right(_best(plain(view, [asked.phrase])), asked, things))
+
+
+def _right(found: Masks, asked: Asked, things: Masks) -> float:
+    if asked.target is None:
+        return float(len(found) == 0)
+    iou = found.iou(things[[asked.target]])
+    return float(len(found) == 1 and iou[0, 0] >= SAME)
+
+
+def _all_found(found: Masks, things: Masks) -> bool:
+    """Whether each thing has an instance of its own."""
+    iou = found.iou(things) >= SAME
+    return bool(len(found) and iou.any(0).all() and len(set(iou.argmax(0).tolist())) == len(things))
+
+
+def _means(parts: dict[str, list[float]]) -> dict[str, float]:
+    means = {name: round(float(np.mean(values)), 4) for name, values in parts.items() if values}
+    return {"count": len(parts["phrase"]), **means}
+
+
+def _colours(segmenter: Any, plain: Any, photos: Sequence[Photo]) -> dict[str, Any]:
+    """Recolour single things until enough were found; score the phrases about their colours."""
+    rng = random.Random(SEED)
+    places = [
+        (photo, noun)
+        for photo in photos
+        for noun, masks in photo.things.items()
+        if len(masks) == 1 and not photo.small.get(noun) and photo.set_name != "davis"
+    ]
+    rng.shuffle(places)
+    right: dict[str, list[float]] = {name: [] for name in ("phrase", "plain")}
+    false: dict[str, list[float]] = {name: [] for name in ("phrase", "plain")}
+    show = progress("colours")
+    drawn = 0
+    for photo, noun in places:
+        if len(right["phrase"]) >= RECOLOURED:
+            break
+        drawn += 1
+        first, second, third = rng.sample(sorted(FOCAL), 3)
+        rgb, things = _twice(photo, noun, first, second)
+        view = segmenter.prepare(rgb)
+        true, other = f"{first} {noun}", f"{third} {noun}"
+        out = segmenter(view, [noun, true, other])
+        if not _all_found(out[noun], things):
+            continue
+        asked = Asked("colour", true, noun, 0)
+        right["phrase"].append(_right(out[true], asked, things))
+        false["phrase"].append(float(len(out[other]) > 0))
+        if plain is not None:
+            right["plain"].append(_right(_best(plain(view, [true])), asked, things))
+            false["plain"].append(float(len(plain(view, [other])) > 0))
+        if show is not None:
+            show(len(right["phrase"]), RECOLOURED)
+    return {
+        "drawn": drawn,
+        "count": len(right["phrase"]),
+        "right": _share(right["phrase"]),
+        "right_plain": _share(right["plain"]),
+        "false": _share(false["phrase"]),
+        "false_plain": _share(false["plain"]),
+    }
+
+
+def _best(found: Any) -> Masks:
+    """The mask of the best instance, none where there is none."""
+    masks: Masks = found.masks
+    return masks[[int(np.argmax(found.scores))]] if len(found) else masks
+
+
+def _twice(photo: Photo, noun: str, first: str, second: str) -> tuple[NDArray[np.uint8], Masks]:
+    """A photo beside its mirrored copy, its thing in one colour and in the other; both things."""
+    from lexiseg import edit, imaging
+
+    rgb = imaging.read(photo.path).rgb
+    masks = photo.things[noun]
+    left = edit.recolour(rgb, masks, FOCAL[first]).rgb
+    right = edit.recolour(rgb, masks, FOCAL[second]).rgb[:, ::-1]
+    mask = masks.mask(0)
+    empty = np.zeros_like(mask)
+    both = [np.concatenate([mask, empty], 1), np.concatenate([empty, mask[:, ::-1]], 1)]
+    return np.concatenate([left, right], 1), Masks.from_dense(np.stack(both))
+
+
+def _share(values: Iterable[float]) -> float | None:
+    made = list(values)
+    return round(float(np.mean(made)), 4) if made else None

@@ -1,0 +1,120 @@
+"""Which of the eleven basic colour terms (Berlin and Kay 1969) a thing has, measured in CIELAB.
+
+A colour has the name of the nearest prototypes in CIELAB; a thing has a colour if it covers enough
+of it. What is measured is the inside of a mask without its darkest and brightest pixels, so that
+shadows, highlights and a rim of background do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BASIC_COLOURS", "colour_shares", "has_colour", "leading_colours", "name_colours"]
+
+BASIC_COLOURS = (
+    "black", "white", "grey", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown",
+)  # fmt: skip
+_NEUTRAL = ("black", "white", "grey")
+
+_GREY_CHROMA = 9.0  # below this a colour has no hue that anyone would name
+_RIM = 0.03  # of the square root of a mask's area: how far the rim reaches in
+_SHADOWS, _HIGHLIGHTS = 0.1, 0.05  # parts of the pixels that do not count, darkest and brightest
+_MIN_SHARE = 0.25  # of a colour that a thing has
+_MIN_NEUTRAL = 0.4  # of black, white or grey: windows, tyres and shadows have these on any car
+_OF_LARGEST = 0.5  # of the largest share among colours with a hue
+_MAX_PIXELS = 20_000
+# What a colour of hair and fur may be called besides its own name.
+_OF_FUR: Mapping[str, tuple[str, ...]] = {
+    "red": ("orange",), "orange": ("brown",), "yellow": ("orange",),
+}  # fmt: skip
+_FURRY = frozenset({
+    "hair", "beard", "fur", "cat", "dog", "horse", "cow", "fox", "squirrel", "bear", "kitten",
+    "puppy",
+})  # fmt: skip
+
+
+def name_colours(lab: NDArray[np.floating]) -> NDArray[np.int8]:
+    """Return which of ``BASIC_COLOURS`` each colour is, (n,) int8.
+
+    lab: (n, 3) CIELAB of white D65: L in [0, 100], a and b. By lightness L, chroma C and hue h in
+    degrees, with borders after the regions that people name in the World Color Survey (Kay et al.
+    2009) and the focal colours of English (Sturges and Whitfield 1995), placed by hand.
+    """
+    light, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
+    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
+    name = np.full(len(lab), -1, np.int8)
+
+    def give(colour: str, where: NDArray[np.bool_]) -> None:
+        name[where & (name < 0)] = BASIC_COLOURS.index(colour)
+
+    warm = (hue < 118) | (hue >= 345)
+    # Light and dark colours need more chroma to look coloured; paper under lamps is white.
+    neutral = chroma < np.where(light > 75, 12.0, _GREY_CHROMA) + np.where(light > 88, 5.0, 0.0)
+    give(
+        "black",
+        ((light < 14) & (chroma < 30))
+        | ((light < 24) & (chroma < 14))
+        | ((light < 30) & (chroma < 7)),
+    )
+    give("white", neutral & (light >= 78))
+    give("grey", neutral)
+    reddish = (hue < 48) | (hue >= 345)
+    give("pink", reddish & (light >= 62) & (chroma < 62) & ((hue < 40) | (hue >= 345)))
+    give("pink", ((hue >= 318) | (hue < 10)) & (light >= 52))
+    give("purple", (hue >= 308) & (hue < 352) & (light < 60))
+    give("brown", reddish & (light < 48) & (chroma < 36) & (hue >= 18) & (hue < 345))
+    give("red", reddish & ((light < 62) | (hue < 38)))
+    give("orange", (hue < 76) & (light >= 47) & (chroma >= 48) & warm)
+    give("brown", (hue < 86) & (light < 76) & warm)
+    give("brown", (hue < 98) & (light < 52) & warm)
+    give("yellow", warm & (light >= 55) & (chroma >= 24))
+    give("white", warm & (light >= 82))
+    give("brown", warm & (hue < 100) & (light < 82))
+    give("green", hue < 202)
+    give("blue", hue < np.where((light < 45) & (chroma > 70), 309.0, 299.0))
+    give("purple", name < 0)
+    return name
+
+
+def colour_shares(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how much of a thing has each of ``BASIC_COLOURS``, (11,), summing to 1.
+
+    rgb: (h, w, 3). mask: (h, w), with at least one pixel. Both may be a crop around the thing.
+    """
+    import cv2
+
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    inside = depth > _RIM * np.sqrt(np.count_nonzero(mask)) + 0.5
+    pixels = rgb[inside if np.count_nonzero(inside) > 0.3 * np.count_nonzero(mask) else mask]
+    pixels = pixels[:: max(1, len(pixels) // _MAX_PIXELS)]
+    lab = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2Lab)[0]
+    order = np.argsort(lab[:, 0], kind="stable")
+    first, last = int(_SHADOWS * len(order)), len(order) - int(_HIGHLIGHTS * len(order))
+    names = name_colours(lab[order[first : max(last, first + 1)]])
+    counts = np.bincount(names, minlength=len(BASIC_COLOURS)).astype(np.float64)
+    shares: NDArray[np.float64] = counts / counts.sum()
+    return shares
+
+
+def has_colour(shares: NDArray[np.floating], colour: str, noun: str = "") -> bool:
+    """Whether a thing with these shares, (11,), is called by a colour.
+
+    A hue needs a quarter of it, and half of what the largest other hue has; black, white and grey
+    need two fifths. noun: what the thing is; hair and fur that is orange is called red.
+    """
+    share = shares[BASIC_COLOURS.index(colour)]
+    if noun in _FURRY:
+        share += sum(shares[BASIC_COLOURS.index(other)] for other in _OF_FUR.get(colour, ()))
+    if colour in _NEUTRAL:
+        return bool(share >= _MIN_NEUTRAL)
+    largest = max(shares[k] for k, name in enumerate(BASIC_COLOURS) if name not in _NEUTRAL)
+    return bool(share >= _MIN_SHARE and share >= _OF_LARGEST * largest)
+
+
+def leading_colours(shares: NDArray[np.floating]) -> str:
+    """Return the one or two colours that a thing has most of, for people: "grey and black"."""
+    order = np.argsort(-shares, kind="stable")[:2].tolist()
+    return " and ".join(BASIC_COLOURS[k] for k in order if shares[k] >= 0.25 or k == order[0])
