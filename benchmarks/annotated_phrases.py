@@ -93,8 +93,11 @@ def annotated_photos(folders: list[Path], split: str, limit: int | None) -> Iter
         raise Unmeasurable("none of the sets coco, voc, msrc and davis is in the --data folders")
 
 
-def place_phrases(noun: str, masks: Masks) -> list[Asked]:
-    """Return the phrases of place and size that are clearly true, or false, of a noun's things."""
+def place_phrases(noun: str, masks: Masks, *, all_there: bool = True) -> list[Asked]:
+    """Return the phrases of place and size that are clearly true, or false, of a noun's things.
+
+    all_there: there are no others in the photo; else no phrase is known to be false.
+    """
     height, width = masks.size_hw
     boxes = masks.boxes_xyxy.astype(np.float64)
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2 / width, (boxes[:, 1] + boxes[:, 3]) / 2 / height
@@ -102,10 +105,8 @@ def place_phrases(noun: str, masks: Masks) -> list[Asked]:
         if abs(x[0] - 0.5) < ASIDE:
             return []
         side, other = ("left", "right") if x[0] < 0.5 else ("right", "left")
-        return [
-            Asked("place, one thing", f"{noun} on the {side}", noun, 0),
-            Asked("place, false", f"{noun} on the {other}", noun, None),
-        ]
+        true = Asked("place, one thing", f"{noun} on the {side}", noun, 0)
+        return [true, Asked("place, false", f"{noun} on the {other}", noun, None)][: 1 + all_there]
     out = []
     for side, key in (("left", x), ("right", -x), ("top", y), ("bottom", -y)):
         order = np.argsort(key, kind="stable")

@@ -34,64 +34,63 @@ Score = dict[str, dict[str, list[float]]]
 
 
 def run(options: Namespace) -> dict[str, Any]:
-    """Ask every phrase of pictures in which the noun's things were all found, by two methods.
+    """Ask every phrase of pictures in which the noun's things were all found.
 
     A thing is found where an instance of its noun has an IoU of 0.5 with it; a phrase is right
-    where it keeps one instance, and that one is the thing. Beside it, by the first method, the
-    phrase as a plain word, whose best instance counts. Colours: photos with one thing of a noun,
-    beside their mirrored copy, the thing recoloured in either to another of the eleven basic
-    colours; the phrase must choose the right one of the two, and that of a third colour must find
-    nothing.
+    where it keeps one instance, and that one is the thing. Beside it the phrase as a plain word,
+    whose best instance counts. Colours: photos with one thing of a noun, beside their mirrored
+    copy, the thing recoloured in either to another of the eleven basic colours; the phrase must
+    choose the right one of the two, and that of a third colour must find nothing.
     """
     import lexiseg
 
-    out: dict[str, Any] = {"methods": []}
     photos = list(annotated_photos(list(options.data), options.split, options.limit))
-    for method in dict.fromkeys((options.method, "clip-then-sam")):
-        segmenter: Any = lexiseg.load(method, device=options.device)
-        plain: Any = None
-        if method == options.method:
-            whole = replace(segmenter.config, phrases=False)
-            plain = lexiseg.load(whole, device=options.device)
-        show = progress(method)
-        scores: Score = {}
-        for done, photo in enumerate(photos, start=1):
-            _places(segmenter, plain, photo, scores)
-            if show is not None:
-                show(done, len(photos))
-        colours = _colours(segmenter, plain, photos)
-        kinds = {kind: _means(parts) for kind, parts in sorted(scores.items())}
-        out["methods"].append({"method": segmenter.name, "kinds": kinds, "colours": colours})
-    return {**out, "photos": len(photos), "seed": SEED}
+    segmenter: Any = lexiseg.load(options.method, device=options.device)
+    plain: Any = lexiseg.load(replace(segmenter.config, phrases=False), device=options.device)
+    show = progress("phrases")
+    scores: Score = {}
+    for done, photo in enumerate(photos, start=1):
+        _places(segmenter, plain, photo, scores)
+        if show is not None:
+            show(done, len(photos))
+    return {
+        "kinds": {kind: _means(parts) for kind, parts in sorted(scores.items())},
+        "colours": _colours(segmenter, plain, photos),
+        "photos": len(photos),
+        "seed": SEED,
+    }
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return a table of the kinds of phrases, and one of the colours."""
-    lines, colours = [], []
-    for one in result["methods"]:
-        for kind, mean in one["kinds"].items():
-            lines.append([kind, one["method"], mean["count"], percent(mean["phrase"], 0),
-                          percent(mean.get("plain"), 0)])  # fmt: skip
-        made = one["colours"]
-        colours.append([
-            one["method"], f"{made['count']} of {made['drawn']}", percent(made["right"], 0),
-            percent(made["right_plain"], 0), percent(made["false"], 1),
-            percent(made["false_plain"], 0),
-        ])  # fmt: skip
-    head = ["phrases", "method", "asked", "right, %", "as a plain word, %"]
-    colour_head = ["colours", "both found", "right of two, %", "as a plain word, %",
-                   "false ones that find something, %", "as a plain word, %"]  # fmt: skip
+    """Return a line for each kind of phrases, those of colours last."""
+    lines = [
+        [kind, mean["count"], percent(mean["phrase"]), percent(mean["plain"])]
+        for kind, mean in result["kinds"].items()
+    ]
+    made = result["colours"]
+    wrong = {name: None if made[name] is None else 1 - made[name]
+             for name in ("false", "false_plain")}  # fmt: skip
+    lines += [
+        ["colour, the right of two", made["count"], percent(made["right"]),
+         percent(made["right_plain"])],
+        ["colour, false", made["count"], percent(wrong["false"]), percent(wrong["false_plain"])],
+    ]  # fmt: skip
     return (
-        f"{markdown(head, sorted(lines))}\n\n{markdown(colour_head, colours)}\n\n"
-        f"{result['photos']} photos of coco, voc, msrc and davis. A false phrase is right where it "
-        "finds nothing."
+        f"{markdown(['phrases', 'asked', 'right, %', 'as a plain word, %'], lines)}\n\n"
+        f"{result['photos']} photos of coco, voc, msrc and davis; only phrases about nouns whose "
+        "things were all found count. A false phrase is right where it finds nothing. Colours: "
+        f"{made['count']} of {made['drawn']} pairs, the others' things were not found."
     )
 
 
 def _places(segmenter: Any, plain: Any, photo: Photo, scores: Score) -> None:
     """Ask all phrases about a photo's things."""
-    asked = {noun: place_phrases(noun, masks) for noun, masks in photo.things.items()
-             if not photo.small.get(noun)}  # fmt: skip
+    whole = photo.set_name != "davis"  # whose masks are of one thing alone
+    asked = {
+        noun: place_phrases(noun, masks, all_there=whole)
+        for noun, masks in photo.things.items()
+        if not photo.small.get(noun)
+    }
     related = related_phrases(photo)
     if not any(asked.values()) and not related:
         return
@@ -116,8 +115,7 @@ def _places(segmenter: Any, plain: Any, photo: Photo, scores: Score) -> None:
 def _score(found: Masks, plain: Any, view: Any, asked: Asked, things: Masks, scores: Score) -> None:
     entry = scores.setdefault(asked.kind, {"phrase": [], "plain": []})
     entry["phrase"].append(_right(found, asked, things))
-    if plain is not None:
-        entry["plain"].append(_right(_best(plain(view, [asked.phrase])), asked, things))
+    entry["plain"].append(_right(_best(plain(view, [asked.phrase])), asked, things))
 
 
 def _right(found: Masks, asked: Asked, things: Masks) -> float:
@@ -159,16 +157,15 @@ def _colours(segmenter: Any, plain: Any, photos: Sequence[Photo]) -> dict[str, A
         first, second, third = rng.sample(sorted(FOCAL), 3)
         rgb, things = _twice(photo, noun, first, second)
         view = segmenter.prepare(rgb)
-        true, other = f"{first} {noun}", f"{third} {noun}"
+        true, other = _coloured(noun, first), _coloured(noun, third)
         out = segmenter(view, [noun, true, other])
         if not _all_found(out[noun], things):
             continue
         asked = Asked("colour", true, noun, 0)
         right["phrase"].append(_right(out[true], asked, things))
         false["phrase"].append(float(len(out[other]) > 0))
-        if plain is not None:
-            right["plain"].append(_right(_best(plain(view, [true])), asked, things))
-            false["plain"].append(float(len(plain(view, [other])) > 0))
+        right["plain"].append(_right(_best(plain(view, [true])), asked, things))
+        false["plain"].append(float(len(plain(view, [other])) > 0))
         if show is not None:
             show(len(right["phrase"]), RECOLOURED)
     return {
@@ -179,6 +176,11 @@ def _colours(segmenter: Any, plain: Any, photos: Sequence[Photo]) -> dict[str, A
         "false": _share(false["phrase"]),
         "false_plain": _share(false["plain"]),
     }
+
+
+def _coloured(noun: str, colour: str) -> str:
+    """A noun in a colour; of people it is that of what they wear."""
+    return f"person in {colour}" if noun == "person" else f"{colour} {noun}"
 
 
 def _best(found: Any) -> Masks:

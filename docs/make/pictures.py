@@ -50,6 +50,21 @@ REMOVED: Mapping[str, tuple[str, str, str]] = {
 }
 
 
+# What phrases mean: rows of photos with the method and the phrase for each.
+PHRASES: tuple[tuple[tuple[str, str, str], ...], ...] = (
+    (
+        ("clip-then-sam", "cows", "the largest cow"),
+        ("tiny", "pets", "the dog on the left"),
+        ("clip-then-sam", "cyclist", "person on bicycle"),
+    ),
+    (
+        ("tiny", "cows", "everything but the sky"),
+        ("tiny", "pets", "the largest dog"),
+        ("tiny", "sign", "red stop sign"),
+    ),
+)
+
+
 def draw() -> list[str]:
     """Draw all pictures; return their names."""
     seg = lexiseg.load("tiny")
@@ -62,7 +77,22 @@ def draw() -> list[str]:
     for name, make in others.items():
         _save(name, make(seg))
     _save("examples", _examples())
-    return [f"docs/images/{name}.jpg" for name in (*BEFORE_AFTER, *REMOVED, *others, "examples")]
+    _save("phrases", _phrases({"tiny": seg, "clip-then-sam": finder}))
+    names = (*BEFORE_AFTER, *REMOVED, *others, "examples", "phrases")
+    return [f"docs/images/{name}.jpg" for name in names]
+
+
+def _phrases(segmenters: Mapping[str, Any]) -> Pixels:
+    """What phrases mean on photos, rows of them."""
+    rows = []
+    for row in PHRASES:
+        tiles = []
+        for method, photo, phrase in row:
+            picture = _photo(photo)
+            found = segmenters[method](picture, [phrase])
+            tiles.append(_scaled(visualize.overlay(found, picture, legend=False), 240))
+        rows.append(_beside(*tiles))
+    return _below(*rows)
 
 
 def _examples() -> Pixels:

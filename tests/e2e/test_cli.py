@@ -250,7 +250,7 @@ def test_a_second_run_replaces_its_files_and_nothing_else(here: Path, finder: Co
         ("a.png red --threshold 7", "a score from 0 to 1, or WORD=SCORE"),
         ("a.png red --threshold blue=0.5", "no word of this call is named 'blue'"),
         ("a.png red --out a.png", "--out 'a.png' is the name of a file"),
-        ("a.png red --out m.heic", "give a folder, such as 'm'"),
+        ("a.png red --out m.heic", "or a folder, such as 'm'"),
         ("a.png red --out a.png/deep", "cannot be written"),
         ("a.png red --max-pixels 10", "more than the limit of 10"),
         ("a.png red --max-pixels many", "argument --max-pixels: invalid int value"),

@@ -227,4 +227,4 @@ def test_with_the_bundled_model(tmp_path: Path, capsys: Any) -> None:
     before, after = imaging.read(small).rgb, imaging.read(tmp_path / "out.png").rgb
     changed = (before != after).any(-1)
     assert 0.05 < changed.mean() < 0.4
-    assert (before[:20] == after[:20]).all()
+    assert changed[:20].mean() < 0.1 * changed.mean()  # the dog is below

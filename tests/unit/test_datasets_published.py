@@ -309,6 +309,8 @@ def test_folders_are_recognised_by_what_they_hold(tmp_path: Path) -> None:
         TREES[name](tmp_path / name)
         seen[name] = [info.name for info in recognise(tmp_path / name)]
     assert seen == {name: [name] for name in seen}
+    TREES["sbd"](tmp_path / "sbd")
+    assert recognise(tmp_path / "sbd" / "benchmark_RELEASE" / "dataset") == ()
     (data,) = open_semantic(tmp_path / "voc21", "train")
     assert (data.name, data.split) == ("voc21", "train")
     (closed,) = open_datasets(tmp_path / "voc21", only=["voc20"])

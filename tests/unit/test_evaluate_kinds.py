@@ -90,6 +90,24 @@ def test_phrases_by_both_evaluators(tmp_path: Path) -> None:
         evaluate_phrases(segmenter, data, limit=0)
 
 
+def test_phrases_go_on_where_a_run_was_ended(tmp_path: Path) -> None:
+    published_trees.phrasecut(tmp_path)
+    data: Any = open_dataset("phrasecut", "test", root=tmp_path)
+    whole = evaluate_phrases(ByGreen(), data)
+    out = tmp_path / "out"
+    out.mkdir()
+    evaluate_phrases(ByGreen(), data, out=out)
+    lines = (out / "phrases.jsonl").read_bytes()
+    for place in (0, 40, len(lines) // 2, len(lines) - 5, len(lines)):
+        (out / "phrases.jsonl").write_bytes(lines[:place])
+        with pytest.raises(OptionError, match=r"phrases; go on with it \(--resume\)"):
+            evaluate_phrases(ByGreen(), data, out=out)
+        found = evaluate_phrases(ByGreen(), data, out=out, resume=True)
+        assert found.phrasecut == whole.phrasecut
+        assert asdict(found.clipseg) == asdict(whole.clipseg)
+        assert (found.photos, found.unusable) == (whole.photos, whole.unusable)
+
+
 class Copies:
     """Answers an episode with the example's own mask, cut to the query's size."""
 
@@ -135,6 +153,9 @@ def test_episodes_of_all_folds(tmp_path: Path) -> None:
     assert segmenter.asked[-1].words == segmenter.asked[-1].title
     assert len(segmenter.asked[-1].examples) == 2
     assert "2 shots (hsnet's), examples and the class's word" in worded.summary()
+    asked = {folds[0].classes[one.class_id] for one in folds[0].episodes(shots=2)[:2]}
+    assert set(worded.without_episode) == set(worded.by_class) - asked
+    assert "classes had no episode, and count 0" in worded.summary()
     with pytest.raises(InputError, match="no fold"):
         evaluate_few_shot(segmenter, [])
 
@@ -188,7 +209,8 @@ def test_the_command_knows_kinds(
     content = json.loads(capsys.readouterr().out)
     assert set(content["folds"]) == {"fold0", "fold1", "fold2", "fold3"}
     for more, message in (
-        (["--data", "phrasecut", "--resume", "--out", str(out)], "--resume is for data sets with"),
+        (["--data", "pascal5i", "--resume", "--out", str(out)], "--resume is for class masks and"),
+        (["--data", "phrasecut", "--jobs", "2"], "--jobs is for data sets with class masks"),
         (["--data", "phrasecut", "--instances"], "phrasecut has none"),
         (["--data", "phrasecut", "--data", "pascal5i"], "one set at a time"),
         (["--data", "davis2017"], "lexiseg.metrics.VideoMetrics"),

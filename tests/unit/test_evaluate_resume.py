@@ -210,3 +210,28 @@ def test_what_needs_a_folder_or_a_method_says_so(streets: Path, tmp_path: Path) 
     with pytest.raises((InputError, OSError)):
         evaluate(ByColour(), streets, out=tmp_path / "out")
     assert len((tmp_path / "out/pictures.jsonl").read_text().splitlines()) == 1 + 7
+
+
+def test_progress_says_how_fast_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lexiseg.cli import evaluate as command
+
+    now, lines = [0.0], []
+    monkeypatch.setattr(command.time, "monotonic", lambda: now[0])
+
+    class Shown:
+        def step(self, done: int, total: int, text: str) -> None:
+            lines.append(f"[{done}/{total}] {text}")
+
+    pace = command._Pace(Shown(), "voc")  # type: ignore[arg-type]
+    for done, at in ((1, 60.0), (2, 60.5), (12, 65.5), (13, 120.0)):
+        now[0] = at
+        pace(done, 20)
+    assert lines[0] == "[1/20] voc"
+    assert lines[1] == "[2/20] voc  2.0 photos/s, 9 s left"
+    assert lines[2] == "[12/20] voc  2.0 photos/s, 4 s left"
+    assert lines[3] == "[13/20] voc  5.0 s a photo, 35 s left"
+    pace = command._Pace(Shown(), "voc")  # type: ignore[arg-type]
+    for done, at in ((500, 0.0), (501, 10.0)):  # a run that goes on
+        now[0] = at
+        pace(done, 5000)
+    assert lines[-1] == "[501/5000] voc  10.0 s a photo, 12.5 h left"

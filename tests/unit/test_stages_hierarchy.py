@@ -10,7 +10,7 @@ import torch
 from lexiseg.masks import Masks
 from lexiseg.methods.dense import Config, Segmenter
 from lexiseg.prompts import Vocabulary
-from lexiseg.prompts.relations import Relation
+from lexiseg.prompts.lexicon import Relation
 from lexiseg.stages import hierarchy as stage
 from lexiseg.stages.hierarchy import FLAT, Hierarchy, word_hierarchy
 

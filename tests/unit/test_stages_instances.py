@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lexiseg.prompts.relations import is_uncountable
+from lexiseg.prompts.lexicon import is_uncountable
 from lexiseg.protocols import DenseScores, Frame, MaskPrompts, RawMasks
 from lexiseg.stages.instances import Instances, no_instances, separate_things
 

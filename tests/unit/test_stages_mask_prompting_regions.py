@@ -198,6 +198,20 @@ def test_a_compact_region_gets_one_point_and_two_that_touch_get_two() -> None:
         np.testing.assert_allclose(plan.points_xy, expected, atol=1)
 
 
+def test_points_of_a_region_are_as_far_apart_as_asked() -> None:
+    y, x = np.mgrid[:30, :110]
+    found = find_regions(
+        np.where((abs(y - 14) < 8) & (abs(x - 54) < 50), 0, -1).astype(np.int16),
+        np.ones(y.shape, np.float32), 1, threshold=0, min_area=1,
+    )  # fmt: skip
+    for apart, count in ((0, 5), (20, 5), (35, 3), (70, 2), (200, 1)):
+        plan = plan_points(found, np.ones(y.shape, np.float32), points=5, apart=apart)
+        steps = plan.points_xy[:, None] - plan.points_xy[None]
+        gaps = np.hypot(*steps.transpose(2, 0, 1))[~np.eye(len(plan), dtype=bool)]
+        assert (gaps >= apart).all()
+        assert len(plan) == count
+
+
 def test_nothing_gives_no_point() -> None:
     labels = np.full((7, 9), -1, np.int16)
     found = find_regions(labels, np.ones((7, 9), np.float32), 3, threshold=0, min_area=1)

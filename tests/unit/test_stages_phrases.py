@@ -41,8 +41,8 @@ def rgb_of(colour: str) -> tuple[int, int, int]:
 Box = tuple[int, int, int, int]
 
 
-def things(*boxes: tuple[str, Box, str]) -> Things:
-    """Things of (noun, box x0 y0 x1 y1, colour) on light grey."""
+def things(*boxes: tuple[str, Box, str], worst: float = 0.85) -> Things:
+    """Things of (noun, box x0 y0 x1 y1, colour) on light grey, with scores from 0.9 to worst."""
     rgb = np.full((*SIZE, 3), 200, np.uint8)
     dense = np.zeros((len(boxes), *SIZE), np.bool_)
     nouns: dict[str, list[int]] = {}
@@ -50,7 +50,7 @@ def things(*boxes: tuple[str, Box, str]) -> Things:
         rgb[y0:y1, x0:x1] = rgb_of(colour)
         dense[i, y0:y1, x0:x1] = True
         nouns.setdefault(noun, []).append(i)
-    scores = np.linspace(0.9, 0.5, len(boxes)).astype(np.float32)
+    scores = np.linspace(0.9, worst, len(boxes)).astype(np.float32)
     return Things(rgb, Masks.from_dense(dense), scores, nouns)
 
 
@@ -109,6 +109,12 @@ def test_fragments_do_not_count_as_things() -> None:
     pieces = things(("dog", (60, 20, 120, 80), "brown"), ("dog", (2, 2, 7, 7), "brown"))
     assert choose(read_phrase("left dog"), pieces).kept == (0,)
     assert choose(read_phrase("smallest dog"), pieces).kept == (0,)
+
+
+def test_small_things_count_unless_they_score_weakly() -> None:
+    both = ("dog", (60, 20, 120, 80), "brown"), ("dog", (2, 2, 27, 27), "brown")
+    assert choose(read_phrase("left dog"), things(*both)).kept == (1,)
+    assert choose(read_phrase("left dog"), things(*both, worst=0.5)).kept == (0,)
 
 
 SCENE = things(

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from tests.device_double import GPU, DeviceDouble
 from tests.training_data import (
     CLASSES,
@@ -27,7 +29,8 @@ from tests.training_data import (
 from torch import Tensor, nn
 
 import lexiseg
-from lexiseg.device import generator
+from lexiseg.cli import train as cli
+from lexiseg.device import Compute, generator
 from lexiseg.errors import InputError, OptionError
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig
@@ -200,6 +203,51 @@ def small_recipe(wordnet: Path) -> TinyRecipe:
             fine_dim=6,
         ),
     )  # fmt: skip
+
+
+def test_known_words_had_masks_or_seeds_or_are_the_teachers(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "shapes", "train", range(3))
+    for part, value in (("images", 90), ("seeds", 80)):
+        folder = tmp_path / "coco-unlabelled" / part
+        folder.mkdir(parents=True)
+        Image.fromarray(np.full((20, 30), value, np.uint8)).save(folder / "a.png")
+    sets = recipe._open_sets(tmp_path, TinyRecipe(), None)
+    assert [s.name for s in sets] == ["seeds", "shapes"]  # in the recipe's order, then others
+    known = recipe._words(sets, STUFF_WORDS)
+    assert {"toothbrush", "left fin", "armchair"} <= set(known)
+    assert "background" not in known
+    assert len(known) == len(set(known)) == 80 + 4 + len(set(STUFF_WORDS) - set(sets[0].classes))
+    assert [s.name for s in recipe._open_sets(tmp_path, TinyRecipe(), ["shapes"])] == ["shapes"]
+    both = ["shapes", "coco-unlabelled"]
+    assert len(recipe._open_sets(tmp_path, TinyRecipe(), both)) == 2
+
+
+def test_a_cpu_gets_a_smaller_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, full = recipe.recipe_for("cpu").vision, TinyRecipe().vision
+    assert small.sampling.batch < full.sampling.batch == 96
+    assert (small.low_lr, full.low_lr) == (0, 1.5e-4)
+    assert small.stuff.side < full.stuff.side
+    monkeypatch.setattr(recipe, "pick", lambda device: Compute(GPU, torch.bfloat16))
+    assert recipe.recipe_for() == TinyRecipe()
+
+
+def test_wrong_files_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    write_shapes(tmp_path / "data" / "shapes", "train", range(2))
+    (tmp_path / "notes.txt").write_text("no network at all")
+    out = tmp_path / "out"
+    flags = ["tiny", "--data", str(tmp_path / "data"), "--out", str(out), "--device", "cpu"]
+    file = ["--backbone", str(tmp_path / "notes.txt")]
+    for more, message in (
+        ([], "--backbone is missing"),
+        ([*file, "--teacher", str(tmp_path / "none.tflite")], "none.tflite' is not a file"),
+        (["--stage", "head", "--teacher", file[1]], "--teacher is for the picture side"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            cli.run([*flags, *more])
+    pytest.importorskip("tflite", reason="the reader needs tflite: lexiseg[train]")
+    with pytest.raises(InputError, match="no TensorFlow Lite file"):
+        cli.run([*flags, *file])
+    assert not out.exists()
 
 
 @pytest.mark.slow

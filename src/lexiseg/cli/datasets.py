@@ -117,12 +117,12 @@ def _how(info: DatasetInfo) -> str:
     if info.vocabulary is not None:
         rows.append(["words", f"--vocabulary sclip asks as papers do (@{info.vocabulary})"])
     text = f"{info.name}: {info.title}\n{table(rows)}"
-    text += "\nget it, in the folder that --root names:\n"
+    text += "\nget it, in the folder DIR:\n"
     text += "".join(f"  {command}\n" for command in info.commands)
     if info.notes:
         text += f"  # {info.notes}\n"
     first = info.splits[0]
-    text += f"\nthen {info.folders[0]} there holds, for {first.name}:\n"
+    text += f"\nthen DIR, or {info.folders[0]} in it, holds, for {first.name}:\n"
     text += table([[" or ".join(part.paths), part.what] for part in first.parts])
     text += f"\n  lexiseg datasets check {info.name} --root DIR\n"
     return text

@@ -57,7 +57,12 @@ def run(argv: list[str]) -> int:
     from lexiseg.evaluation.run import output_folder
 
     with output_folder(args.out):  # a run that fails leaves no empty one behind
-        found = _evaluate(args, sets, command)
+        try:
+            found = _evaluate(args, sets, command)
+        except KeyboardInterrupt:
+            if args.out is not None:
+                sys.stderr.write("lexiseg: the same command with --resume goes on from here\n")
+            raise
         several = len(found) > 1
         if several and args.out is not None:
             _write_overview(args.out, found, command)
@@ -176,19 +181,24 @@ def _vocabulary(data: SemanticDataset, args: argparse.Namespace) -> dict[str, An
 
 
 class _Pace:
-    """Shows how many photos of a set are done, how fast, and how long the others will take."""
+    """Shows how many photos of a set are done, how fast, and how long the others will take.
+
+    From the first one on: it waited for models, and of a run that goes on it stands for all that
+    were done before.
+    """
 
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress, self._name = progress, name
-        self._started, self._first = time.monotonic(), 0
+        self._first: tuple[int, float] | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        if not self._first:  # of a run that goes on, what was done before has taken no time
-            self._first = done if done > 1 else 0
-        passed, made = time.monotonic() - self._started, done - self._first
+        now = time.monotonic()
+        first, started = self._first or (done, now)
+        self._first = first, started
         text = self._name
-        if made > 0 and passed > 0:
-            text += f"  {_rate(made / passed)}, {_duration((total - done) * passed / made)} left"
+        if done > first and now > started:
+            each = (now - started) / (done - first)
+            text += f"  {_rate(1 / each)}, {_duration((total - done) * each)} left"
         self._progress.step(done, total, text)
 
 

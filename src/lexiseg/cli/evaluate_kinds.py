@@ -16,7 +16,7 @@ __all__ = ["add_kind_flags", "chosen_kind", "run_kind"]
 
 # What is for class masks only.
 _NOT_HERE = (
-    "resume", "save_vis", "predictions", "jobs", "shuffle_seed", "shuffle_words", "extra_words",
+    "save_vis", "predictions", "jobs", "shuffle_seed", "shuffle_words", "extra_words",
     "vocabulary", "background", "stuff_threshold", "thing_threshold",
 )  # fmt: skip
 
@@ -70,6 +70,10 @@ def run_kind(args: argparse.Namespace, sets: Sequence[Any], command: str) -> int
             raise OptionError(
                 f"--{flag.replace('_', '-')} is for data sets with class masks; leave it out"
             )
+    from lexiseg.datasets import PhraseDataset
+
+    if args.resume and not isinstance(sets[0], PhraseDataset):
+        raise OptionError("--resume is for class masks and phrases; leave it out")
     with output_folder(args.out) as folder:
         segmenter = options.load_segmenter(args)
         with Progress() as progress:
@@ -105,7 +109,10 @@ def _measure(
     if isinstance(sets[0], PhraseDataset):
         from lexiseg.evaluation.phrases import evaluate_phrases
 
-        return evaluate_phrases(segmenter, sets[0], limit=args.limit, progress=progress)
+        return evaluate_phrases(
+            segmenter, sets[0], limit=args.limit, out=args.out, resume=args.resume,
+            progress=progress,
+        )  # fmt: skip
     from lexiseg.evaluation.instances import evaluate_instances
 
     return evaluate_instances(segmenter, sets[0], limit=args.limit, progress=progress)

@@ -30,6 +30,7 @@ __all__ = ["EditScores", "Extractor", "PictureScores", "pair_folders", "score_ed
 _SIDE = 224  # pixels that pictures are squashed to for an encoder, at most
 _CONTEXT = 0.25  # of the mask's box, around it, for the score of the region
 _BATCH = 8
+_SUBSET = 1000  # pictures, of the subsets of KID
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -100,7 +101,8 @@ class EditScores:
         """Return a text of lines for people."""
         rows = [
             ("FID", self.fid, f"features of {self.features}; lower is closer to the photos"),
-            ("KID", self.kid, f"the same; standard deviation {self.kid_std:.4f}"),
+            ("KID", self.kid, "the same" if math.isnan(self.kid_std) else
+             f"the same; standard deviation {self.kid_std:.4f} over subsets"),
             ("CLIP score", self.clip_score,
              f"by {self.encoder}; photos {self.clip_score_before:.2f}"),
             ("  in the region", self.clip_score_region,
@@ -249,8 +251,9 @@ def _scores(
         notes.append("FID and KID need two pictures at least.")
     else:
         distance = fid(*sets)
-        made = kid(*sets, subset_size=min(1000, len(pictures)), subsets=100)
-        kernel = made.mean, made.std
+        few = len(pictures) <= _SUBSET  # then a subset is all, and there is no spread
+        made = kid(*sets, subset_size=min(_SUBSET, len(pictures)), subsets=1 if few else 100)
+        kernel = made.mean, nan if few else made.std
         if len(pictures) < sets[0].shape[1]:
             notes.append(
                 f"{len(pictures)} pictures are fewer than the {sets[0].shape[1]} features: FID is "

@@ -32,7 +32,8 @@ _KEPT = 64  # photos that stay read: those of a fold come again and again
 class FewShotEvaluation:
     """The scores of each fold and their mean; by_class: each class's IoU.
 
-    shots: examples an episode. with_words: whether the class was named too.
+    shots: examples an episode. with_words: whether the class was named too. without_episode:
+    classes that no episode had; they count 0, as in HSNet's evaluator.
     """
 
     name: str
@@ -43,6 +44,7 @@ class FewShotEvaluation:
     folds: dict[str, FewShotScores]
     mean: FewShotScores
     by_class: dict[str, float]
+    without_episode: tuple[str, ...]
     seconds: float
     provenance: Provenance
 
@@ -80,6 +82,10 @@ class FewShotEvaluation:
                 f"{name:<8} {one.classes:>7} {one.episodes:>8}  {100 * one.mean_iou:>7.1f}  "
                 f"{100 * one.fb_iou:>9.1f}"
             )
+        if self.without_episode:
+            lines.append(
+                f"{len(self.without_episode)} classes had no episode, and count 0: take more"
+            )
         lines += ["", *(f"{name:<16} {100 * iou:>5.1f}" for name, iou in self.by_class.items())]
         return "\n".join(lines) + "\n"
 
@@ -109,10 +115,12 @@ def evaluate_few_shot(
     seconds: list[float] = []
     scores: dict[str, FewShotScores] = {}
     by_class: dict[str, float] = {}
+    asked: set[str] = set()
     for fold, episodes in zip(folds, drawn, strict=True):
         metrics = FewShotMetrics(fold.class_ids)
         for episode in episodes:
             word = fold.classes[episode.class_id]
+            asked.add(word)
             examples = []
             for name in episode.supports:
                 rgb = read(str(fold.samples[name].path))
@@ -140,6 +148,7 @@ def evaluate_few_shot(
         folds=scores,
         mean=mean_of_folds(list(scores.values())),
         by_class=by_class,
+        without_episode=tuple(name for name in by_class if name not in asked),
         seconds=float(np.median(seconds)),
         provenance=replace(result.provenance, seconds={}, prompts=None, notes=()),
     )

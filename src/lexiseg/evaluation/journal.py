@@ -6,51 +6,75 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, Protocol, Self, TypeVar
 
 from lexiseg.errors import OptionError, OutputError
-from lexiseg.evaluation.pictures import PictureResult
 from lexiseg.results import Provenance
 
-__all__ = ["FILE_NAME", "Journal"]
+__all__ = ["FILE_NAME", "Journal", "Record"]
 
 FILE_NAME = "pictures.jsonl"
+_RESULTS = "results.json"
+
+Kept = TypeVar("Kept", bound="Record")
 
 
-class Journal:
+class Record(Protocol):
+    """What is kept of a picture, a phrase or an episode."""
+
+    @property
+    def id(self) -> str:
+        """What tells it apart from the others."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Return what `to_json` gave; raises KeyError and TypeError for anything else."""
+
+
+class Journal(Generic[Kept]):
     """Results of single pictures in a file; what is there already is in ``done``, by id.
 
-    settings: what must be the same for the rest of a run. resume: go on with what is there, else
-    begin anew. finished: whether a run that is there came to its end; one that did not is kept
-    from being written over.
+    record: the type of the results. settings: what must be the same for the rest of a run. resume:
+    go on with what is there, else begin anew. A run that is there without results.json did not come
+    to its end, and is kept from being written over; the file goes until this one has.
 
     Raises OptionError where there is an unfinished run that is not to be resumed, or a run with
     other settings that is.
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], *, resume: bool, finished: bool
+        self,
+        folder: Path,
+        record: type[Kept],
+        settings: Mapping[str, Any],
+        *,
+        resume: bool,
+        name: str = FILE_NAME,
     ) -> None:
-        self.path = folder / FILE_NAME
-        self.done: dict[str, PictureResult] = {}
+        self.path = folder / name
+        self.done: dict[str, Kept] = {}
+        self._record = record
         self.provenance: Provenance | None = None
         self._settings = json.loads(json.dumps(settings))
         self._file: IO[bytes] | None = None
         self._length = 0  # of what is sound
-        if not self.path.is_file():
-            return
-        if resume:
+        finished = (folder / _RESULTS).is_file()
+        if self.path.is_file() and resume:
             self._read()
-        elif not finished:
+        elif self.path.is_file() and not finished:
             with self.path.open("rb") as file:
                 count = max(0, sum(1 for _ in file) - 1)
             raise OptionError(
-                f"{str(folder)!r} holds a run that was ended after {count} pictures; go on with "
-                f"it (--resume), give another folder, or delete {FILE_NAME} there"
+                f"{str(folder)!r} holds a run that was ended after {count} {self.path.stem}; go on "
+                f"with it (--resume), give another folder, or delete {self.path.name} there"
             )
+        (folder / _RESULTS).unlink(missing_ok=True)  # it comes back when all is done
 
-    def append(self, result: PictureResult, provenance: Provenance) -> None:
-        """Add a picture. Raises OptionError where it was made by another method than the others."""
+    def append(self, result: Kept, provenance: Provenance) -> None:
+        """Add a result. Raises OptionError where it was made by another method than the others."""
         if self.provenance is None:
             self.provenance = provenance
         elif provenance.to_json() != self.provenance.to_json():
@@ -97,7 +121,7 @@ class Journal:
             self.provenance = Provenance(**made)
             self._length = len(lines[0])
             for line in lines[1:]:
-                result = PictureResult.from_json(json.loads(line))
+                result = self._record.from_json(json.loads(line))
                 self.done[result.id] = result
                 self._length += len(line)
         except OptionError:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,48 @@ from numpy.typing import NDArray
 
 from lexiseg import imaging
 from lexiseg.datasets import PhraseDataset
+from lexiseg.datasets.phrases import PhraseSample
 from lexiseg.errors import InputError, OptionError, PromptError
+from lexiseg.evaluation.journal import Journal
 from lexiseg.evaluation.result import versions
 from lexiseg.metrics import (
     FixedIntervalMetrics,
     FixedIntervalScores,
     PhraseCutMetrics,
     PhraseCutScores,
+    threshold_counts,
 )
 from lexiseg.results import Provenance, Segmentation
 
-__all__ = ["PhraseEvaluation", "evaluate_phrases", "squash"]
+__all__ = ["PhraseEvaluation", "PhraseResult", "evaluate_phrases", "squash"]
 
 SIDE = 352
 _PAPER = 0.3  # the threshold of CLIPSeg's paper on PhraseCut
+
+
+@dataclass(frozen=True)
+class PhraseResult:
+    """The counts of one phrase: PhraseCut's two, and (4, 49) of ``threshold_counts``.
+
+    usable: whether it could be asked.
+    """
+
+    id: str
+    shared: int
+    either: int
+    thresholds: tuple[tuple[int, ...], ...]
+    seconds: float
+    usable: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> PhraseResult:
+        """Return what `to_json` gave; raises KeyError and TypeError for anything else."""
+        rows = tuple(tuple(row) for row in fields["thresholds"])
+        return cls(**{**fields, "thresholds": rows})
 
 
 @dataclass(frozen=True)
@@ -112,50 +141,91 @@ def evaluate_phrases(
     data: PhraseDataset,
     *,
     limit: int | None = None,
+    out: Path | None = None,
+    resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> PhraseEvaluation:
     """Measure a segmenter on phrases, each asked alone against the background's words.
 
-    limit: only the first phrases. A segmenter with ``prepare`` encodes each photo once. Raises
-    InputError for a set without phrases, OptionError for a method that keeps no probabilities.
+    limit: only the first phrases. out: a folder that is there, for phrases.jsonl; resume: go on
+    with a run of the same settings that was ended there. A segmenter with ``prepare`` encodes each
+    photo once. Raises InputError for a set without phrases, OptionError for a method that keeps no
+    probabilities.
     """
     if limit is not None:
         if limit < 1:
             raise OptionError(f"limit is {limit}; give at least 1 phrase")
         data = data.first(limit)
-    ours, theirs = PhraseCutMetrics(), FixedIntervalMetrics()
-    seconds: list[float] = []
+    journal = None
+    results: dict[str, PhraseResult] = {}
     provenance: Provenance | None = None
-    photos = unusable = done = 0
-    for _, group in groupby(data, key=lambda sample: sample.path):
-        samples = list(group)
-        rgb = imaging.read(samples[0].path).rgb
-        photos += 1
-        views = [_prepared(segmenter, picture) for picture in (rgb, squash(rgb))]
-        for sample in samples:
-            truth = sample.mask(rgb.shape[:2])
-            started = time.perf_counter()
-            try:
-                whole, small = (segmenter(view, [sample.phrase]) for view in views)
-                found = whole.label_map == 0
-                probability = small.heatmap(small.words[0])
-                provenance = whole.provenance
-            except PromptError:
-                unusable += 1
-                found = np.zeros(truth.shape, np.bool_)
-                probability = np.zeros((SIDE, SIDE), np.float32)
-            seconds.append(time.perf_counter() - started)
-            ours.add(found, truth)
-            theirs.add(probability, _squashed_mask(truth), done)
-            done += 1
-            if progress is not None:
-                progress(done, len(data))
+    if out is not None:
+        settings = {"set": data.name, "split": data.split}
+        journal = Journal(out, PhraseResult, settings, resume=resume, name="phrases.jsonl")
+        results, provenance = dict(journal.done), journal.provenance
+    done = sum(sample.id in results for sample in data)
+    if progress is not None and done:
+        progress(done, len(data))
+    try:
+        for _, group in groupby(data, key=lambda sample: sample.path):
+            left = [sample for sample in group if sample.id not in results]
+            if not left:
+                continue
+            rgb = imaging.read(left[0].path).rgb
+            views = [_prepared(segmenter, picture) for picture in (rgb, squash(rgb))]
+            for sample in left:
+                result, made = _measure(segmenter, sample, views, rgb.shape[:2])
+                results[sample.id] = result
+                if made is not None:
+                    provenance = made
+                if journal is not None and provenance is not None:
+                    journal.append(result, provenance)
+                done += 1
+                if progress is not None:
+                    progress(done, len(data))
+    finally:
+        if journal is not None:
+            journal.close()
     if provenance is None:
         raise InputError(f"{data.name}/{data.split} has no phrase that can be asked; choose some")
+    ours, theirs = PhraseCutMetrics(), FixedIntervalMetrics()
+    kept = [results[sample.id] for sample in data]
+    for place, one in enumerate(kept):
+        ours.add_counts(one.shared, one.either)
+        theirs.add_counts(np.array(one.thresholds, np.int64), place)
     return PhraseEvaluation(
-        data.name, data.title, data.split, photos, unusable, theirs.compute(), ours.compute(),
-        float(np.median(seconds)), replace(provenance, seconds={}, prompts=None, notes=()),
+        data.name, data.title, data.split, len({sample.path for sample in data}),
+        sum(not one.usable for one in kept), theirs.compute(), ours.compute(),
+        float(np.median([one.seconds for one in kept])), provenance,
     )  # fmt: skip
+
+
+def _measure(
+    segmenter: Callable[..., Segmentation],
+    sample: PhraseSample,
+    views: Sequence[Any],
+    size_hw: tuple[int, int],
+) -> tuple[PhraseResult, Provenance | None]:
+    """Ask one phrase of the photo and of the squashed one; None: it cannot be asked."""
+    truth = sample.mask(size_hw)
+    started = time.perf_counter()
+    made = None
+    try:
+        whole, small = (segmenter(view, [sample.phrase]) for view in views)
+        found = whole.label_map == 0
+        probability = small.heatmap(small.words[0])
+        made = replace(whole.provenance, seconds={}, prompts=None, notes=())
+    except PromptError:
+        found = np.zeros(truth.shape, np.bool_)
+        probability = np.zeros((SIDE, SIDE), np.float32)
+    seconds = time.perf_counter() - started
+    counts = threshold_counts(probability, _squashed_mask(truth))
+    shared, either = int((found & truth).sum()), int((found | truth).sum())
+    thresholds = tuple(tuple(row) for row in counts.tolist())
+    result = PhraseResult(
+        sample.id, shared, either, thresholds, round(seconds, 5), made is not None
+    )
+    return result, made
 
 
 def squash(rgb: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:

@@ -205,14 +205,12 @@ def _measure(
     journal, thumbnails = None, None
     if folder is not None:
         thumbnails = Thumbnails(folder)
-        finished = (folder / _RESULTS).is_file()
         settings = {
             "set": photos.name, "split": photos.split, "classes": photos.classes,
             "asked": task.asked, "background": task.background,
         }  # fmt: skip
-        journal = Journal(folder, settings, resume=resume, finished=finished)
+        journal = Journal(folder, PictureResult, settings, resume=resume)
         results, provenance = dict(journal.done), journal.provenance
-        (folder / _RESULTS).unlink(missing_ok=True)  # it comes back when all is done
         if not results:
             thumbnails.clear()
         for one in results.values():

@@ -102,12 +102,12 @@ class WindowsConfig(ConfigBase):
 @dataclass(frozen=True)
 class GuidedFilterConfig(ConfigBase):
     """refine_radius: of the guided filter's windows, along which outlines follow the image: cells
-        of the map.
+        of the map. None: 2, or 1 where cells have more than 8 pixels a side.
     refine_epsilon: the variance of colours, in [0, 1] squared, below which a window counts as flat.
     """
 
-    refine_radius: int = 1
-    refine_epsilon: float = 1e-3
+    refine_radius: int | None = None
+    refine_epsilon: float = 1e-4
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range."""

@@ -18,7 +18,7 @@ import numpy as np
 from lexiseg.errors import OptionError
 from lexiseg.methods._config import DenseConfig, check_choice, check_range
 from lexiseg.methods._dense_segmenter import DenseSegmenter
-from lexiseg.prompts.relations import is_uncountable
+from lexiseg.prompts.lexicon import is_uncountable
 from lexiseg.protocols import AttentionEncoder, DenseScores, Encoder, LoadOptions, Masker, View
 
 if TYPE_CHECKING:

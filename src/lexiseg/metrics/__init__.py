@@ -37,7 +37,11 @@ from lexiseg.metrics.edits import (
     texture_gap,
 )
 from lexiseg.metrics.few_shot import FewShotMetrics, FewShotScores, mean_of_folds
-from lexiseg.metrics.fixed_interval import FixedIntervalMetrics, FixedIntervalScores
+from lexiseg.metrics.fixed_interval import (
+    FixedIntervalMetrics,
+    FixedIntervalScores,
+    threshold_counts,
+)
 from lexiseg.metrics.instances import InstanceMetrics, InstanceScores
 from lexiseg.metrics.phrases import PhraseCutMetrics, PhraseCutScores
 from lexiseg.metrics.sets import Kid, clip_score, fid, frechet_distance, kid
@@ -90,4 +94,5 @@ __all__ = [
     "seam",
     "texture_distance",
     "texture_gap",
+    "threshold_counts",
 ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FixedIntervalMetrics", "FixedIntervalScores"]
+__all__ = ["FixedIntervalMetrics", "FixedIntervalScores", "threshold_counts"]
 
 THRESHOLDS = np.linspace(0, 1, 51)[1:-1]
 
@@ -51,6 +51,26 @@ def _place(threshold: float) -> int:
     return int(np.abs(THRESHOLDS - threshold).argmin())
 
 
+def threshold_counts(
+    probability: NDArray[np.floating],
+    truth: NDArray[np.bool_],
+    counted: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """Return true and false positives, false and true negatives at each threshold, (4, 49).
+
+    probability: (H, W) in [0, 1]. truth, counted: (H, W); pixels outside ``counted`` do not count.
+    """
+    inside = slice(None) if counted is None else counted
+    p, g = probability[inside].ravel(), truth[inside].ravel()
+    # How many thresholds each pixel passes: p > t, in the precision of p, as there.
+    passed = np.searchsorted(THRESHOLDS.astype(p.dtype), p, side="left")
+    bins = len(THRESHOLDS) + 1
+    on = np.bincount(passed[g], minlength=bins)[::-1].cumsum()[::-1]
+    off = np.bincount(passed[~g], minlength=bins)[::-1].cumsum()[::-1]
+    tp, fp = on[1:], off[1:]
+    return np.stack([tp, fp, on[0] - tp, off[0] - fp])
+
+
 class FixedIntervalMetrics:
     """Add samples, then ``compute``. Memory is a row of counts a category."""
 
@@ -66,16 +86,11 @@ class FixedIntervalMetrics:
         counted: NDArray[np.bool_] | None = None,
     ) -> None:
         """Add a map in [0, 1] and its truth, (H, W); pixels outside ``counted`` do not count."""
-        inside = slice(None) if counted is None else counted
-        p, g = probability[inside].ravel(), truth[inside].ravel()
-        # How many thresholds each pixel passes: p > t, in the precision of p, as there.
-        passed = np.searchsorted(THRESHOLDS.astype(p.dtype), p, side="left")
-        bins = len(THRESHOLDS) + 1
-        on = np.bincount(passed[g], minlength=bins)[::-1].cumsum()[::-1]
-        off = np.bincount(passed[~g], minlength=bins)[::-1].cumsum()[::-1]
-        tp, fp = on[1:], off[1:]
-        made = np.stack([tp, fp, on[0] - tp, off[0] - fp])
-        self._counts[category] = self._counts.get(category, 0) + made
+        self.add_counts(threshold_counts(probability, truth, counted), category)
+
+    def add_counts(self, counts: NDArray[np.int64], category: Hashable) -> None:
+        """Add what ``threshold_counts`` returned."""
+        self._counts[category] = self._counts.get(category, 0) + counts
 
     def compute(self) -> FixedIntervalScores:
         """Return the scores of all samples; zeros where there were none."""

@@ -48,7 +48,11 @@ class PhraseCutMetrics:
                 "own size"
             )
         shared, either = np.count_nonzero(pred & truth), np.count_nonzero(pred | truth)
-        self._counts.append((int(shared), int(either)))
+        self.add_counts(int(shared), int(either))
+
+    def add_counts(self, shared: int, either: int) -> None:
+        """Add a phrase by the pixels that its mask and the truth share, and that either has."""
+        self._counts.append((shared, either))
 
     def compute(self, total: int | None = None) -> PhraseCutScores:
         """Return the scores; total: how many phrases the split has, those left out included."""

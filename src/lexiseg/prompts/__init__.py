@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from lexiseg.prompts.clicks import Clicks
-from lexiseg.prompts.dictionary import is_name
 from lexiseg.prompts.examples import Example, Like
-from lexiseg.prompts.relations import general_terms, group_synonyms
+from lexiseg.prompts.lexicon import general_terms, group_synonyms, is_name
 from lexiseg.prompts.templates import TEMPLATES, template_sentences
 from lexiseg.prompts.vocabulary import (
     DEFAULT_BACKGROUND,

@@ -24,6 +24,7 @@ from lexiseg.stages.resample import (
     GuidedFilter,
     Window,
     bilinear_matrix,
+    guided_radius,
     on_grid_of,
     pad_to_multiple,
     resize_image,
@@ -45,15 +46,15 @@ class LabelRules:
     scale: what cosines are multiplied with before the softmax. thresholds: (C,) in [0, 1]; a pixel
     whose winner scores less gets -1. refine: "none" interpolates, "guided" lets outlines follow the
     image, "pamr" lets logits flow between pixels of like colour. radius, epsilon: of the guided
-    filter. pamr_steps: how often logits flow. area_threshold: classes that win at most this part
-    of what the background does not win lose it; it is for window features.
+    filter; see ``guided_radius``. pamr_steps: how often logits flow. area_threshold: classes that
+    win at most this part of what the background does not win lose it; it is for window features.
     """
 
     scale: float
     thresholds: NDArray[np.float32] | None = None
     refine: str = "guided"
-    radius: int = 1
-    epsilon: float = 1e-3
+    radius: int | None = None
+    epsilon: float = 1e-4
     pamr_steps: int = 10
     area_threshold: float = 0.0
 
@@ -102,8 +103,9 @@ class DenseFeatures(ABC):
 
         probabilities: what ``grid_probabilities`` returned of the same words and other scales.
         """
-        radius = rules.radius if rules.refine == "guided" else 0
-        guide = GuidedFilter(rgb, *self.raster, radius, rules.epsilon)
+        work_hw, cell = self.raster
+        radius = guided_radius(rules.radius, cell) if rules.refine == "guided" else 0
+        guide = GuidedFilter(rgb, work_hw, cell, radius, rules.epsilon)
         return label_map(probabilities, guide, rules.thresholds)
 
 

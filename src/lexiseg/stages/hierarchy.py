@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lexiseg.prompts import Vocabulary
-from lexiseg.prompts.relations import Relation, in_table, relations
+from lexiseg.prompts.lexicon import Relation, in_table, relations
 from lexiseg.protocols import WordLevel, WordNeighbours
 
 __all__ = ["FLAT", "Hierarchy", "word_hierarchy"]

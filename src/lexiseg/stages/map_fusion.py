@@ -30,7 +30,7 @@ from lexiseg.stages.mask_selection import (
     mask_nms,
     score_grid,
 )
-from lexiseg.stages.resample import GuidedFilter
+from lexiseg.stages.resample import GuidedFilter, guided_radius
 
 __all__ = [
     "Candidates", "MaskVotes", "NestedRule", "Selection", "WordMap", "add_votes",
@@ -308,7 +308,7 @@ def label_fused(
     candidates: Candidates,
     frame: Frame,
     rgb: NDArray[np.uint8],
-    radius: int,
+    radius: int | None,
     epsilon: float,
 ) -> Labels:
     """Return the label map, (H, W), of fused probabilities (C, h, w), along the image's outlines.
@@ -322,7 +322,11 @@ def label_fused(
 
 
 def mask_grid_filter(
-    rgb: NDArray[np.uint8], frame: Frame, grid_hw: tuple[int, int], radius: int, epsilon: float
+    rgb: NDArray[np.uint8],
+    frame: Frame,
+    grid_hw: tuple[int, int],
+    radius: int | None,
+    epsilon: float,
 ) -> GuidedFilter:
     """Return the guided filter for maps on a mask model's grid.
 
@@ -334,8 +338,8 @@ def mask_grid_filter(
             frame.size_hw, grid_hw, frame.padded_hw, frame.input_hw, strict=True
         )
     ]
-    radius = radius if max(part) > 1 else 0
     cell = frame.padded_hw[0] // grid_hw[0]
+    radius = guided_radius(radius, cell) if max(part) > 1 else 0
     exact = all(p == cell * g for p, g in zip(frame.padded_hw, grid_hw, strict=True))
     if exact:
         return GuidedFilter(rgb, frame.input_hw, cell, radius, epsilon)

@@ -117,13 +117,15 @@ def plan_points(
     negatives: int = 0,
     peak: bool = False,
     side: int = 0,
+    apart: float = 0.0,
 ) -> PointPrompts:
     """Return where to ask: up to ``points`` places a region, by region.
 
     The first is the pole of inaccessibility, or, with ``peak``, the best-scoring pixel of the inner
     half. A further one is the centre of the largest circle that stays inside the region and meets
     no circle of the same size around the points before; it is left out where there is little room,
-    so that a compact region gets one and a long one, or two things that touch, get several.
+    so that a compact region gets one and a long one, or two things that touch, get several. apart:
+    pixels that it lies from the points before at least.
     side: besides, wherever a grid of so many points a side meets a region. negatives: for each
     place, so many nearest first points of other words' regions.
     """
@@ -143,7 +145,7 @@ def plan_points(
         last = chosen[-1]
         step = np.hypot(rows - rows[last][which], columns - columns[last][which])
         gap = np.minimum(gap, step.astype(np.float32))
-        value = np.minimum(depth, gap / 2)
+        value = np.where(gap >= apart, np.minimum(depth, gap / 2), -1)
         place = _first(value, which, count)
         open_to = open_to & (value[place] >= _ROOM * room)
         chosen.append(np.where(open_to, place, last))

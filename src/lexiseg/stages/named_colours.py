@@ -53,19 +53,16 @@ def name_colours(lab: NDArray[np.floating]) -> NDArray[np.int8]:
     warm = (hue < 118) | (hue >= 345)
     # Light and dark colours need more chroma to look coloured; paper under lamps is white.
     neutral = chroma < np.where(light > 75, 12.0, _GREY_CHROMA) + np.where(light > 88, 5.0, 0.0)
-    give(
-        "black",
-        ((light < 14) & (chroma < 30))
-        | ((light < 24) & (chroma < 14))
-        | ((light < 30) & (chroma < 7)),
-    )
+    dark = (light < 14) & (chroma < 16) | (light < 24) & (chroma < 14) | (light < 30) & (chroma < 7)
+    give("black", dark)
     give("white", neutral & (light >= 78))
     give("grey", neutral)
     reddish = (hue < 48) | (hue >= 345)
     give("pink", reddish & (light >= 62) & (chroma < 62) & ((hue < 40) | (hue >= 345)))
     give("pink", ((hue >= 318) | (hue < 10)) & (light >= 52))
     give("purple", (hue >= 308) & (hue < 352) & (light < 60))
-    give("brown", reddish & (light < 48) & (chroma < 36) & (hue >= 18) & (hue < 345))
+    dull = (chroma < 36) & (chroma < 1.3 * light)  # in the shade red keeps its saturation
+    give("brown", reddish & (light < 48) & dull & (hue >= 18) & (hue < 345))
     give("red", reddish & ((light < 62) | (hue < 38)))
     give("orange", (hue < 76) & (light >= 47) & (chroma >= 48) & warm)
     give("brown", (hue < 86) & (light < 76) & warm)

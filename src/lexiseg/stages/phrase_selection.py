@@ -29,7 +29,9 @@ from lexiseg.stages.spatial_relations import (
 
 __all__ = ["Choice", "Things", "choose"]
 
-_FRAGMENT = 0.04  # of the area of a noun's largest instance: less is a piece of something
+# Parts of the area of a noun's largest instance, and of its best score: what is less than the
+# first, or than both others, is a piece of something. By looking at failures on val photos.
+_FRAGMENT, _SMALL, _WEAK = 0.04, 0.2, 0.88
 _ALIKE = 0.5  # of the largest one's area: about as large
 _CENTRE = 0.55  # one thing alone is on the left if its centre lies in this part of the width
 _MIDDLE = (0.25, 0.75)
@@ -221,14 +223,22 @@ class _Chooser:
         same = set(chosen)
         iou = self.things.masks[self.left].iou(self.things.masks[list(chosen)])
         same |= {i for i, row in zip(self.left, iou, strict=True) if (row >= _SAME).any()}
-        self._keep(lambda i: i not in same, lambda _: f"is {excluded}", f"but not {excluded}")
+        whole = f"{self._counted(len(self.left))}, none but {excluded}"
+        self._keep(lambda i: i not in same, lambda _: f"is {excluded}", "", whole=whole)
 
     # Size and place
 
     def _drop_fragments(self) -> None:
         areas = self.things.masks.areas
+        scores = self.things.scores
         largest = max((int(areas[i]) for i in self.left), default=0)
-        self._keep(lambda i: areas[i] >= _FRAGMENT * largest, lambda _: "a fragment", "")
+        best = max((float(scores[i]) for i in self.left), default=0.0)
+
+        def fits(i: int) -> bool:
+            strong = areas[i] >= _SMALL * largest or scores[i] >= _WEAK * best
+            return bool(strong and areas[i] >= _FRAGMENT * largest)
+
+        self._keep(fits, lambda _: "a fragment", "")
         self.total = len(self.left)
 
     def _keep_ranked(self, attribute: Attribute, *, last: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lexiseg.prompts import named
-from lexiseg.prompts.dictionary import NOUNS, WORDS, hash_words, pack_hashes
+from lexiseg.prompts.lexicon import NOUNS, WORDS, hash_words, pack_hashes
 from lexiseg.training.wordnet import Nouns
 
 __all__ = ["dictionary_words", "relation_lines", "write_tables"]
@@ -86,7 +86,8 @@ def relation_lines(nouns: Nouns, words: Iterable[str]) -> list[str]:
         if sense not in general
     }
     for alias, word in _ALIASES.items():
-        names[own[nouns.base(word)]].append(alias)
+        if own.get(nouns.base(word)) in names:
+            names[own[nouns.base(word)]].append(alias)
     plurals = nouns.irregular_plurals()
     person, animal = own["person"], own["animal"]
     no_wholes = {own[word] for word in _NO_WHOLES if word in own}

@@ -56,7 +56,7 @@ class _GreyMask:
 
 
 def _files(split: str) -> tuple[str, ...]:
-    own = (f"splits/fss/{split}.txt", f"hsnet/data/splits/fss/{split}.txt", f"{split}.txt")
+    own = (f"splits/fss/{split}.txt", f"hsnet/data/splits/fss/{split}.txt")
     return ("fss_test_set.txt", *own) if split == "test" else own
 
 

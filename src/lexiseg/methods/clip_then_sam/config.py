@@ -57,8 +57,7 @@ class Config(MaskerConfig, GuidedFilterConfig, VocabularyConfig):
     coverage: float = 0.5
     pooling: float = 0.3
     trust: float = 2.0
-    refine_radius: int = 3
-    refine_epsilon: float = 1e-4
+    refine_radius: int | None = 3
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range, UnknownName for no choice."""

@@ -36,13 +36,14 @@ from lexiseg.stages.mask_prompting import (
 )
 from lexiseg.stages.mask_selection import GridScores, contain_points, grid_iou, mask_nms
 from lexiseg.stages.mask_upsampling import upsample_masks
-from lexiseg.stages.resample import GuidedFilter
+from lexiseg.stages.resample import GuidedFilter, guided_radius
 
 __all__ = [
     "Found", "decode_candidates", "find_regions", "fuse_with_map",
     "make_instances", "map_words", "plan_prompts", "select_masks",
 ]  # fmt: skip
 
+_APART = 1 / 18  # of the shorter side: points of a region that are nearer get the same masks
 _WORK = 1024  # pixels of the longer side at which regions are found; the map itself is coarser
 
 
@@ -105,6 +106,7 @@ def plan_prompts(
         negatives=config.negative_points,
         peak=config.point == "peak",
         side=config.points_per_side,
+        apart=_APART * min(word_map.labels.shape),
     )
     scale = np.array(size_hw[::-1]) / np.array(word_map.labels.shape[::-1])
     negatives, there = (points.negatives_xy + 0.5) * scale, points.negatives
@@ -213,7 +215,9 @@ def make_instances(
 def _label_map_alone(word_map: WordMap, rgb: NDArray[np.uint8], config: Config) -> Labels:
     """The label map where no mask was asked for."""
     scores, vocabulary = word_map.scores, word_map.vocabulary
-    radius = min(config.refine_radius, 1)  # the map's cells are larger than the mask model's
+    radius = guided_radius(None, scores.cell)
+    if config.refine_radius is not None:
+        radius = min(radius, config.refine_radius)
     guide = GuidedFilter(rgb, scores.input_hw, scores.cell, radius, config.refine_epsilon)
     classes = np.arange(vocabulary.num_classes)
     if vocabulary.background_class is not None and vocabulary.background_index is None:

@@ -53,6 +53,8 @@ class Config(GuidedFilterConfig, VocabularyConfig):
     mix: float = 0.5
     prepare: tuple[str, ...] | None = None
     refine: str = "guided"
+    refine_radius: int | None = 1
+    refine_epsilon: float = 1e-3
     pamr_steps: int = 10
     refine_masker: str = "tiny"
     min_agreement: float = 0.5

@@ -128,7 +128,7 @@ class Segmenter(BaseSegmenter[EncodedImage]):
         import torch.nn.functional as F
 
         from lexiseg.stages.label_map import label_map
-        from lexiseg.stages.resample import GuidedFilter
+        from lexiseg.stages.resample import GuidedFilter, guided_radius
 
         config, image, rgb = self.config, view.encoded, view.picture.rgb
         limits = class_thresholds(vocabulary, config)
@@ -136,9 +136,9 @@ class Segmenter(BaseSegmenter[EncodedImage]):
         if config.refine == "pamr":
             maps, cell = self._refine_pamr(maps, view), 1
         elif config.refine in ("guided", "sam"):
-            radius = config.refine_radius
             if cell == 1:
                 maps, cell = F.avg_pool2d(maps[None], _CELL)[0], _CELL
+            radius = guided_radius(config.refine_radius, cell)
         guide = GuidedFilter(rgb, image.work_hw, cell, radius, config.refine_epsilon)
         return label_map(maps, guide, limits if limits.any() else None)
 

@@ -9,6 +9,7 @@ SAM (Kirillov et al. 2023, section 3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,10 +40,11 @@ class MaskNetConfig:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """A picture, as prompts meet it: shared (h, w, S) and keys (h, w, G, d) at stride 8, detail
-    (2h, 2w, F) at stride 4."""
+    """A picture, as prompts meet it: shared (h, w, S), what it gives to every prompt's map, spread
+    (h, w, C), and keys (h, w, G, d) at stride 8, detail (2h, 2w, F) at stride 4."""
 
     shared: Tensor
+    spread: Tensor
     keys: Tensor
     detail: Tensor
 
@@ -53,7 +55,8 @@ class Pointers:
 
     points_xy: (N, P, 2). labels: (N, P): 1 on the thing, 0 beside it, -1 padding.
     boxes_xyxy: (N, 4). has_box: (N,) bool. earlier: (N, 2h, 2w) logits. has_earlier: (N,) bool.
-    clicked: whether each has a click on the thing; None: to be found out.
+    clicked: whether each has a click on the thing; None: to be found out. with_negatives,
+    with_boxes: whether any may have one; what none has is not computed.
     """
 
     points_xy: Tensor
@@ -63,6 +66,8 @@ class Pointers:
     earlier: Tensor | None = None
     has_earlier: Tensor | None = None
     clicked: bool | None = None
+    with_negatives: bool = True
+    with_boxes: bool = True
 
     def __len__(self) -> int:
         return len(self.points_xy)
@@ -86,7 +91,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = _depthwise(self.depthwise, x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        out: Tensor = x + self.down(F.gelu(self.up(self.norm(y))))
+        out: Tensor = self.down(F.gelu(self.up(self.norm(y))))
+        out += x
         return out
 
 
@@ -142,13 +148,16 @@ class MaskNet(nn.Module):
         pooled = F.avg_pool2d(decoded.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
         shared = self.near_block(self.near(pooled))
         keys = F.normalize(self.keys(shared).unflatten(-1, (c.groups, c.key_dim)), dim=-1)
-        return [Maps(*parts) for parts in zip(shared, keys, self.detail(both), strict=True)]
+        made = (shared, self.spread(shared), keys, self.detail(both))
+        return [Maps(*parts) for parts in zip(*made, strict=True)]
 
     def forward(self, maps: Maps, asked: Pointers) -> tuple[Tensor, Tensor]:
         """Return logits (N, 3, 2h, 2w) and the expected IoU as a logit, (N, 3)."""
         h, w = maps.shared.shape[:2]
         inputs, gist = self._inputs(maps, asked)
-        x = self.maps(inputs) + self.spread(maps.shared) + self.gist(gist)[:, None, None]
+        x = self._mapped(inputs)
+        x += maps.spread
+        x += self.gist(gist)[:, None, None]
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i == len(self.blocks) // 2 - 1:  # what matters anywhere is told everywhere
@@ -161,7 +170,18 @@ class MaskNet(nn.Module):
         logits = self.masks(y).permute(0, 3, 1, 2)
         return logits, self._quality(x, logits)
 
-    def _inputs(self, maps: Maps, asked: Pointers) -> tuple[Tensor, Tensor]:
+    def _mapped(self, inputs: Sequence[Tensor | int]) -> Tensor:
+        """The first linear map of inputs (N, h, w, c); of those that are 0 only c is given."""
+        weights, given, start = [], [], 0
+        for part in inputs:
+            width = part if isinstance(part, int) else part.shape[-1]
+            if not isinstance(part, int):
+                weights.append(self.maps.weight[:, start : start + width])
+                given.append(part)
+            start += width
+        return F.linear(torch.cat(given, -1), torch.cat(weights, 1), self.maps.bias)
+
+    def _inputs(self, maps: Maps, asked: Pointers) -> tuple[list[Tensor | int], Tensor]:
         h, w, groups, _ = maps.keys.shape
         on, off = asked.labels == 1, asked.labels == 0
         points = asked.points_xy
@@ -175,7 +195,8 @@ class MaskNet(nn.Module):
         keys = _at(maps.keys.flatten(2), points)
         keys = keys.view(*keys.shape[:2], groups, -1)  # (N, P, G, d)
         alike = torch.einsum("npgd,hwgd->nphwg", F.normalize(keys, dim=-1), maps.keys)
-        parts = [_best(alike, on), _best(alike, off)]
+        parts: list[Tensor | int] = [_best(alike, on)]
+        parts.append(_best(alike, off) if asked.with_negatives else groups)
 
         ys = (torch.arange(h, device=points.device) + 0.5) / h
         xs = (torch.arange(w, device=points.device) + 0.5) / w
@@ -185,28 +206,31 @@ class MaskNet(nn.Module):
         square = dy.square()[..., :, None] + dx.square()[..., None, :]
         for sigma in _SIGMAS:
             blobs = torch.exp(-square / (2 * sigma**2))[..., None]
-            parts += [_best(blobs, on), _best(blobs, off)]
+            parts += [_best(blobs, on), _best(blobs, off) if asked.with_negatives else 1]
         first = on.float().argmax(1)
         rows = torch.arange(len(points), device=points.device)
         parts.append(dy[rows, first][:, :, None].expand(-1, h, w)[..., None].clamp(-2, 2))
         parts.append(dx[rows, first][:, None, :].expand(-1, h, w)[..., None].clamp(-2, 2))
 
         x0, y0, x1, y1 = asked.boxes_xyxy.unbind(1)
-        across = torch.minimum(xs - x0[:, None], x1[:, None] - xs) * (w / short)
-        down = torch.minimum(ys - y0[:, None], y1[:, None] - ys) * (h / short)
-        edge = torch.minimum(down[:, :, None], across[:, None, :])
-        has_box = asked.has_box[:, None, None].float()
-        parts.append((torch.sigmoid(edge * short) * has_box)[..., None])
-        parts.append((edge.clamp(-0.5, 0.5) * has_box)[..., None])
-        parts.append(has_box.expand(-1, h, w)[..., None])
+        if asked.with_boxes:
+            across = torch.minimum(xs - x0[:, None], x1[:, None] - xs) * (w / short)
+            down = torch.minimum(ys - y0[:, None], y1[:, None] - ys) * (h / short)
+            edge = torch.minimum(down[:, :, None], across[:, None, :])
+            has_box = asked.has_box[:, None, None].float()
+            parts.append((torch.sigmoid(edge * short) * has_box)[..., None])
+            parts.append((edge.clamp(-0.5, 0.5) * has_box)[..., None])
+            parts.append(has_box.expand(-1, h, w)[..., None])
+        else:
+            parts.append(3)
 
-        earlier = maps.shared.new_zeros(len(points), h, w)
-        flag = earlier.new_zeros(len(points))
+        flag = maps.shared.new_zeros(len(points))
         if asked.earlier is not None and asked.has_earlier is not None:
             flag = asked.has_earlier.float()
             earlier = F.avg_pool2d(asked.earlier.sigmoid()[:, None], 2)[:, 0] - 0.5
-            earlier = earlier * flag[:, None, None]
-        parts.append(earlier[..., None])
+            parts.append((earlier * flag[:, None, None])[..., None])
+        else:
+            parts.append(1)
 
         touched = _at(maps.shared, points)
         weight = on.float()[..., None]
@@ -216,7 +240,7 @@ class MaskNet(nn.Module):
         numbers = torch.stack(
             [asked.has_box.float(), off.any(1).float(), flag, on.sum(1).float() / 3], 1
         )
-        return torch.cat(parts, -1), torch.cat([touched, whole, sides, numbers], 1)
+        return parts, torch.cat([touched, whole, sides, numbers], 1)
 
     def _quality(self, x: Tensor, logits: Tensor) -> Tensor:
         share = F.avg_pool2d(logits, 2).sigmoid()  # (N, 3, h, w)

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lexiseg.prompts.dictionary import hash_words, is_name, pack_hashes, singulars, unpack_hashes
-from lexiseg.prompts.relations import in_table, relations
+from lexiseg.prompts.lexicon import (
+    hash_words,
+    in_table,
+    is_name,
+    pack_hashes,
+    relations,
+    singulars,
+    unpack_hashes,
+)
 
 
 def found(words: str, **stand_ins: str) -> set[tuple[str, str, str]]:
