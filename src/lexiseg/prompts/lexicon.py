@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import numpy as np
@@ -127,6 +127,7 @@ def group_synonyms(words: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(dict.fromkeys(group[::-1])) for group in once.values()]
 
 
+@lru_cache(maxsize=20_000)
 def in_table(phrase: str) -> bool:
     """Return whether a phrase, or its head noun, has an entry."""
     return _node(phrase, None) is not None
