@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows.common import markdown, percent, progress
+from lexiseg.protocols import LoadOptions
 
 ABOUT = "masks of one click and of a box, beside GrabCut's, on objects never met"
 NEEDS_DATA = True
@@ -30,7 +31,7 @@ def run(options: Namespace) -> dict[str, Any]:
     """Measure every set under the data folders that has objects."""
     from lexiseg.models import load_masker
 
-    masker = load_masker("tiny", device=options.device)
+    masker = load_masker("tiny", LoadOptions(device=options.device))
     sets: dict[str, list[dict[str, float]]] = {}
     for root in options.data:
         for folder in [root, *sorted(p for p in root.iterdir() if p.is_dir())]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.machine import ROOT
 from benchmarks.rows.common import markdown
+from lexiseg.protocols import LoadOptions
 
 ABOUT = "scoring 200 masks by their crops: in batches against one by one"
 NEEDS_DATA = False
@@ -29,12 +30,12 @@ def run(options: Namespace) -> dict[str, Any]:
 
     rgb = imaging.read(PHOTO).rgb
     masks = Masks.from_dense(_discs(rgb.shape[:2]))
-    plain = load_encoder(options.method, device=options.device, dtype="fp32")
+    plain = load_encoder(options.method, LoadOptions(device=options.device, dtype="fp32"))
     batch = default_batch(plain)
     ways = {"fp32, one by one": (plain, 1), f"fp32, batches of {batch}": (plain, batch)}
     best = pick(options.device).dtype_name
     if best != "fp32":
-        encoder = load_encoder(options.method, device=options.device, dtype=best)
+        encoder = load_encoder(options.method, LoadOptions(device=options.device, dtype=best))
         ways[f"{best}, batches of {batch}"] = (encoder, batch)
     words = plain.text(WORDS).float()
     seconds: dict[str, list[float]] = {name: [] for name in ways}

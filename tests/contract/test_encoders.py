@@ -11,7 +11,7 @@ from tests.close import assert_close
 from torch import Tensor
 
 from lexiseg import errors
-from lexiseg.protocols import Encoder, VocabularyAware
+from lexiseg.protocols import Encoder, LoadOptions, VocabularyAware
 
 NAMES = ["colours", "random", *weights_here.encoders()]
 WORDS = ["red", "green car", "dog", "Wall"]
@@ -24,7 +24,7 @@ def encoder(request: pytest.FixtureRequest, colours: Any, random_tiny: Any) -> A
     from lexiseg.models import load_encoder
 
     try:
-        return load_encoder(request.param, device="cpu")
+        return load_encoder(request.param, LoadOptions(device="cpu"))
     except errors.WeightsMissing as error:
         pytest.skip(str(error))
     except errors.OptionError as error:

@@ -13,7 +13,7 @@ from tests.sam_weights import published_folder, trained
 
 from lexiseg.errors import PromptError
 from lexiseg.models import load_masker
-from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
 from lexiseg.stages.mask_upsampling import upsample_masks
 
 MASKERS = ["tiny", "sam, as transformers saves it", "sam, Meta's file"]
@@ -29,7 +29,7 @@ def masker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             torch.save(trained(), name)
         else:
             name = published_folder(folder / "sam-drawn")
-    return load_masker(name, device="cpu", dtype="fp32")
+    return load_masker(name, LoadOptions(device="cpu", dtype="fp32"))
 
 
 @pytest.fixture(scope="module")

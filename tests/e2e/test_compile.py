@@ -14,7 +14,7 @@ import lexiseg
 from lexiseg import device, imaging
 from lexiseg.errors import OptionError
 from lexiseg.models import load_masker
-from lexiseg.protocols import MaskPrompts
+from lexiseg.protocols import LoadOptions, MaskPrompts
 
 # torch's compiler says so of itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -42,12 +42,12 @@ def test_a_compiled_masker_draws_the_same_masks(
     monkeypatch.setattr(torch.nn.Module, "compile", compile_but_the_decoder)
     folder = sam_weights.published_folder(tmp_path)
     try:
-        compiled = load_masker(folder, device="cpu", dtype="fp32", compile=True)
+        compiled = load_masker(folder, LoadOptions(device="cpu", dtype="fp32"), compile=True)
     except OptionError as error:
         pytest.skip(str(error))
     from torch._dynamo.utils import counters
 
-    plain = load_masker(folder, device="cpu", dtype="fp32")
+    plain = load_masker(folder, LoadOptions(device="cpu", dtype="fp32"))
     rgb = imaging.read(PHOTO).rgb[:210, :290]
     before = counters["stats"]["unique_graphs"]
     states = plain.encode(rgb), compiled.encode(rgb)

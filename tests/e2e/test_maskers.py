@@ -11,6 +11,7 @@ from PIL import Image
 from tests import sam2_weights
 
 from lexiseg.cli import main
+from lexiseg.protocols import LoadOptions
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "street.jpg"
 
@@ -40,7 +41,7 @@ def test_points_and_boxes_with_sam2(
     assert code == 0, said.err
     found = json.loads(said.out)["pictures"][0]
     assert found["provenance"]["masker"] == "sam2"
-    masker = load_masker(tmp_path / "sam2", device="cpu")
+    masker = load_masker(tmp_path / "sam2", LoadOptions(device="cpu"))
     raw = decode_clicks(
         masker, masker.encode(np.asarray(Image.open(photo))), [(40, 50), (100, 20)],
         [(20, 10, 90, 80)], [(5, 5)],

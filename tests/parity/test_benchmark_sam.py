@@ -13,6 +13,7 @@ from benchmarks.rows import everything
 from tests.sam_weights import published_folder
 
 from lexiseg.models import load_masker
+from lexiseg.protocols import LoadOptions
 from lexiseg.stages.automatic_masks import AutomaticMaskSettings, generate_masks
 from lexiseg.stages.nms import nms
 
@@ -20,7 +21,7 @@ from lexiseg.stages.nms import nms
 def test_the_plainest_way_finds_as_many_masks(tmp_path: Path) -> None:
     folder = published_folder(tmp_path / "sam-drawn")
     rgb = np.random.default_rng(0).integers(0, 256, (70, 110, 3)).astype(np.uint8)
-    masker = load_masker(folder, device="cpu", dtype="fp32")
+    masker = load_masker(folder, LoadOptions(device="cpu", dtype="fp32"))
     settings = AutomaticMaskSettings(points_per_side=6, quality=0.05, stability=0.2)
     ours = generate_masks(masker, rgb, settings)
     theirs = plain_sam.generate(plain_sam.load(str(folder), "cpu"), rgb, 6, 0.05, 0.2)

@@ -13,6 +13,7 @@ from tests.parity.tracker_equal import PHOTO, answers_on_the_command_line, same_
 from lexiseg import imaging
 from lexiseg.models import load_masker
 from lexiseg.models.sam2.masker import squashed
+from lexiseg.protocols import LoadOptions
 
 pytest.importorskip(
     "timm",
@@ -33,7 +34,7 @@ def test_logits_and_quality_are_those_of_transformers(
 ) -> None:
     folder, model = both
     rgb = imaging.read(PHOTO).rgb[:210, :290]
-    masker = load_masker(folder, device="cpu", dtype="fp32")
+    masker = load_masker(folder, LoadOptions(device="cpu", dtype="fp32"))
     side = sam2_weights.SIDE
 
     def theirs(**inputs: Any) -> Any:

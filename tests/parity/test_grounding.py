@@ -19,7 +19,7 @@ from lexiseg.device import pick
 from lexiseg.errors import CheckpointError, PromptError
 from lexiseg.models import load_detector
 from lexiseg.models.grounding.dino import captions
-from lexiseg.protocols import Detector
+from lexiseg.protocols import Detector, LoadOptions
 
 WORDS = ["cat", "red car", "dog", "Sky"]
 PHOTOS = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))[:2]
@@ -38,7 +38,7 @@ def owl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
 
 def _load(folder: Path) -> Detector:
-    return load_detector(folder, device="cpu", dtype="fp32")
+    return load_detector(folder, LoadOptions(device="cpu", dtype="fp32"))
 
 
 @pytest.mark.parametrize("photo", PHOTOS, ids=lambda p: p.stem)

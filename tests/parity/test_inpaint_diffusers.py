@@ -19,7 +19,7 @@ from lexiseg.device import generator, seeded
 from lexiseg.edit.region import Region
 from lexiseg.errors import CheckpointError, OptionError, PromptError
 from lexiseg.models import load_inpainter
-from lexiseg.protocols import Inpainter
+from lexiseg.protocols import Inpainter, LoadOptions
 
 
 class Later:
@@ -180,7 +180,7 @@ def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_the_same_call_gives_the_same_pixels(pipeline: Any) -> None:
     folder, direct = pipeline
-    painter = load_inpainter(folder, device="cpu", dtype="fp32")
+    painter = load_inpainter(folder, LoadOptions(device="cpu", dtype="fp32"))
     assert isinstance(painter, Inpainter)
     negative = {} if direct.__class__.__name__ == "FluxFillPipeline" else {"negative": "blue"}
     assert painter.side == (SIDE if negative else 1024)
@@ -213,7 +213,7 @@ def test_the_same_call_gives_the_same_pixels(pipeline: Any) -> None:
 
 def test_every_operation_end_to_end(pipeline: Any) -> None:
     folder, _ = pipeline
-    painter = load_inpainter(folder, device="cpu")
+    painter = load_inpainter(folder, LoadOptions(device="cpu"))
     painter.side = SIDE  # of FLUX it is 1024, which takes long
     full = np.zeros(SIZE, np.float32)
     where = Region.from_mask(spot(), dilation=5, blur=8)
@@ -245,14 +245,14 @@ def test_a_network_with_a_weight_missing_is_refused(pipeline: Any, tmp_path: Pat
     weights.pop(next(name for name in weights if name.endswith("weight")))
     save_file(weights, path)
     with pytest.raises(CheckpointError, match="weight"):
-        load_inpainter(broken, device="cpu")
+        load_inpainter(broken, LoadOptions(device="cpu"))
 
 
 def test_what_the_safety_checker_flags_is_refused(
     pipeline: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = pipeline
-    painter = load_inpainter(folder, device="cpu")
+    painter = load_inpainter(folder, LoadOptions(device="cpu"))
 
     class Flagged:
         images = np.zeros((1, 64, 64, 3), np.float32)
@@ -295,7 +295,7 @@ def test_style_keeps_the_structure_and_replace_does_not(tmp_path: Path) -> None:
     with seeded(7):
         made = stable_diffusion(tmp_path)
     made.save_pretrained(tmp_path / "saved")
-    painter = load_inpainter(tmp_path / "saved", device="cpu", dtype="fp32")
+    painter = load_inpainter(tmp_path / "saved", LoadOptions(device="cpu", dtype="fp32"))
     torch.nn.init.zeros_(painter.pipeline.unet.conv_out.weight)
     torch.nn.init.zeros_(painter.pipeline.unet.conv_out.bias)
     config = {**autoencoder().config, "scaling_factor": 10.0}

@@ -18,6 +18,7 @@ from lexiseg.models import load_proxy
 from lexiseg.models.dino.net import DinoNet, from_transformers
 from lexiseg.models.sam.trunk import from_checkpoint, trunk_of
 from lexiseg.models.sam.weights import encoder_state
+from lexiseg.protocols import LoadOptions
 
 MEAN = torch.tensor((0.485, 0.456, 0.406)) * 255
 STD = torch.tensor((0.229, 0.224, 0.225)) * 255
@@ -58,7 +59,7 @@ def sam(seed: int = 0) -> Any:
 def test_dino_saved_by_transformers_gives_its_tokens(tmp_path: Path) -> None:
     model = vit()
     model.save_pretrained(tmp_path / "dino-tiny")
-    proxy = load_proxy(tmp_path / "dino-tiny", device="cpu", dtype="fp32")
+    proxy = load_proxy(tmp_path / "dino-tiny", LoadOptions(device="cpu", dtype="fp32"))
     assert (proxy.name, proxy.patch) == ("dino-tiny", 8)
     rgb = torch.randint(0, 256, (2, 48, 48, 3), generator=torch.Generator().manual_seed(1))
     pixels = ((rgb - MEAN) / STD).permute(0, 3, 1, 2)
@@ -83,7 +84,7 @@ def test_dinov2_gives_its_patches(tmp_path: Path, kind: str) -> None:
     ).eval()
     draw(model, 2)
     model.save_pretrained(tmp_path / "d2")
-    proxy = load_proxy(tmp_path / "d2", device="cpu", dtype="fp32")
+    proxy = load_proxy(tmp_path / "d2", LoadOptions(device="cpu", dtype="fp32"))
     assert proxy.patch == 14
     rgb = torch.randint(0, 256, (1, 42, 70, 3), generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():

@@ -16,7 +16,7 @@ from tests.close import assert_close
 from lexiseg import imaging
 from lexiseg.models import load_masker
 from lexiseg.models.sam2.masker import Sam2Masker, squashed
-from lexiseg.protocols import MaskPrompts
+from lexiseg.protocols import LoadOptions, MaskPrompts
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "street.jpg"
 
@@ -32,7 +32,7 @@ def rgb() -> NDArray[np.uint8]:
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sam2Masker, Any]:
     folder = tmp_path_factory.mktemp("tiny-sam2")
     model = sam2_weights.published(folder)
-    masker = load_masker(folder, device="cpu", dtype="fp32")
+    masker = load_masker(folder, LoadOptions(device="cpu", dtype="fp32"))
     assert isinstance(masker, Sam2Masker)
     return masker, model
 

@@ -22,7 +22,7 @@ from lexiseg.models import load_detector
 from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 from lexiseg.models.sam2.masker import squashed
 from lexiseg.models.sam3.detector import Sam3
-from lexiseg.protocols import Detections
+from lexiseg.protocols import Detections, LoadOptions
 from lexiseg.stages.mask_upsampling import upsample_masks
 
 pytest.importorskip(
@@ -94,7 +94,7 @@ def check(found: Detections, wanted: tuple[Any, ...]) -> None:
 
 def test_words_find_what_transformers_finds(both: tuple[Path, Any], rgb: NDArray[np.uint8]) -> None:
     folder, model = both
-    detector = load_detector(folder, device="cpu", dtype="fp32")
+    detector = load_detector(folder, LoadOptions(device="cpu", dtype="fp32"))
     state = detector.encode(rgb)
     words = ["cat", "Red car"]
     every = detector.detect(state, words, threshold=0.0)
@@ -116,7 +116,7 @@ def test_examples_find_what_transformers_finds(
     both: tuple[Path, Any], rgb: NDArray[np.uint8], word: str | None
 ) -> None:
     folder, model = both
-    detector = load_detector(folder, device="cpu", dtype="fp32")
+    detector = load_detector(folder, LoadOptions(device="cpu", dtype="fp32"))
     assert isinstance(detector, Sam3)
     given = torch.tensor([[10.0, 20.0, 100.0, 90.0], [150.0, 30.0, 280.0, 200.0]])
     wanted = torch.tensor([True, False])

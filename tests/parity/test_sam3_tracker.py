@@ -17,6 +17,7 @@ from tests.sam3_tracker_weights import SIDE
 from lexiseg import imaging
 from lexiseg.models import load_masker
 from lexiseg.models.sam2.masker import squashed
+from lexiseg.protocols import LoadOptions
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_logits_and_quality_are_those_of_transformers(
 ) -> None:
     folder, model = both
     rgb = imaging.read(PHOTO).rgb[:210, :290]
-    masker = load_masker(folder, device="cpu", dtype="fp32")
+    masker = load_masker(folder, LoadOptions(device="cpu", dtype="fp32"))
     with torch.inference_mode():
         maps = seen_by(model, rgb)
 

@@ -13,7 +13,7 @@ from tests.sam_weights import published_folder
 
 from lexiseg.models import load_masker
 from lexiseg.models.sam.trunk import scaled_pixels
-from lexiseg.protocols import Masker, MaskPrompts, RawMasks
+from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
 
 SIZE_HW = (75, 130)
 # Noise as a picture, and drawn weights, make errors grow; those of mistakes are over 1e-2.
@@ -34,7 +34,7 @@ def reference(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def masker(folder: Path) -> Masker:
-    return load_masker(folder, device="cpu", dtype="fp32")
+    return load_masker(folder, LoadOptions(device="cpu", dtype="fp32"))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from lexiseg.device import pick
 from lexiseg.errors import CheckpointError
 from lexiseg.models import load_encoder
 from lexiseg.models.siglip import SiglipEncoder, build_encoder
-from lexiseg.protocols import Encoder
+from lexiseg.protocols import Encoder, LoadOptions
 
 TEXTS = ["a photo of a cat.", "A Photo of a CAT.", "dog", "", "naïve 犬, " * 9, "a-b!"]
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def encoder(folder: Path) -> SiglipEncoder:
-    found = load_encoder(folder, device="cpu", dtype="fp32")
+    found = load_encoder(folder, LoadOptions(device="cpu", dtype="fp32"))
     assert isinstance(found, SiglipEncoder)
     return found
 
@@ -189,7 +189,7 @@ def test_it_is_an_encoder_of_any_size(encoder: SiglipEncoder) -> None:
 
 
 def test_bf16_agrees_with_fp32(encoder: SiglipEncoder, folder: Path) -> None:
-    half = load_encoder(folder, device="cpu", dtype="bf16")
+    half = load_encoder(folder, LoadOptions(device="cpu", dtype="bf16"))
     exact, rough = encoder.dense(picture(48, 80)), half.dense(picture(48, 80))
     assert rough.dtype == torch.float32
     assert float((exact * rough).sum(-1).min()) > 0.98

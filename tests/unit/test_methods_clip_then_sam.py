@@ -338,3 +338,21 @@ def test_a_view_of_another_segmenter_is_refused(colours: Any, garden: Pixels) ->
         seg(view, ["red"])
     with pytest.raises(OptionError, match="same segmenter"):
         seg(view, points=[(12, 12)])
+
+
+def test_a_part_gets_its_masks_beside_the_whole(colours: Any, garden: Pixels) -> None:
+    """Red is "person", blue is "face"; each has prompts of its own map."""
+    text = colours.text
+    names = {"person": "red", "face": "blue"}
+    colours.text = lambda words, templates=("{}",): text(
+        [names.get(word, word) for word in words], templates
+    )
+    seg, _ = guided(colours)
+    seg.mapper.config = replace(seg.mapper.config, paint_unknown=True)  # it knows only colours
+    out = seg(garden, ["face", "person"])
+    assert set(out.labels.tolist()) == {"face", "person"}
+    assert set(out.wholes) == {"person"}
+    assert out["person"].union().any()
+    np.testing.assert_array_equal(out.label_map == 1, area(garden, "red"))
+    np.testing.assert_array_equal(out.label_map == 0, area(garden, "blue"))
+    assert (out.mask("person") >= (out.label_map == 1)).all()

@@ -21,6 +21,7 @@ from lexiseg.methods.sam_then_clip.classify_masks import classify_masks
 from lexiseg.methods.sam_then_clip.segmenter import EncodedMasks
 from lexiseg.models import load_encoder
 from lexiseg.prompts import Vocabulary
+from lexiseg.protocols import LoadOptions
 from lexiseg.results import Provenance, Segmentation
 from lexiseg.stages.automatic_masks import Proposals
 from lexiseg.stages.word_vectors import WordVectors
@@ -144,7 +145,9 @@ def test_surroundings_count_by_themselves_for_clip_alone(
         return found.grid.tolist()
 
     assert scores(colours) == scores(colours, alpha=0.0) != scores(colours, alpha=0.3)
-    clip = load_encoder(str(clip_weights.write_openclip(tmp_path / "clip")), device="cpu")
+    clip = load_encoder(
+        str(clip_weights.write_openclip(tmp_path / "clip")), LoadOptions(device="cpu")
+    )
     assert scores(clip) == scores(clip, alpha=0.3) != scores(clip, alpha=0.0)
 
 

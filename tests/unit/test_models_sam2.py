@@ -16,7 +16,7 @@ from lexiseg.errors import CheckpointError, PromptError
 from lexiseg.models.sam2.decoder import Stable, steady
 from lexiseg.models.sam2.hiera import HieraConfig, PyramidEncoder, hiera_config
 from lexiseg.models.sam2.masker import Sam2Masker, masker_of
-from lexiseg.protocols import MaskPrompts, RawMasks
+from lexiseg.protocols import LoadOptions, MaskPrompts, RawMasks
 from lexiseg.stages.mask_upsampling import upsample_masks
 
 CPU = Compute(torch.device("cpu"), torch.float32)
@@ -158,7 +158,7 @@ def test_metas_file_is_told_by_its_shapes(tmp_path: Path) -> None:
     state["maskmem_tpos_enc"] = torch.zeros(7, 1, 1, 64)
     state["sam_mask_decoder.pred_obj_score_head.layers.0.weight"] = torch.zeros(64, 64)
     torch.save({"model": state}, tmp_path / "mine.pt")
-    loaded = load_masker(tmp_path / "mine.pt", device="cpu", dtype="fp32")
+    loaded = load_masker(tmp_path / "mine.pt", LoadOptions(device="cpu", dtype="fp32"))
     direct = masker_of(state, CPU, name="same")
     assert isinstance(loaded, Sam2Masker)
     for mine, other in zip(

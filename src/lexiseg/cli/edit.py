@@ -23,6 +23,7 @@ from lexiseg.planning import (
     plan_named_edit,
     select_pictures,
 )
+from lexiseg.protocols import LoadOptions
 
 if TYPE_CHECKING:
     from lexiseg.edit import EditResult
@@ -205,9 +206,8 @@ def _with_networks(
     steps: Sequence[EditStep], args: argparse.Namespace, progress: Progress
 ) -> list[EditStep]:
     """The steps, the network of each loaded where it needs one."""
-    names = ("device", "dtype", "pull", "offline")
-    where = {name: getattr(args, name) for name in names if getattr(args, name)}
-    return [step.with_network(progress.step, **where) for step in steps]
+    computed = LoadOptions(args.device, args.dtype, bool(args.pull), args.offline or None)
+    return [step.with_network(progress.step, computed) for step in steps]
 
 
 def _edit(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) -> EditResult:

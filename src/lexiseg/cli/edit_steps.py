@@ -14,6 +14,7 @@ from lexiseg.cli.fields import overrides
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, PictureError, PromptError
 from lexiseg.masks import Masks
+from lexiseg.protocols import LoadOptions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -71,10 +72,10 @@ class EditStep:
         """Whether the edited picture has transparent pixels, which not every kind of file holds."""
         return self.operation == "cutout" or getattr(self.config, "ground", None) == "transparent"
 
-    def with_network(self, progress: Callable[[int, int], None], **where: Any) -> EditStep:
+    def with_network(self, progress: Callable[[int, int], None], options: LoadOptions) -> EditStep:
         """Return the step with its network loaded, where it needs one.
 
-        progress: called with (step, steps) of denoising. where: device, dtype, pull, offline.
+        progress: called with (step, steps) of denoising. options: where it computes.
         Raises UnknownName or OptionError where the settings cannot be, and WeightsMissing.
         """
         from lexiseg.edit import generative, wanted_model
@@ -82,7 +83,7 @@ class EditStep:
         model = wanted_model(self.config)
         if model is None:
             return self
-        network = generative.load_inpainter(model, **where)
+        network = generative.load_inpainter(model, options)
         return replace(self, config=replace(self.config, model=network, progress=progress))
 
     @property

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from lexiseg.edit.region import Outcome, Region
 from lexiseg.edit.xmp import GENERATED
 from lexiseg.errors import OptionError
 from lexiseg.imaging import Picture
-from lexiseg.protocols import Inpainter
+from lexiseg.protocols import Inpainter, LoadOptions
 
 __all__ = [
     "DEFAULT_MODEL", "Generation", "Model", "check_strength", "describes", "generate",
@@ -77,16 +76,17 @@ def check_strength(strength: float, steps: int) -> None:
         raise OptionError(f"{steps} steps at strength {strength:g} are none; give more of either")
 
 
-def load_inpainter(model: Model, **where: Any) -> Inpainter:
+def load_inpainter(model: Model, options: LoadOptions | None = None) -> Inpainter:
     """Return an inpainter: by the name or folder of its checkpoint, or as it was given.
 
-    where: device, dtype, pull, offline, as for `lexiseg.load`. Raises as `models.load_inpainter`.
+    options: where it computes, and whether weights may be downloaded. Raises as
+    `models.load_inpainter`.
     """
     if not isinstance(model, str | Path):
         return model
     from lexiseg import models
 
-    return models.load_inpainter(model, **where)
+    return models.load_inpainter(model, options)
 
 
 def describes(text: str, names: tuple[str, ...]) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +25,7 @@ from lexiseg.protocols import (
 
 __all__ = [
     "families", "load_attention_source", "load_detector", "load_encoder", "load_inception",
-    "load_inpainter", "load_masker", "load_prompted", "load_proxy",
+    "load_inpainter", "load_masker", "load_own_masker", "load_prompted", "load_proxy",
 ]  # fmt: skip
 
 # Family -> the library that it wants, and the extra of lexiseg that brings it.
@@ -52,14 +50,14 @@ def families() -> frozenset[str]:
     return frozenset(name for name in found if not name.startswith("_"))
 
 
-def load_encoder(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Encoder:
+def load_encoder(name: str | Path, options: LoadOptions | None = None) -> Encoder:
     """Return the encoder of a checkpoint's name, folder or file.
 
-    options: where it computes, and whether weights may be downloaded. more: its fields, by name.
+    options: where it computes, and whether weights may be downloaded.
     Raises UnknownName, WeightsMissing, CheckpointError, and OptionError for a checkpoint that is
     not an encoder.
     """
-    return cast(Encoder, _load("encoder", name, options, more))
+    return cast(Encoder, _load("encoder", name, options))
 
 
 def load_inception(path: str | Path) -> Any:
@@ -77,62 +75,72 @@ def load_masker(
     options: LoadOptions | None = None,
     *,
     compile: bool = False,
-    **more: Any,
 ) -> Masker:
     """Return the masker of a checkpoint's name, folder or file; arguments as of ``load_encoder``.
 
     compile: it goes through torch.compile, which takes minutes at first use. Raises OptionError
     where that does not work.
     """
-    return cast(Masker, _load("masker", name, options, more, compile=compile))
+    return cast(Masker, _load("masker", name, options, compile=compile))
 
 
-def load_prompted(
-    name: str | Path, options: LoadOptions | None = None, **more: Any
-) -> PromptedModel:
+def load_own_masker(name: str | Path, options: LoadOptions | None = None) -> Masker | None:
+    """Return the masker that stands on an encoder's own backbone; None where there is none.
+
+    name, options: as of ``load_encoder``. Raises WeightsMissing, CheckpointError.
+    """
+    where = options or LoadOptions()
+    checkpoint = resolve(name, pull=where.pull, offline=where.offline)
+    family = checkpoint.record.family
+    if family not in families():
+        return None
+    module = import_module(f"{__name__}.{family}")
+    if getattr(module, "MASKER", None) not in checkpoint.paths:
+        return None
+    return load_masker(name, options)
+
+
+def load_prompted(name: str | Path, options: LoadOptions | None = None) -> PromptedModel:
     """Return the model that draws maps for prompts; arguments as of ``load_encoder``.
 
     The CLIP under a decoder that comes without one is loaded by the name in its configuration.
     """
 
     def backbone(encoder: str) -> object:
-        return load_encoder(encoder, options, **more)
+        return load_encoder(encoder, options)
 
-    return cast(PromptedModel, _load("prompted", name, options, more, backbone))
+    return cast(PromptedModel, _load("prompted", name, options, backbone))
 
 
-def load_detector(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Detector:
+def load_detector(name: str | Path, options: LoadOptions | None = None) -> Detector:
     """Return the detector of a checkpoint's name or folder; arguments as of ``load_encoder``."""
-    return cast(Detector, _load("detector", name, options, more))
+    return cast(Detector, _load("detector", name, options))
 
 
-def load_proxy(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Proxy:
+def load_proxy(name: str | Path, options: LoadOptions | None = None) -> Proxy:
     """Return the proxy of a checkpoint's name, folder or file; arguments as of ``load_encoder``."""
-    return cast(Proxy, _load("proxy", name, options, more))
+    return cast(Proxy, _load("proxy", name, options))
 
 
-def load_attention_source(
-    name: str | Path, options: LoadOptions | None = None, **more: Any
-) -> AttentionSource:
+def load_attention_source(name: str | Path, options: LoadOptions | None = None) -> AttentionSource:
     """Return the attention source of a checkpoint's name or file; arguments as of
     ``load_encoder``."""
-    return cast(AttentionSource, _load("attention_source", name, options, more))
+    return cast(AttentionSource, _load("attention_source", name, options))
 
 
-def load_inpainter(name: str | Path, options: LoadOptions | None = None, **more: Any) -> Inpainter:
+def load_inpainter(name: str | Path, options: LoadOptions | None = None) -> Inpainter:
     """Return the inpainter of a checkpoint's name or folder; arguments as of ``load_encoder``."""
-    return cast(Inpainter, _load("inpainter", name, options, more))
+    return cast(Inpainter, _load("inpainter", name, options))
 
 
 def _load(
     kind: str,
     name: str | Path,
     options: LoadOptions | None,
-    more: Mapping[str, Any],
     *arguments: Any,
     compile: bool = False,
 ) -> object:
-    where = replace(options or LoadOptions(), **more)
+    where = options or LoadOptions()
     _check_extra(name)
     checkpoint = resolve(name, pull=where.pull, offline=where.offline)
     family = checkpoint.record.family

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lexiseg.planning.edits import EditPlaces, edit_origin, plan_edits, plan_named_edit
 from lexiseg.planning.names import Item, choose_places
-from lexiseg.planning.places import Job, OutputFolder, plan_folders, results_obstacle
+from lexiseg.planning.output_paths import Job, OutputFolder, plan_folders, results_obstacle
 from lexiseg.planning.records import RESULT, Record, edit_ending, picture_path, read_record
 from lexiseg.planning.selection import Problem, Selected, Selection, select_pictures
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lexiseg import imaging
 from lexiseg.errors import OutputError
-from lexiseg.planning.places import Job, OutputFolder, kind_of, plan_places
+from lexiseg.planning.output_paths import Job, OutputFolder, kind_of, plan_places
 from lexiseg.planning.records import picture_path
 from lexiseg.planning.selection import Selected
 

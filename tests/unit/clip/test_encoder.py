@@ -19,7 +19,7 @@ from lexiseg.models.clip.encoder import ClipEncoder, from_checkpoint
 from lexiseg.models.clip.text import shared_beginnings
 from lexiseg.models.clip.tokenizer import tokenise, tokenizer
 from lexiseg.prompts import TEMPLATES
-from lexiseg.protocols import AttentionEncoder, Encoder
+from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def encoder(folder: Path) -> ClipEncoder:
 
 
 def test_a_folder_of_openclip_loads_by_its_path(folder: Path) -> None:
-    encoder = load_encoder(str(folder), device="cpu")
+    encoder = load_encoder(str(folder), LoadOptions(device="cpu"))
     assert isinstance(encoder, Encoder)
     assert isinstance(encoder, AttentionEncoder)
     assert encoder.name == "my-clip"

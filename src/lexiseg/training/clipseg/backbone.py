@@ -20,7 +20,7 @@ from lexiseg.models.clipseg.tower import cell_of, default_layers, widths_of
 from lexiseg.models.tiny import HEAD, PICTURES
 from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.film import FilmConfig, FilmHead, FilmPrompted
-from lexiseg.protocols import PromptedModel
+from lexiseg.protocols import LoadOptions, PromptedModel
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 
 __all__ = ["build_model", "write_decoder"]
@@ -31,7 +31,7 @@ def build_model(
 ) -> PromptedModel:
     """Return a frozen encoder with a decoder that is not trained yet."""
     compute = pick(device, "fp32")
-    encoder = load_encoder(backbone, device=device, dtype="fp32", pull=pull)
+    encoder = load_encoder(backbone, LoadOptions(device=device, dtype="fp32", pull=pull))
     if isinstance(encoder, TinyEncoder):
         net = encoder.net.config
         return FilmPrompted(encoder, FilmHead(FilmConfig(net.fine_dim, net.dim)))
