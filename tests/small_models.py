@@ -49,6 +49,7 @@ def loaders(
 
     return {
         "load_encoder": load_encoder,
+        "load_own_masker": lambda *_: None,
         **{name: lambda *_, model=model, **__: model for name, model in models.items()},
     }
 

@@ -11,7 +11,8 @@ from types import ModuleType
 NAMES = (
     "accuracy", "settings", "synonyms", "unknown", "phrases", "parts", "auto", "false-positives",
     "shuffled", "joined", "speed", "size", "clip", "clicks", "guided", "guided-filter", "crops",
-    "everything", "memory", "prompts", "oneshot", "decoder", "removal", "edit-speed", "versions",
+    "everything", "memory", "prompts", "oneshot", "decoder", "removal", "instances", "edit-speed",
+    "versions",
 )  # fmt: skip
 
 

@@ -13,8 +13,11 @@ from lexiseg.datasets import SemanticDataset, find_sets
 def load(options: Namespace) -> Callable[..., Any]:
     """Return the method to be measured."""
     import lexiseg
+    from lexiseg.loading import make_config
 
-    segmenter: Callable[..., Any] = lexiseg.load(options.method, device=options.device)
+    fields = make_config(options.method).__dataclass_fields__
+    given = {"instances": "off"} if "instances" in fields else {}  # maps are what is measured
+    segmenter: Callable[..., Any] = lexiseg.load(options.method, device=options.device, **given)
     return segmenter
 
 

@@ -33,6 +33,7 @@ def asked(colours: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, dict
         return colours
 
     monkeypatch.setattr("lexiseg.models.load_encoder", stand_in)
+    monkeypatch.setattr("lexiseg.models.load_own_masker", lambda *_: None)
     return calls
 
 
@@ -86,6 +87,7 @@ def test_every_method_is_loaded_by_its_config(
         loaders: dict[str, Any] = {
             "load_encoder": colours, "load_prompted": ColourPrompted(colours),
             "load_detector": ColourBoxes(), "load_masker": FloodMasker(),
+            "load_own_masker": None,
             **(small_models() if method.name in OPENING else {}),
         }  # fmt: skip
         for name, model in loaders.items():

@@ -144,6 +144,8 @@ def _evaluate(
     if args.extra_words is not None:
         given["extra_words"] = words([args.extra_words])
     plain = options.build_config(args)
+    if getattr(plain, "instances", "off") != "off":  # label maps are what is compared
+        plain = replace(plain, instances="off")
     segmenter, config = None, None
     found = []
     with Progress() as progress:

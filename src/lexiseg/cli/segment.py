@@ -124,6 +124,11 @@ def _parser() -> Parser:
         help="let parts and kinds of other words (face of person) compete with them",
     )
     add(
+        "--instances",
+        metavar="WAY",
+        help="masks (touching things come apart), parts (connected ones), off (label map alone)",
+    )
+    add(
         "--only",
         metavar="WORD",
         action="append",
@@ -160,7 +165,10 @@ def _task(args: argparse.Namespace) -> _Task:
         names, words = args.items, []
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
-    config = options.build_config(args, **({"flat": True} if args.flat else {}))
+    given = {"flat": True} if args.flat else {}
+    if args.instances is not None:
+        given["instances"] = args.instances
+    config = options.build_config(args, **given)
     vocabulary = None
     if words:
         background = options.background(args.background)

@@ -1,13 +1,14 @@
 """From dense features to a segmentation, the same for all methods that score every place.
 
 A method says how an image is encoded; words become vectors, every place is compared with every
-word, the winners make the label map, and its connected parts are the instances.
+word, the winners make the label map, and its connected parts are the instances unless a method
+finds them in another way.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from lexiseg.methods._base import BaseSegmenter, StageTimer, class_thresholds
 from lexiseg.methods._levels import join_levels
-from lexiseg.protocols import DenseScores, Encoder, Model, View
+from lexiseg.protocols import DenseScores, Encoder, Masker, Model, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from lexiseg.results import ScoreMap, Segmentation, UnknownWord
     from lexiseg.stages.clip_windows import WindowSettings
     from lexiseg.stages.dense_features import DenseFeatures
+    from lexiseg.stages.instances import Instances
     from lexiseg.stages.label_map import LabelMap, Labels
     from lexiseg.stages.word_vectors import WordVectors
+
+    # A label map of words, each pixel's probability, and the map behind it -> the instances.
+    FindInstances = Callable[[Labels, NDArray[np.float16], DenseScores], Instances]
 
 __all__ = ["DenseSegmenter", "result_map", "segmentation_of_labels", "without_background"]
 
@@ -39,8 +44,14 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
     A view holds the features of each scale, the finest first.
     """
 
-    def __init__(self, encoder: Encoder, config: Any, others: Sequence[Model] = ()) -> None:
-        super().__init__(config, encoder, others=others)
+    def __init__(
+        self,
+        encoder: Encoder,
+        config: Any,
+        others: Sequence[Model] = (),
+        masker: Masker | None = None,
+    ) -> None:
+        super().__init__(config, encoder, masker, others)
         self.encoder = encoder
         self.templates: tuple[str, ...] = config.sentences
 
@@ -74,11 +85,13 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
             view = self.with_words(view, vectors)
             scores = self._scores(view, vectors, unknown)
 
+        find = self.find_instances(view, vocabulary)
+
         def result(probabilities: Tensor) -> Segmentation:
             with timer("label"):
                 labelled = self._label(view, vocabulary, vectors, probabilities)
             level = replace(scores, probabilities=probabilities)
-            return segmentation_of_labels(self, view, vocabulary, level, labelled, timer)
+            return segmentation_of_labels(self, view, vocabulary, level, labelled, timer, find)
 
         finest = result(scores.probabilities)
         if not scores.coarser:
@@ -86,6 +99,10 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
         coarser = [(one.class_ids, result(one.probabilities)) for one in scores.coarser]
         joined = join_levels(finest, coarser, vocabulary.background_index)
         return replace(joined, provenance=self.provenance(view, timer.seconds))
+
+    def find_instances(self, view: View[Any], vocabulary: Vocabulary) -> FindInstances | None:
+        """Return how instances are found in a label map; None: they are its connected parts."""
+        return None
 
     def score_map(self, view: View[Any], vocabulary: Vocabulary) -> DenseScores:
         """Return the probability of each class at each place; see ``DenseMapper``."""
@@ -177,26 +194,37 @@ def segmentation_of_labels(
     scores: DenseScores,
     labelled: LabelMap,
     timer: StageTimer,
+    find: FindInstances | None = None,
 ) -> Segmentation:
-    """Return the result whose instances are the connected parts of a label map.
+    """Return the result of a label map.
 
     labelled: classes of the vocabulary; what goes to excluded words and the background has no word.
+    find: how instances are found; None: they are the map's connected parts.
     """
     from lexiseg.results import Segmentation
     from lexiseg.stages.label_map import connected_parts, mean_scores
 
-    count = len(vocabulary.words)
+    count, num_excluded = len(vocabulary.words), len(vocabulary.excluded)
     labels = labelled.labels.copy()
     labels[labels >= count] = -1
     with timer("instances"):
-        min_area = max(1, round(segmenter.config.min_share * labels.size))
-        masks, class_ids, means = connected_parts(
-            without_background(labels, vocabulary), labelled.scores, count, min_area=min_area
-        )
+        things = without_background(labels, vocabulary)
+        if find is not None:
+            excluded = (labelled.labels >= count) & (labelled.labels < count + num_excluded)
+            found = find(np.where(excluded, labelled.labels, things), labelled.scores, scores)
+            masks, class_ids = found.masks, found.class_ids
+            means, quality = found.scores, found.quality
+        else:
+            min_area = max(1, round(segmenter.config.min_share * labels.size))
+            masks, class_ids, means = connected_parts(
+                things, labelled.scores, count, min_area=min_area
+            )
+            quality = None
     return Segmentation(
         words=vocabulary.names,
         labels=np.array([vocabulary.names[i] for i in class_ids], dtype=np.str_),
         scores=means,
+        quality=quality,
         masks=masks,
         label_map=labels,
         word_scores=mean_scores(labels, labelled.scores, count),

@@ -13,17 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lexiseg.errors import OptionError
 from lexiseg.methods._config import DenseConfig, check_choice, check_range
 from lexiseg.methods._dense_segmenter import DenseSegmenter
-from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions
+from lexiseg.prompts.lexicon import is_uncountable
+from lexiseg.protocols import AttentionEncoder, DenseScores, Encoder, LoadOptions, Masker, View
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from lexiseg.methods._dense_segmenter import FindInstances
+    from lexiseg.prompts import Vocabulary
     from lexiseg.stages.clip_windows import Windows
     from lexiseg.stages.dense_features import Features
+    from lexiseg.stages.instances import Instances
+    from lexiseg.stages.label_map import Labels
 
 __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
@@ -43,6 +49,11 @@ class Config(DenseConfig):
         ViT-L/14; (): the last one.
     ragged: where a window of CLIP is not whole cells: "stretch" leaves the remainder out, "pad"
         fills it.
+    instances: "masks" tells touching things of a word apart, where the encoder's checkpoint holds a
+        mask model too; "parts" are the connected parts of the label map, as elsewhere; "off" finds
+        none, and is fastest.
+    points_per_region: for masks: places asked in a region at most.
+    max_prompts: for masks: places asked in an image at most.
     """
 
     encoder: str = "tiny"
@@ -50,12 +61,18 @@ class Config(DenseConfig):
     readout: str | None = None
     layers: tuple[int, ...] = ()
     ragged: str = "stretch"
+    instances: str = "masks"
+    points_per_region: int = 8
+    max_prompts: int = 48
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range, UnknownName for no choice."""
         if self.readout is not None:
             check_choice(self, "readout", _READOUTS)
         check_choice(self, "ragged", ("stretch", "pad"))
+        check_choice(self, "instances", ("masks", "parts", "off"))
+        check_range(self, 1, 64, "points_per_region")
+        check_range(self, 1, 4096, "max_prompts")
         check_range(self, 0, 0.9, "overlap")
         if any(layer < 1 for layer in self.layers) or len(set(self.layers)) != len(self.layers):
             raise OptionError(f"layers are {self.layers}; count from 1, and name each once")
@@ -134,13 +151,38 @@ class Segmenter(DenseSegmenter):
 
     name = "dense"
 
-    def __init__(self, encoder: Encoder, config: Config) -> None:
-        super().__init__(encoder, config)
+    def __init__(self, encoder: Encoder, config: Config, masker: Masker | None = None) -> None:
+        super().__init__(encoder, config, masker=masker)
+        self.masker = masker
         if isinstance(encoder, AttentionEncoder):
             return
         for name in _OF_CLIP:
             if getattr(config, name):
                 raise OptionError(_only_for_clip(name, config, encoder.name))
+
+    def find_instances(self, view: View[Any], vocabulary: Vocabulary) -> FindInstances | None:
+        """Return how instances are found in a label map; None: they are its connected parts."""
+        config, masker = self.config, self.masker
+        if config.instances == "parts" or (config.instances == "masks" and masker is None):
+            return None
+        from lexiseg.stages.instances import no_instances, separate_things
+
+        if masker is None or config.instances == "off":
+            return no_instances
+        state = masker.encode(view.picture.rgb, self.backbone_maps(view))
+        uncountable = np.array([is_uncountable(word) for word in vocabulary.names])
+
+        def find(
+            labels: Labels, label_scores: NDArray[np.float16], scores: DenseScores
+        ) -> Instances:
+            return separate_things(
+                masker, state, labels, label_scores, scores, len(uncountable),
+                uncountable=uncountable, points=config.points_per_region,
+                max_prompts=config.max_prompts,
+                min_area=max(1, round(config.min_share * labels.size)),
+            )  # fmt: skip
+
+        return find
 
     def encode_scale(self, rgb: NDArray[np.uint8], scale: float) -> Features | Windows:
         """Encode an image (H, W, 3) whose short side is scaled to ``scale`` times the usual."""
@@ -180,6 +222,8 @@ def _only_for_clip(field: str, config: Config, encoder: str) -> str:
 
 def load(config: Config, options: LoadOptions) -> Segmenter:
     """Load the encoder that the Config names, and return the segmenter."""
-    from lexiseg.models import load_encoder
+    from lexiseg.models import load_encoder, load_own_masker
 
-    return Segmenter(load_encoder(config.encoder, options), config)
+    encoder = load_encoder(config.encoder, options)
+    masker = load_own_masker(config.encoder, options) if config.instances == "masks" else None
+    return Segmenter(encoder, config, masker)

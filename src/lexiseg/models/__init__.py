@@ -25,7 +25,7 @@ from lexiseg.protocols import (
 
 __all__ = [
     "families", "load_attention_source", "load_detector", "load_encoder", "load_inception",
-    "load_inpainter", "load_masker", "load_prompted", "load_proxy",
+    "load_inpainter", "load_masker", "load_own_masker", "load_prompted", "load_proxy",
 ]  # fmt: skip
 
 # Family -> the library that it wants, and the extra of lexiseg that brings it.
@@ -82,6 +82,22 @@ def load_masker(
     where that does not work.
     """
     return cast(Masker, _load("masker", name, options, compile=compile))
+
+
+def load_own_masker(name: str | Path, options: LoadOptions | None = None) -> Masker | None:
+    """Return the masker that stands on an encoder's own backbone; None where there is none.
+
+    name, options: as of ``load_encoder``. Raises WeightsMissing, CheckpointError.
+    """
+    where = options or LoadOptions()
+    checkpoint = resolve(name, pull=where.pull, offline=where.offline)
+    family = checkpoint.record.family
+    if family not in families():
+        return None
+    module = import_module(f"{__name__}.{family}")
+    if getattr(module, "MASKER", None) not in checkpoint.paths:
+        return None
+    return load_masker(name, options)
 
 
 def load_prompted(name: str | Path, options: LoadOptions | None = None) -> PromptedModel:

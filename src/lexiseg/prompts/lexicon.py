@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "NOUNS", "WORDS", "Relation", "general_terms", "group_synonyms", "hash_words", "in_table",
-    "is_name", "pack_hashes", "relations", "singulars", "unpack_hashes",
+    "is_name", "is_uncountable", "pack_hashes", "relations", "singulars", "unpack_hashes",
 ]  # fmt: skip
 
 # Before these words stands what a phrase is of: "wall of brick", "person with a hat".
@@ -34,6 +34,13 @@ _PASS_ON = frozenset(
     {"person", "animal", "vertebrate", "mammal", "bird", "fish", "insect", "vehicle", "tree",
      "wheeled vehicle", "motor vehicle", "aircraft", "airplane", "ship", "boat", "building", "car",
      "body", "head", "garment"}
+)  # fmt: skip
+# What has no number: these words, and all that is a kind of them.
+_UNCOUNTABLE = frozenset(
+    {"background", "beach", "body covering", "body of water", "ceiling", "cloud", "fence", "floor",
+     "foliage", "geographical area", "grass", "hair", "land", "mountain", "path", "pavement",
+     "railroad track", "rice", "road", "sea", "skin", "sky", "soil", "solid ground", "vegetation",
+     "wall", "water", "weather"}
 )  # fmt: skip
 _STEPS = 2  # up the kinds of a part, whose wholes are its own too
 
@@ -94,6 +101,11 @@ def general_terms(phrase: str) -> list[str]:
         out += [name for one in level for name in entries[one].names]
         level = [kind for one in level for kind in entries[one].kinds if kind not in out]
     return list(dict.fromkeys(out))
+
+
+def is_uncountable(phrase: str) -> bool:
+    """Return whether a phrase names what has no number: sky, water, a kind of ground."""
+    return not _UNCOUNTABLE.isdisjoint(general_terms(phrase))
 
 
 def group_synonyms(words: Sequence[str]) -> list[tuple[str, ...]]:

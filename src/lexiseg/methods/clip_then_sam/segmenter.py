@@ -43,8 +43,9 @@ _GRID = 64 * 64  # points of a blind grid, to compare the number of prompts with
 
 # What the mapper would make of its scores, and what it competes with: clip-then-sam's own matter.
 _OWN_FIELDS = (
-    "area_threshold", "background", "flat", "min_agreement", "min_share", "pamr_steps", "refine",
-    "refine_epsilon", "refine_masker", "refine_radius", "threshold", "word_thresholds",
+    "area_threshold", "background", "flat", "instances", "min_agreement", "min_share",
+    "pamr_steps", "refine", "refine_epsilon", "refine_masker", "refine_radius", "threshold",
+    "word_thresholds",
 )  # fmt: skip
 
 
@@ -364,6 +365,8 @@ def _mapper_config(made_of: Any, known: set[str], config: Config) -> Any:
             )
     if "background" in known:
         given["background"] = config.background
+    if "instances" in known:
+        given["instances"] = "off"
     try:
         return made_of(**given)
     except TypeError as error:

@@ -9,9 +9,10 @@ from lexiseg.device import Compute
 from lexiseg.errors import OptionError
 from lexiseg.protocols import Encoder, Masker, PromptedModel
 
-__all__ = ["HEAD", "PICTURES", "build_encoder", "build_masker", "build_prompted"]
+__all__ = ["HEAD", "MASKER", "PICTURES", "build_encoder", "build_masker", "build_prompted"]
 
 HEAD = "film.safetensors"  # what `lexiseg train clipseg` writes
+MASKER = "masker.safetensors"  # masks for points and boxes, on the picture side
 PICTURES = "vision.safetensors"  # the picture side, on which a head is trained
 
 

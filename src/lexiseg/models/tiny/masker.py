@@ -15,6 +15,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError, PromptError
+from lexiseg.models.tiny import MASKER
 from lexiseg.models.tiny.masknet import CANDIDATES, Maps, MaskNet, MaskNetConfig, Pointers
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.models.tiny.weights import fill, load_vision
@@ -211,9 +212,9 @@ def _working_size(size_hw: tuple[int, int]) -> tuple[int, int]:
 
 def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyMasker:
     """Build the masker from verified files. Raises CheckpointError where they do not fit."""
-    if "masker.safetensors" not in checkpoint.paths:
+    if MASKER not in checkpoint.paths:
         raise CheckpointError(
-            f"{checkpoint.record.name!r} has no masker.safetensors; choose another masker, or "
+            f"{checkpoint.record.name!r} has no {MASKER}; choose another masker, or "
             "train one with `lexiseg train tiny`"
         )
     config = json.loads(checkpoint["config.json"].read_text("utf-8"))
@@ -221,5 +222,5 @@ def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyMasker:
     vision = load_vision(checkpoint, config["vision"], compute)
     with skip_init():
         net = MaskNet(MaskNetConfig(**{**given, "dilations": tuple(given["dilations"])}))
-    fill(net, checkpoint["masker.safetensors"])
+    fill(net, checkpoint[MASKER])
     return TinyMasker(vision, net, compute, name=checkpoint.record.name, sha256=checkpoint.sha256)

@@ -1,0 +1,182 @@
+"""Things told apart, with a mask model that knows a drawn scene: results are worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lexiseg.prompts.lexicon import is_uncountable
+from lexiseg.protocols import DenseScores, Frame, MaskPrompts, RawMasks
+from lexiseg.stages.instances import Instances, no_instances, separate_things
+
+SIZE = (40, 60)
+FRAME = Frame(SIZE, SIZE, SIZE)
+
+
+class Scene:
+    """A mask model on a grid of the picture's size. Of three candidates the second is the thing
+    under the click, the first one its upper left quarter, the third everything; things: (H, W)."""
+
+    name, device_name, dtype_name, sha256 = "scene", "cpu", "fp32", {}
+    min_quality = min_stability = 0.0
+
+    def __init__(self, things: NDArray[np.int64], quality: tuple[float, float, float]) -> None:
+        self.things, self.quality = things, quality
+        self.clicks = 0
+
+    def encode(self, rgb: NDArray[np.uint8], maps: Any = ()) -> Any:
+        return type("State", (), {"frame": FRAME})()
+
+    def decode(
+        self,
+        state: Any,
+        prompts: MaskPrompts,
+        *,
+        candidates: int = 3,
+        keep: Callable[[RawMasks], torch.Tensor] | None = None,
+    ) -> RawMasks:
+        assert prompts.points_xy is not None
+        logits = []
+        for x, y in prompts.points_xy[:, 0].tolist():
+            thing = self.things == self.things[int(y), int(x)]
+            rows, columns = np.nonzero(thing)
+            part = thing.copy()
+            part[int(rows.mean()) :] = False
+            part[:, int(columns.mean()) :] = False
+            logits += [part, thing, np.ones_like(thing)]
+        self.clicks = len(prompts.points_xy)
+        return RawMasks(
+            torch.from_numpy(np.array(logits)).float() * 8 - 4,
+            torch.tensor(self.quality).repeat(self.clicks),
+            torch.arange(self.clicks).repeat_interleave(3),
+            FRAME,
+        )
+
+
+def run(
+    things: NDArray[np.int64],
+    labels: NDArray[np.int16],
+    *,
+    uncountable: tuple[bool, ...] = (False, False),
+    quality: tuple[float, float, float] = (0.3, 0.9, 0.1),
+    points: int = 6,
+    max_prompts: int = 50,
+) -> tuple[Instances, Scene]:
+    count = len(uncountable)
+    probabilities = np.stack([(labels == k) * 0.9 for k in range(count)]).astype(np.float32)
+    scores = DenseScores(torch.from_numpy(probabilities), SIZE, 1, SIZE)
+    scene = Scene(things, quality)
+    found = separate_things(
+        scene, scene.encode(np.zeros((*SIZE, 3), np.uint8)), labels,
+        np.where(labels >= 0, 0.9, 0).astype(np.float16), scores, count,
+        uncountable=np.array(uncountable), points=points, max_prompts=max_prompts, min_area=4,
+    )  # fmt: skip
+    return found, scene
+
+
+def two_touching() -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    things = np.zeros(SIZE, np.int64)
+    things[10:30, 5:25], things[10:30, 25:50] = 1, 2
+    return things, np.where(things > 0, 0, -1).astype(np.int16)
+
+
+def test_two_things_that_touch_come_apart() -> None:
+    things, labels = two_touching()
+    found, _ = run(things, labels)
+    assert found.class_ids.tolist() == [0, 0]
+    by_size = sorted(found.masks, key=lambda mask: int(mask.sum()))
+    np.testing.assert_array_equal(by_size[0], things == 1)
+    np.testing.assert_array_equal(by_size[1], things == 2)
+    np.testing.assert_allclose(found.scores, 0.9, rtol=1e-3)
+    assert (found.quality > 0.5).all()
+
+
+def test_what_has_no_number_is_one_instance_and_is_not_asked_for() -> None:
+    things, labels = two_touching()
+    labels[30:, :] = 1
+    labels[:5, :20] = 1
+    found, scene = run(things, labels, uncountable=(True, True))
+    assert found.class_ids.tolist() == [0, 1]
+    np.testing.assert_array_equal(found.masks.mask(0), labels == 0)
+    np.testing.assert_array_equal(found.masks.mask(1), labels == 1)
+    assert scene.clicks == 0
+
+
+def test_a_mask_may_reach_beyond_its_word() -> None:
+    things, labels = two_touching()
+    labels[10:14] = -1  # the map misses the hats
+    found, _ = run(things, labels)
+    assert [int(area) for area in sorted(found.masks.areas)] == [20 * 20, 20 * 25]
+
+
+def test_a_mask_leaves_out_the_pixels_of_other_and_of_excluded_words() -> None:
+    things, labels = two_touching()
+    labels[10:14, 5:25] = 1
+    labels[10:14, 25:50] = 2  # of an excluded word: there are two
+    found, _ = run(things, labels)
+    of_first = found.masks[found.class_ids == 0]
+    np.testing.assert_array_equal(of_first.union(), labels == 0)
+    assert set(found.class_ids.tolist()) == {0, 1}
+
+
+def test_a_mask_leaves_out_other_regions_of_its_word() -> None:
+    things, labels = two_touching()
+    things[things == 2] = 1  # the mask model takes both for one thing
+    labels[:, 23:27] = -1  # and the map says that there are two
+    found, _ = run(things, labels)
+    assert len(found.masks) == 2
+    assert not (found.masks.mask(0) & found.masks.mask(1) & (labels == 0)).any()
+
+
+def test_what_masks_leave_over_stays() -> None:
+    things, labels = two_touching()
+    found, _ = run(things, labels, max_prompts=1)  # the larger one's middle alone is asked
+    assert len(found.masks) == 2
+    np.testing.assert_array_equal(found.masks.union(), labels == 0)
+    assert not (found.masks.mask(0) & found.masks.mask(1)).any()
+
+
+def test_where_no_mask_is_good_regions_are_the_instances() -> None:
+    things, labels = two_touching()
+    labels[2:6, 55:] = 0
+    found, _ = run(np.arange(things.size).reshape(SIZE), labels)  # a thing is a pixel
+    assert found.class_ids.tolist() == [0, 0]
+    assert sorted(found.masks.areas.tolist()) == [20, 20 * 45]
+    assert (found.quality <= 0.5).all()
+
+
+def test_prompts_have_a_ceiling_and_every_region_its_turn() -> None:
+    things, labels = two_touching()
+    labels[:, :] = -1
+    labels[5:15, 5:55], labels[20:24, 5:9], labels[30:34, 5:9] = 0, 0, 1
+    for ceiling in (1, 3, 4):
+        _, scene = run(things, labels, max_prompts=ceiling)
+        assert scene.clicks == ceiling
+    found, _ = run(things, labels, max_prompts=3)
+    assert set(found.class_ids.tolist()) == {0, 1}
+
+
+def test_nothing_is_found_in_an_empty_map() -> None:
+    things, labels = two_touching()
+    found, scene = run(things, np.full_like(labels, -1))
+    assert (len(found.masks), scene.clicks) == (0, 0)
+    assert found.masks.size_hw == SIZE
+    scores = DenseScores(torch.zeros(2, *SIZE), SIZE, 1, SIZE)
+    assert len(no_instances(labels, np.zeros(SIZE, np.float16), scores).masks) == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("sky", True), ("blue sky", True), ("lawn", True), ("ocean", True), ("brick wall", True),
+        ("highway", True), ("hair", True), ("dog", False), ("wine glass", False), ("banana", False),
+        ("tree", False), ("donut", False), ("person with a hat", False),
+    ],
+)  # fmt: skip
+def test_words_for_what_has_no_number(word: str, expected: bool) -> None:
+    assert is_uncountable(word) is expected
