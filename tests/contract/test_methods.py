@@ -55,12 +55,14 @@ class Case:
 
     def small(self) -> dict[str, Any]:
         """Settings for small pictures, where a method has them: promises hold at any size."""
-        small: dict[str, Any] = {"short_side": 96, "points_per_side": 6}
+        # Of a smaller picture, a model of photos makes too little.
+        short_side = 96 if self.encoder in ("boxes", "colours", "drawn") else 160
+        small: dict[str, Any] = {"short_side": short_side, "points_per_side": 6}
         if self.encoder == "drawn":
             small |= {"window": 112, "stride": 48, "templates": "plain"}
         if self.method == "resclip":  # a first answer for every window
             small |= {"short_side": 64, "window": 64, "stride": 32}
-        small["mapper_fields"] = {"short_side": 96}
+        small["mapper_fields"] = {"short_side": short_side}
         names = {field.name for field in dataclasses.fields(loading.config_class(self.method))}
         return {name: value for name, value in small.items() if name in names}
 
