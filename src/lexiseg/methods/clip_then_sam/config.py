@@ -57,7 +57,6 @@ class Config(MaskerConfig, GuidedFilterConfig, VocabularyConfig):
     coverage: float = 0.5
     pooling: float = 0.3
     trust: float = 2.0
-    refine_radius: int | None = 3
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range, UnknownName for no choice."""
