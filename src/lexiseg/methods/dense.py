@@ -63,7 +63,7 @@ class Config(DenseConfig):
     ragged: str = "stretch"
     instances: str = "masks"
     points_per_region: int = 8
-    max_prompts: int = 48
+    max_prompts: int = 36
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range, UnknownName for no choice."""
