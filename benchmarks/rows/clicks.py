@@ -24,6 +24,7 @@ ABOUT = "masks of one click and of a box, beside GrabCut's, on objects never met
 NEEDS_DATA = True
 _LEAST = 0.005  # of the photo
 _EVERY = 8  # frames
+_SPLITS = ("train", "val", "test")
 _SAMPLES = 1000
 
 
@@ -101,6 +102,8 @@ def _objects(folder: Path, options: Namespace) -> Iterator[tuple[Any, NDArray[np
         return
     for video in sorted(p for p in folder.iterdir() if (p / "masks").is_dir()):
         if not (video / "images").is_dir() or (video / "dataset.json").is_file():
+            continue
+        if video.name in _SPLITS:  # of a set with class masks
             continue
         for path in sorted((video / "images").iterdir())[::_EVERY]:
             rgb = imaging.read(path).rgb
