@@ -170,7 +170,7 @@ def photo(size_wh: Sequence[int]) -> NDArray[np.uint8]:
 
 def names(count: int) -> list[str]:
     """Return names for words that have none."""
-    return [f"centre {i}" for i in range(count)]
+    return [f"centre{i}" for i in range(count)]
 
 
 def centres(cells: Tensor, count: int) -> Tensor:

@@ -394,7 +394,7 @@ def test_evaluate_measures_a_data_set(here: Path, finder: ColourFinder, capsys: 
     imaging.write_text(data / "dataset.json", json.dumps(card))
     assert run("evaluate", "dense", "--data", data, "--out", "e", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert finder.config == loading.make_config("dense")
+    assert finder.config == loading.make_config("dense", instances="off")
     assert document["split"] == "val"
     assert json.loads((here / "e/results.json").read_text("utf-8")) == document
     assert (here / "e/summary.txt").exists()

@@ -253,6 +253,14 @@ def test_records_with_files_far_behind_are_read(here: Path) -> None:
         assert record.names == frozenset(json.loads(text)["files"].values())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(here: Path) -> None:
+    pictures("in/overlay.png")
+    os.mkfifo("in/result.json")
+    assert read_record("in") is None
+    assert paths(select_pictures(["in"])) == ["in/overlay.png"]
+
+
 def test_patterns_as_shells_have_them(here: Path) -> None:
     pictures("t/a.png", "t/b.jpg", "t/u/a.png", "t/u/v/c.png", "t/.h/d.png", "trip [2024]/e.png")
     os.symlink("..", "t/u/loop")

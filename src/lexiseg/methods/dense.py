@@ -225,5 +225,7 @@ def load(config: Config, options: LoadOptions) -> Segmenter:
     from lexiseg.models import load_encoder, load_own_masker
 
     encoder = load_encoder(config.encoder, options)
-    masker = load_own_masker(config.encoder, options) if config.instances == "masks" else None
-    return Segmenter(encoder, config, masker)
+    segmenter = Segmenter(encoder, config)  # refuses settings that are not for the encoder
+    if config.instances != "masks":
+        return segmenter
+    return Segmenter(encoder, config, load_own_masker(config.encoder, options))

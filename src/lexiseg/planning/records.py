@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,8 +40,11 @@ class Record:
 
 def read_record(folder: str | os.PathLike[str]) -> Record | None:
     """Return what result.json in a folder says; None where there is none of lexiseg's."""
+    path = os.path.join(folder, RESULT)
     try:
-        with open(os.path.join(folder, RESULT), "rb") as file:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never end
+            return None
+        with open(path, "rb") as file:
             text = file.read(_HEAD).decode("utf-8", "replace")
             files = _value(text, _FILES)
             if files is None:
@@ -51,9 +55,9 @@ def read_record(folder: str | os.PathLike[str]) -> Record | None:
     image = _value(text, '"image":')
     if '"schema_version":' not in text[:200] or not isinstance(image, dict):
         return None
-    path = image.get("path")
+    picture = image.get("path")
     names = frozenset(name for name in _flat(files) if _OURS.fullmatch(name))
-    return Record(path if isinstance(path, str) else None, names)
+    return Record(picture if isinstance(picture, str) else None, names)
 
 
 def edit_ending(operations: Sequence[str]) -> str:
