@@ -42,6 +42,7 @@ class VocabularyConfig(ConfigBase):
         of it chooses among what was found. Otherwise every word is looked for as a whole.
     flat: all words compete for every pixel. Otherwise parts, kinds and clothes of another word
         ("face" of "person", "poodle" of "dog") get masks beside it, and the label map shows them.
+        More than 50 words always compete.
     """
 
     background: tuple[str, ...] = DEFAULT_BACKGROUND

@@ -146,15 +146,17 @@ class Hierarchy:
 
 
 FLAT = Hierarchy()
+_MAX_WORDS = 50  # of more, nearly all are related, and each takes a map of its own
 
 
 def word_hierarchy(encoder: object, vocabulary: Vocabulary) -> Hierarchy:
-    """Return how the asked words of a vocabulary are related; ``FLAT`` for a flat vocabulary.
+    """Return how the asked words of a vocabulary are related; ``FLAT`` for a flat vocabulary, and
+    for one of more than 50 words.
 
     Excluded words and the background compete with all. A word that the table of relations does not
     have stands with the known word that means the same to the encoder, if there is one.
     """
-    if vocabulary.flat or len(vocabulary.words) < 2:
+    if vocabulary.flat or not 2 <= len(vocabulary.words) <= _MAX_WORDS:
         return FLAT
     phrases: list[Sequence[str]] = [
         () if i == vocabulary.background_index else word.synonyms
