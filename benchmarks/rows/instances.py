@@ -29,8 +29,8 @@ MIN_AREA = 1024  # pixels of an object that counts as findable
 SAME = 0.5  # IoU from which on a mask is an object
 HELD = 0.5  # the part of an object that the map must give to its word
 WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("dense, connected parts", "dense", {"instances": "parts"}),
     ("dense (the default)", "dense", {}),
+    ("dense, masks", "dense", {"instances": "masks"}),
     ("clip-then-sam", "clip-then-sam", {}),
     ("clip-then-sam, everything", "clip-then-sam", {"preset": "everything"}),
     ("sam-then-clip, fast", "sam-then-clip", {"preset": "fast"}),

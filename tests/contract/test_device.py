@@ -26,7 +26,7 @@ CEILINGS = {
     "sam-then-clip": 7, "sam3": 5, "trident": 3,
 }  # fmt: skip
 # The same of methods with the bundled model, whose own work is counted too, on a photo.
-BUNDLED = {"clip-then-sam": 10, "clipseg": 2, "dense": 7, "sam-then-clip": 7}
+BUNDLED = {"clip-then-sam": 10, "clipseg": 2, "dense": 3, "dense/masks": 7, "sam-then-clip": 7}
 
 
 @pytest.fixture
@@ -71,17 +71,19 @@ def test_many_words_by_windows_cost_no_more(
     assert found.total() <= CEILINGS["dense"], found.most_common()
 
 
-@pytest.mark.parametrize("method", sorted(BUNDLED))
-def test_the_bundled_model_too(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", sorted(BUNDLED))
+def test_the_bundled_model_too(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     picture, words = imaging.read(PHOTO).rgb[::3, ::3].copy(), ("car", "road", "sky")
+    method, _, instances = case.partition("/")
     settings = {"encoder": "tiny", **small_models.settings(method)}
+    settings |= {"instances": instances} if instances else {}
     here = lexiseg.load(method, device="cpu", dtype="fp32", **settings)(picture, words)
     with DeviceDouble() as double:
         monkeypatch.setattr("lexiseg.models.pick", lambda *_, **__: double.compute)
         seg = lexiseg.load(method, **settings)
         found = waits(double, seg, picture, words)
         there = seg(picture, words)
-    assert found.total() <= BUNDLED[method], found.most_common()
+    assert found.total() <= BUNDLED[case], found.most_common()
     assert there.provenance.device == "cuda:0"
     assert np.mean(there.semantic() == here.semantic()) >= 0.999
     assert_close(there.word_scores, here.word_scores, 1e-3)

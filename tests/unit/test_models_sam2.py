@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests import sam2_weights
+from tests.close import assert_close
 
 from lexiseg.device import Compute
 from lexiseg.errors import CheckpointError, PromptError
@@ -46,7 +47,7 @@ def test_batches_do_not_change_answers(masker: Sam2Masker, rgb: NDArray[np.uint8
     together = masker.decode(state, clicks(9))
     for i in range(9):
         alone = masker.decode(state, clicks(9)[i : i + 1])
-        np.testing.assert_allclose(alone.logits, together.logits[3 * i : 3 * i + 3], atol=2e-3)
+        assert_close(alone.logits, together.logits[3 * i : 3 * i + 3])
     assert together.prompt.tolist() == np.repeat(np.arange(9), 3).tolist()
 
 

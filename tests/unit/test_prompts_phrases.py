@@ -17,7 +17,7 @@ from lexiseg.prompts.phrases import (
     read_phrase,
     singular,
 )
-from lexiseg.prompts.phrases import _words as words
+from lexiseg.prompts.phrases import _word_lists as words
 
 KNOWN = frozenset({
     "hot dog", "traffic light", "dining table", "wine glass", "wall of brick", "left eye",

@@ -126,7 +126,7 @@ def _parser() -> Parser:
     add(
         "--instances",
         metavar="WAY",
-        help="masks (touching things come apart), parts (connected ones), off (label map alone)",
+        help="parts (connected ones), masks (touching things come apart), off (label map alone)",
     )
     add(
         "--only",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from lexiseg import imaging
 from lexiseg.datasets.annotations import MaskFile
-from lexiseg.datasets.episodes import Episode
+from lexiseg.datasets.episodes import Episode, pfenet_episodes
 from lexiseg.datasets.semantic import Sample
 from lexiseg.errors import InputError
 
-__all__ = ["FewShotDataset", "class_areas"]
+__all__ = ["FewShotDataset", "class_areas", "draw_pfenet"]
 
 
 @dataclass(frozen=True)
@@ -76,3 +76,16 @@ def class_areas(samples: Iterable[Sample]) -> list[tuple[str, dict[int, int]]]:
         }
         areas.append((sample.id, held))
     return areas
+
+
+def draw_pfenet(
+    samples: Sequence[Sample],
+    class_ids: Sequence[int],
+    *,
+    shots: int,
+    count: int,
+    seed: int = 321,
+) -> tuple[Episode, ...]:
+    """Return PFENet's episodes of a fold's photos; arguments as of ``pfenet_episodes``."""
+    areas = class_areas(samples)
+    return pfenet_episodes(areas, class_ids, shots=shots, seed=seed, count=count)

@@ -17,7 +17,7 @@ from lexiseg.errors import InputError
 from lexiseg.evaluation.html import image, page
 from lexiseg.evaluation.result import picture_iou
 from lexiseg.metrics import draw_weights, interval, resample
-from lexiseg.metrics.report import MIN_PHOTOS, Estimate
+from lexiseg.metrics.report import MIN_PHOTOS, Estimate, json_value
 
 __all__ = [
     "ClassDifference", "Comparison", "Difference", "compare_runs", "read_runs", "report",
@@ -81,7 +81,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = json_value(asdict(self))
         return plain
 
     def summary(self) -> str:
@@ -296,13 +296,3 @@ def _row(one: Difference, *, few: bool = False) -> str:
 
 def _known(value: float) -> float:
     return -math.inf if math.isnan(value) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
-    return value

@@ -49,9 +49,9 @@ class Config(DenseConfig):
         ViT-L/14; (): the last one.
     ragged: where a window of CLIP is not whole cells: "stretch" leaves the remainder out, "pad"
         fills it.
-    instances: "masks" tells touching things of a word apart, where the encoder's checkpoint holds a
-        mask model too; "parts" are the connected parts of the label map, as elsewhere; "off" finds
-        none, and is fastest.
+    instances: "parts" are the connected parts of the label map; "masks" tells touching things of a
+        word apart, where the encoder's checkpoint holds a mask model too, and takes longer; "off"
+        finds none, and is fastest.
     points_per_region: for masks: places asked in a region at most.
     max_prompts: for masks: places asked in an image at most.
     """
@@ -61,7 +61,7 @@ class Config(DenseConfig):
     readout: str | None = None
     layers: tuple[int, ...] = ()
     ragged: str = "stretch"
-    instances: str = "masks"
+    instances: str = "parts"
     points_per_region: int = 8
     max_prompts: int = 36
 

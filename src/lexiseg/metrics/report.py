@@ -23,7 +23,7 @@ from lexiseg.metrics.confusion import (
     resample_iou,
 )
 
-__all__ = ["ClassScore", "Estimate", "SetScore", "score_set"]
+__all__ = ["ClassScore", "Estimate", "SetScore", "json_value", "score_set"]
 
 # A class in fewer photos has no IoU worth averaging: one photo would decide it.
 MIN_PHOTOS = 5
@@ -103,7 +103,7 @@ class SetScore:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON: null for NaN, six decimals for the others."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = json_value(asdict(self))
         return plain
 
     def summary(self) -> str:
@@ -272,11 +272,12 @@ def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
-def _plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Return a value as JSON has it: lists for tuples, null for NaN, six decimals."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: json_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [json_value(inner) for inner in value]
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, 6)
     return value

@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 
 from lexiseg.datasets.annotations import MaskFile
 from lexiseg.datasets.catalogue import DatasetInfo, Part, Split
-from lexiseg.datasets.episodes import Episode, fold_classes, hsnet_coco_episodes, pfenet_episodes
-from lexiseg.datasets.fewshot import FewShotDataset, class_areas
+from lexiseg.datasets.episodes import fold_classes, hsnet_coco_episodes
+from lexiseg.datasets.fewshot import FewShotDataset, draw_pfenet
 from lexiseg.datasets.layout import read_plain_pickle, require
 from lexiseg.datasets.published.coco import LICENCE, THINGS
 from lexiseg.datasets.semantic import Sample
@@ -73,20 +73,8 @@ def _open_pfenet(root: Path, split: str, *, name: str) -> FewShotDataset:
     samples = _samples(name, split, root, [(root / photo, root / mask) for photo, mask in lines])
     return FewShotDataset(
         name, _TITLES[name], split, "pfenet", THINGS, class_ids, samples,
-        partial(_draw_pfenet, tuple(samples.values()), class_ids),
+        partial(draw_pfenet, tuple(samples.values()), class_ids, count=20000),
     )  # fmt: skip
-
-
-def _draw_pfenet(
-    samples: tuple[Sample, ...],
-    class_ids: tuple[int, ...],
-    *,
-    shots: int,
-    seed: int = 321,
-    count: int = 20000,
-) -> tuple[Episode, ...]:
-    areas = class_areas(samples)
-    return pfenet_episodes(areas, class_ids, shots=shots, seed=seed, count=count)
 
 
 def _samples(

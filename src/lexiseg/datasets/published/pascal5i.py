@@ -15,8 +15,8 @@ from pathlib import Path
 
 from lexiseg.datasets.annotations import MaskFile
 from lexiseg.datasets.catalogue import DatasetInfo, Part, Split
-from lexiseg.datasets.episodes import Episode, fold_classes, hsnet_pascal_episodes, pfenet_episodes
-from lexiseg.datasets.fewshot import FewShotDataset, class_areas
+from lexiseg.datasets.episodes import fold_classes, hsnet_pascal_episodes
+from lexiseg.datasets.fewshot import FewShotDataset, draw_pfenet
 from lexiseg.datasets.layout import pair, read_list, require
 from lexiseg.datasets.published import voc
 from lexiseg.datasets.semantic import Sample
@@ -60,20 +60,8 @@ def _open_pfenet(root: Path, split: str) -> FewShotDataset:
     samples = _samples(root, name, split, read_list(require(root, name, *_PFENET_LISTS)))
     return FewShotDataset(
         name, _TITLES[name], split, "pfenet", voc.CLASSES, class_ids, samples,
-        partial(_draw_pfenet, tuple(samples.values()), class_ids),
+        partial(draw_pfenet, tuple(samples.values()), class_ids, count=5000),
     )  # fmt: skip
-
-
-def _draw_pfenet(
-    samples: tuple[Sample, ...],
-    class_ids: tuple[int, ...],
-    *,
-    shots: int,
-    seed: int = 321,
-    count: int = 5000,
-) -> tuple[Episode, ...]:
-    areas = class_areas(samples)
-    return pfenet_episodes(areas, class_ids, shots=shots, seed=seed, count=count)
 
 
 def _samples(root: Path, name: str, split: str, ids: list[str]) -> dict[str, Sample]:

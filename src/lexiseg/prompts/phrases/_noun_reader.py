@@ -9,7 +9,7 @@ from dataclasses import replace
 from lexiseg.prompts.phrases._nouns import PEOPLE
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._tokens import JOINERS, THAT, Tokens
-from lexiseg.prompts.phrases._words import (
+from lexiseg.prompts.phrases._word_lists import (
     COLOURS,
     DETERMINERS,
     EXTREMES,

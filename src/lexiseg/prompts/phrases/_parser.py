@@ -21,7 +21,7 @@ from lexiseg.prompts.phrases._noun_reader import BE, NounReader, UnreadablePhras
 from lexiseg.prompts.phrases._nouns import singular
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._tokens import JOINERS, THAT, tokenise
-from lexiseg.prompts.phrases._words import COLOURS, DETERMINERS, SHADES, STATES, WHOLES
+from lexiseg.prompts.phrases._word_lists import COLOURS, DETERMINERS, SHADES, STATES, WHOLES
 
 __all__ = ["read_phrase"]
 

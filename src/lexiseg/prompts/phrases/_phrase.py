@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lexiseg.prompts.phrases._nouns import PEOPLE, compounds
-from lexiseg.prompts.phrases._words import RESERVED
+from lexiseg.prompts.phrases._word_lists import RESERVED
 
 __all__ = ["EVERYTHING", "Attribute", "Phrase", "Relation"]
 
