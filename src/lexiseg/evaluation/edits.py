@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lexiseg import imaging
 from lexiseg.errors import InputError
 from lexiseg.metrics import clip_score, fid, kid, psnr, seam, texture_gap
+from lexiseg.metrics.report import json_value
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +95,7 @@ class EditScores:
         """Return plain values for JSON; null for NaN and infinity."""
         names = [name for name in asdict(self.pictures[0]) if name != "name"]
         means = {name: self.mean(name) for name in names}
-        plain: dict[str, Any] = _plain({**asdict(self), "means": means})
+        plain: dict[str, Any] = json_value({**asdict(self), "means": means})
         return plain
 
     def summary(self) -> str:
@@ -324,13 +325,3 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     if not found:
         raise InputError(f"{str(folder)!r} holds no pictures; give a folder that does")
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
-    return value

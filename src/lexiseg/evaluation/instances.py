@@ -15,6 +15,7 @@ from lexiseg.datasets import InstanceDataset
 from lexiseg.errors import InputError, OptionError
 from lexiseg.evaluation.result import versions
 from lexiseg.metrics import BaseNovel, InstanceMetrics, InstanceScores, base_novel
+from lexiseg.metrics.report import json_value
 from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["InstanceEvaluation", "evaluate_instances"]
@@ -38,7 +39,7 @@ class InstanceEvaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON; null for NaN."""
-        score = {key: _plain(value) for key, value in asdict(self.score).items()}
+        score = {key: json_value(value) for key, value in asdict(self.score).items()}
         by_class = dict(zip(self.classes, score.pop("by_class"), strict=True))
         groups = None if self.groups is None else asdict(self.groups)
         return {
@@ -47,7 +48,7 @@ class InstanceEvaluation:
             "split": self.split,
             **score,
             "ap_by_class": by_class,
-            "groups": groups and {key: _plain(value) for key, value in groups.items()},
+            "groups": groups and {key: json_value(value) for key, value in groups.items()},
             "seconds_per_picture": round(self.seconds, 4),
             "provenance": self.provenance.to_json(),
         }
@@ -155,11 +156,3 @@ def evaluate_instances(
 
 def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.1f} %"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
-    return value

@@ -16,7 +16,7 @@ from lexiseg._version import __version__
 from lexiseg.device import describe_machine, peak_device_memory
 from lexiseg.evaluation.pictures import Background, PictureResult
 from lexiseg.metrics import BaseNovel, ConfusionMatrix
-from lexiseg.metrics.report import SetScore
+from lexiseg.metrics.report import SetScore, json_value
 from lexiseg.results import Provenance
 
 __all__ = ["Evaluation", "dump", "picture_iou", "versions"]
@@ -51,7 +51,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON, all but what single photos and the machine say."""
-        groups = {} if self.groups is None else {"groups": _plain(asdict(self.groups))}
+        groups = {} if self.groups is None else {"groups": json_value(asdict(self.groups))}
         return {
             "set": self.name,
             "title": self.title,
@@ -74,8 +74,8 @@ class Evaluation:
             pictures.append(
                 {
                     "id": one.id,
-                    "mean_iou": _plain(picture_iou(areas)),
-                    "pixel_accuracy": _plain(hit / true if true else math.nan),
+                    "mean_iou": json_value(picture_iou(areas)),
+                    "pixel_accuracy": json_value(hit / true if true else math.nan),
                     "seconds": one.seconds,
                     # class, pixels right, true pixels, predicted pixels
                     "counts": [[int(k), *areas[k].tolist()] for k in np.flatnonzero(areas.any(1))],
@@ -174,11 +174,3 @@ def _groups(groups: BaseNovel) -> str:
         f"{name:<16} {'-' if math.isnan(value) else f'{100 * value:.1f} %'}   {over}\n"
         for name, value, over in rows
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
-    return value

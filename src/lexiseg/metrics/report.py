@@ -273,11 +273,12 @@ def _percent(value: float) -> str:
 
 
 def json_value(value: Any) -> Any:
-    """Return a value as JSON has it: lists for tuples, null for NaN, six decimals."""
+    """Return a value as JSON has it: lists for tuples, null for what is not finite,
+    six decimals."""
     if isinstance(value, dict):
         return {key: json_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [json_value(inner) for inner in value]
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
+        return round(value, 6) if math.isfinite(value) else None
     return value
