@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lexiseg.imaging._files import write_bytes, write_text
+from lexiseg.imaging._files import write_bytes, write_text, writing
 from lexiseg.imaging._formats import SUFFIXES, WRITABLE_SUFFIXES, is_picture
 from lexiseg.imaging._indices import read_indices
-from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read, read_xmp
+from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read, read_size, read_xmp
 from lexiseg.imaging._write import check_target, write
 
 __all__ = [
@@ -18,8 +18,10 @@ __all__ = [
     "is_picture",
     "read",
     "read_indices",
+    "read_size",
     "read_xmp",
     "write",
     "write_bytes",
     "write_text",
+    "writing",
 ]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from lexiseg.errors import DiskFull, OutputError
 
-__all__ = ["write_bytes", "write_text"]
+__all__ = ["write_bytes", "write_text", "writing"]
 
 _FIXES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -25,10 +28,12 @@ _FIXES = {
 }
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all; its folder is made where it is missing.
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a file to write, which gets its name when the block ends without an error.
 
-    An older file of that name stays as it was until the new one is complete. Raises OutputError.
+    Its folder is made where it is missing; an older file of that name stays as it was until the
+    new one is complete. Raises OutputError.
     """
     path = Path(path)
     temporary = path.with_name(f".lexiseg-{secrets.token_hex(8)}.tmp")
@@ -38,7 +43,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         # Not tempfile: its files are private to their owner, and would stay so after the renaming.
         with temporary.open("xb") as file:
-            file.write(data)
+            yield file
         os.replace(temporary, path)
     except (OSError, ValueError) as error:
         _remove(temporary)
@@ -49,6 +54,12 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:  # an interrupt: leave nothing behind
         _remove(temporary)
         raise
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all; see `writing`."""
+    with writing(path) as file:
+        file.write(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -26,7 +26,9 @@ from lexiseg.imaging._decode import (
 from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 from lexiseg.imaging._png import find_xmp
 
-__all__ = ["MAX_PIXELS", "Hidden", "Picture", "Source", "read", "read_xmp", "to_eight_bits"]
+__all__ = [
+    "MAX_PIXELS", "Hidden", "Picture", "Source", "read", "read_size", "read_xmp", "to_eight_bits",
+]  # fmt: skip
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel
 _MAX_DPI = 65_535  # of JPEG
@@ -146,6 +148,22 @@ def read_xmp(path: str | os.PathLike[str]) -> bytes | None:
     except (PictureError, *DAMAGE):
         return None
     return packet if isinstance(packet, bytes) else None
+
+
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return (H, W) of a picture's file, upright; of most kinds the header alone is read.
+
+    Raises PictureError.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            image = open_header(file, repr(name), MAX_PIXELS)
+            turned = image.getexif().get(274, 1) in (5, 6, 7, 8) and image.format != "TIFF"
+            width, height = image.size
+            return (width, height) if turned else (height, width)
+    except (PictureError, *DAMAGE):
+        return read(name).size_hw  # kinds that Pillow does not open; raises what is wrong
 
 
 def _from_file(name: str, max_pixels: int) -> Picture:
