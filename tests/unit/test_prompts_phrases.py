@@ -45,7 +45,9 @@ READ = {
     "two largest dogs": "2 largest dogs",
     "the two largest dogs": "2 largest dogs",
     "both dogs": "2 dogs",
-    "a pair of shoes": "2 shoes",
+    "a pair of shoes": "shoes",
+    "a pair of dogs": "2 dogs",
+    "a pair of glasses": "glasses",
     "group of people": "people",
     "left player": "player on the left",
     "player on the left": "player on the left",
@@ -217,7 +219,7 @@ READ = {
     "woman in a red dress": "woman in (red dress)",
     "boy in blue": "boy in blue",
     "man in a black hat and sunglasses": "man in (black hat) and sunglasses",
-    "players in white": "white players",
+    "players in white": "players in white",
     "person with red hair": "person with (red hair)",
     "cat with blue eyes": "cat with (blue eyes)",
     "car without wheels": "car without wheels",
@@ -257,7 +259,39 @@ READ = {
     "red hot dog": 'red "hot dog"',
     "wall of brick behind the car": '"wall of brick" behind car',
     "the house": "house",
-}
+    "the dog's tail": "tail of the dog",
+    "the dogs' tails": "tails of the dogs",
+    "the dog that is left of the cat": "dog left of cat",
+    "not red car": "not red car",
+    "dogs that aren't black": "not black dogs",
+    "person who doesn't have a hat": "person without hat",
+    "person with no hat": "person without hat",
+    "leftmost and rightmost cows": "(cow first from the left) and (cow first from the right)",
+    "left and right dog": "(dog on the left) and (dog on the right)",
+    "left and right eye": '"left eye" and "right eye"',
+    "first and third car from the right":
+        "(car first from the right) and (car third from the right)",
+    "the largest and the smallest dog on the sofa":
+        "(largest dog on sofa) and (smallest dog on sofa)",
+    "the second-largest cow": "second largest cow",
+    "the left-hand dog": "dog on the left",
+    "last cow": "cow last from the left",
+    "last cow from the right": "cow last from the right",
+    "the biggest of the dogs": "largest dog",
+    "one of the dogs": "1 dog",
+    "only the dog on the left": "dog on the left",
+    "cow nearest to the tree": "cow nearest to tree",
+    "the closest dog to the cat": "dog nearest to cat",
+    "closest cow to the camera": "cow first from the front",
+    "farthest dog from the cat": "dog farthest from cat",
+    "the bird on the branch of the tree": "bird on (branch of the tree)",
+    "the man with the red hat next to the woman in blue":
+        "man with (red hat) and next to (woman in blue)",
+    "dog of the man on the left": "dog of the man on the left",
+    "red player": "player in red",
+    "second row of seats": '"second row of seats"',
+    "cow facing left": '"cow facing left"',
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", READ)
@@ -273,10 +307,11 @@ def test_what_is_printed_is_read_as_the_same(text: str) -> None:
 
 def test_a_phrase_is_a_value() -> None:
     phrase = read_phrase("the second largest red car next to a person with a hat", KNOWN)
+    with_hat = Relation("with", (Phrase("hat"),))
     assert phrase == Phrase(
         "car",
         (Attribute("size", ("largest",), place=2), Attribute("colour", ("red",))),
-        (Relation("next to", (Phrase("person"),)), Relation("with", (Phrase("hat"),))),
+        (Relation("next to", (Phrase("person", relations=(with_hat,)),)),),
     )
     assert list(phrase.nouns()) == ["car", "person", "hat"]
 

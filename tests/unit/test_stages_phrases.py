@@ -74,7 +74,9 @@ THREE = things(
         ("black or white dog", {1, 2}), ("dog that is not white", {0, 1}),
         ("dogs but not the black one", {0, 2}), ("dogs but not the one on the left", {1, 2}),
         ("dog next to (white dog)", set()), ("dog between dogs", {1}),
-        ("dog left of (white dog)", {0, 1}), ("three dogs", {0, 1, 2}),
+        ("dog left of (white dog)", {0, 1}), ("three dogs", {0, 1, 2}), ("last dog", {2}),
+        ("last two dogs", {1, 2}), ("dog nearest to (white dog)", {1}),
+        ("dog farthest from (white dog)", {0}),
     ],
 )  # fmt: skip
 def test_attributes_choose(phrase: str, kept: set[int]) -> None:
@@ -109,6 +111,13 @@ def test_fragments_do_not_count_as_things() -> None:
     pieces = things(("dog", (60, 20, 120, 80), "brown"), ("dog", (2, 2, 7, 7), "brown"))
     assert choose(read_phrase("left dog"), pieces).kept == (0,)
     assert choose(read_phrase("smallest dog"), pieces).kept == (0,)
+
+
+def test_a_small_thing_far_from_larger_ones_counts() -> None:
+    far = things(("car", (60, 20, 120, 80), "grey"), ("car", (180, 90, 191, 101), "red"))
+    near = things(("car", (60, 20, 120, 80), "grey"), ("car", (122, 60, 133, 71), "red"))
+    assert choose(read_phrase("red car"), far).kept == (1,)
+    assert choose(read_phrase("red car"), near).reason == "1 car, not red: grey"
 
 
 def test_small_things_count_unless_they_score_weakly() -> None:

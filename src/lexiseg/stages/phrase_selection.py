@@ -16,12 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
-from lexiseg.prompts.phrases import Attribute, Phrase, Relation, is_plural, singular
+from lexiseg.prompts.phrases import (
+    WEARERS,
+    Attribute,
+    Phrase,
+    Relation,
+    is_plural,
+    singular,
+)
 from lexiseg.stages.named_colours import BASIC_COLOURS, colour_shares, has_colour, leading_colours
+from lexiseg.stages.sizes_and_places import lie_there, rank, size_of
 from lexiseg.stages.spatial_relations import (
     BELONGING,
+    RANKED,
     Shape,
     belongs_to,
+    distance,
     is_between,
     relation_holds,
     shapes,
@@ -29,14 +39,14 @@ from lexiseg.stages.spatial_relations import (
 
 __all__ = ["Choice", "Things", "choose"]
 
-# Parts of the area of a noun's largest instance, and of its best score: what is less than the
-# first, or than both others, is a piece of something. By looking at failures on val photos.
+# Parts of the area of a noun's largest instance, and of its best score: what is less than both
+# latter ones is a piece of something, and what is less than the first too, unless it scores well,
+# covers so much of the picture, and is so many times the reach of a touch away from larger ones.
+# By failures on train photos.
 _FRAGMENT, _SMALL, _WEAK = 0.04, 0.2, 0.88
+_SPECK, _APART = 0.002, 2
 _ALIKE = 0.5  # of the largest one's area: about as large
-_CENTRE = 0.55  # one thing alone is on the left if its centre lies in this part of the width
-_MIDDLE = (0.25, 0.75)
 _SAME = 0.5  # IoU of two masks that are the same thing
-_PEOPLE = frozenset({"person", "people", "man", "men", "woman", "women", "boy", "girl", "child"})
 _WORN_SHARE = 0.15  # of a person that has the colour of "man in red"
 # What belongs to its thing so closely that it is a part of its mask.
 _PARTS = frozenset({
@@ -116,7 +126,7 @@ class _Chooser:
             self.reason = f"no {singular(phrase.head)} was found"
         sizes = [one for one in phrase.attributes if one.kind == "size"]
         places = [one for one in phrase.attributes if one.kind in ("position", "order")]
-        if sizes or places or phrase.relations or phrase.count is not None:
+        if phrase.attributes or phrase.relations or phrase.count is not None:
             self._drop_fragments()
         for attribute in phrase.attributes:
             if attribute.kind == "colour":
@@ -137,7 +147,7 @@ class _Chooser:
 
     def _keep_colour(self, attribute: Attribute) -> None:
         noun = singular(self.phrase.head).casefold()
-        worn = noun in _PEOPLE
+        worn = noun in WEARERS
         wanted = str(attribute).removeprefix("not ")
 
         def fits(i: int) -> bool:
@@ -198,6 +208,14 @@ class _Chooser:
                     if noun in _PARTS and not relation.negated:
                         self.parts[i] = (*self.parts.get(i, ()), other)
             return met
+        if name in RANKED:
+            apart = {
+                i: min(distance(at[i], at[j]) for j in others if j != i)
+                for i in self.left
+                if set(others) - {i}
+            }
+            order = sorted(apart, key=lambda i: apart[i], reverse=name == "farthest from")
+            return set(order[: self.phrase.count or 1])
         return {
             i
             for i in self.left
@@ -235,11 +253,21 @@ class _Chooser:
         best = max((float(scores[i]) for i in self.left), default=0.0)
 
         def fits(i: int) -> bool:
-            strong = areas[i] >= _SMALL * largest or scores[i] >= _WEAK * best
-            return bool(strong and areas[i] >= _FRAGMENT * largest)
+            strong = bool(scores[i] >= _WEAK * best)
+            if areas[i] < _FRAGMENT * largest:  # a far one stands apart
+                return strong and self._stands_apart(i)
+            return strong or bool(areas[i] >= _SMALL * largest)
 
         self._keep(fits, lambda _: "a fragment", "")
         self.total = len(self.left)
+
+    def _stands_apart(self, i: int) -> bool:
+        """Whether it is no speck, and no larger thing of its noun is near."""
+        at = self.things.shapes
+        if self.things.masks.areas[i] < _SPECK * np.prod(self.things.masks.size_hw):
+            return False
+        larger = [at[j] for j in self.left if at[j].area > at[i].area]
+        return all(distance(at[i], one) > _APART * at[i].reach for one in larger)
 
     def _keep_ranked(self, attribute: Attribute, *, last: bool) -> None:
         """Apply a size or a place; ``last``: it chooses, and is not only a part of the picture."""
@@ -247,13 +275,14 @@ class _Chooser:
             return
         plural, count = is_plural(self.phrase.head), self.phrase.count
         wanted, value = str(attribute).removeprefix("not "), attribute.values[0]
+        masks = self.things.masks
         alone = len(self.left) == 1 and count is None
         part = alone or attribute.negated or (plural and count is None)
         if attribute.kind == "position" and (part or not last):
             self._keep_part(attribute)
             return
         if attribute.kind == "size" and value in ("big", "small", "tall") and plural and not count:
-            sizes = np.array([abs(self._measure(value, i)) for i in self.left])
+            sizes = np.array([abs(size_of(masks, value, i)) for i in self.left])
             limit = _ALIKE * sizes.max()
             fits = sizes <= limit if value == "small" else sizes >= limit
             ok = {i for i, good in zip(self.left, fits.tolist(), strict=True) if good}
@@ -261,12 +290,13 @@ class _Chooser:
                 lambda i: (i in ok) is not attribute.negated, lambda _: f"not {wanted}", wanted
             )
             return
-        order = sorted(self.left, key=lambda i: -self._measure_of(attribute, i))
+        order = rank(masks, attribute, self.left)
         number = count or 1
         if plural and count is None and attribute.kind == "size":  # "the largest dogs"
-            values = [abs(self._measure_of(attribute, i)) for i in order]
+            values = [abs(size_of(masks, value, i)) for i in order]
             number = sum(min(values[0], v) >= _ALIKE * max(values[0], v) for v in values)
-        chosen = set(order[attribute.place - 1 : attribute.place - 1 + number])
+        first = attribute.place - 1 if attribute.place else max(0, len(order) - number)
+        chosen = set(order[first : first + number])
         if not chosen:
             whole = f"{self._counted(len(order))}, so none is {wanted}"
             self._keep(lambda _: False, lambda _: f"not {wanted}", wanted, whole=whole)
@@ -277,59 +307,11 @@ class _Chooser:
 
     def _keep_part(self, attribute: Attribute) -> None:
         """Keep what lies in a part of the picture."""
-        height, width = self.things.masks.size_hw
-        strict = 0.5 if len(self.left) > 1 else _CENTRE
-        deepest = max(self._box(i)[3] for i in self.left)
-        highest = min(self._box(i)[3] for i in self.left)
-
-        def fits(i: int) -> bool:
-            x, y = self._centre(i)
-            x, y = x / width, y / height
-            bottom = self._box(i)[3]
-            inside = {
-                "left": x <= strict, "right": x >= 1 - strict,
-                "top": y <= strict, "bottom": y >= 1 - strict,
-                "middle": _MIDDLE[0] <= x <= _MIDDLE[1] and _MIDDLE[0] <= y <= _MIDDLE[1],
-                "front": 2 * bottom >= deepest + highest,
-                "back": 2 * bottom <= deepest + highest,
-            }  # fmt: skip
-            return all(inside[side] for side in attribute.values) is not attribute.negated
-
+        there = lie_there(self.things.masks, attribute.values, self.left)
         wanted = str(attribute).removeprefix("not ")
-        self._keep(fits, lambda _: f"not {wanted}", wanted)
-
-    def _measure_of(self, attribute: Attribute, i: int) -> float:
-        """What an attribute ranks by: the largest comes first."""
-        if attribute.kind == "size":
-            return self._measure(attribute.values[0], i)
-        height, width = self.things.masks.size_hw
-        x, y = self._centre(i)
-        bottom = self._box(i)[3] / height
-        side = {
-            "left": -x / width, "right": x / width, "top": -y / height, "bottom": y / height,
-            "front": bottom, "back": -bottom, "middle": self._centrality(i),
-        }  # fmt: skip
-        return sum(side[one] for one in attribute.values)
-
-    def _measure(self, size: str, i: int) -> float:
-        x0, y0, x1, y1 = self._box(i)
-        area = float(self.things.masks.areas[i])
-        values = {
-            "largest": area, "big": area, "smallest": -area, "small": -area,
-            "tallest": y1 - y0, "tall": y1 - y0, "shortest": y0 - y1, "widest": x1 - x0,
-            "narrowest": x0 - x1, "longest": float(np.hypot(x1 - x0, y1 - y0)),
-        }  # fmt: skip
-        return float(values[size])
-
-    def _centrality(self, i: int) -> float:
-        """How much in the middle: of an odd row the one between, else by the picture's centre."""
-        centres = np.array([self._centre(j) for j in self.left])
-        axis = int(np.ptp(centres, axis=0).argmax())
-        x, y = self._centre(i)
-        height, width = self.things.masks.size_hw
-        if len(self.left) % 2:
-            return -float(abs((x, y)[axis] - np.median(centres[:, axis])))
-        return -float(np.hypot(x / width - 0.5, y / height - 0.5))
+        self._keep(
+            lambda i: (i in there) is not attribute.negated, lambda _: f"not {wanted}", wanted
+        )
 
     def _keep_count(self) -> None:
         count = self.phrase.count
@@ -345,14 +327,6 @@ class _Chooser:
         self._keep(lambda i: i in best, lambda _: f"{count} others fit better", "")
 
     # What they share
-
-    def _box(self, i: int) -> tuple[int, int, int, int]:
-        x0, y0, x1, y1 = self.things.masks.boxes_xyxy[i].tolist()
-        return x0, y0, x1, y1
-
-    def _centre(self, i: int) -> tuple[float, float]:
-        x0, y0, x1, y1 = self._box(i)
-        return (x0 + x1) / 2, (y0 + y1) / 2
 
     def _counted(self, number: int) -> str:
         noun = self.phrase.head if number == 1 else _plural(self.phrase.head)

@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
 
-__all__ = ["BELONGING", "Shape", "belongs_to", "is_between", "relation_holds", "shapes"]
+__all__ = [
+    "BELONGING", "RANKED", "Shape", "belongs_to", "distance", "is_between", "relation_holds",
+    "shapes",
+]  # fmt: skip
 
 # Relations of a thing to what is its own: each thing belongs to one other at most.
 BELONGING = ("with", "wearing", "holding", "of")
+# Relations that choose by distance.
+RANKED = ("nearest to", "farthest from")
 
 _SIDE = 256  # pixels of the longer side that relations are looked at with
 _REACH = 0.02  # of that side: as far apart, things still touch
@@ -115,19 +120,24 @@ def relation_holds(name: str, thing: Shape, other: Shape) -> bool:
     if name == "above":
         return overlaps and y < other_y and y1 <= bottom
     if name == "next to":
-        apart = float(other.distance[thing.mask].min())
+        apart = distance(thing, other)
         return apart <= _NEAR * float(np.sqrt(thing.area) + np.sqrt(other.area)) / 2
     if name == "left of":
         return x < other_x and x0 < left
     if name == "right of":
         return x > other_x and x1 > right
-    apart = float(other.distance[thing.mask].min())
+    apart = distance(thing, other)
     close = beside > 0 or apart <= 2 * thing.reach
     if name == "in front of":
         return close and y1 >= bottom
     if name == "behind":
         return close and y1 <= bottom
     raise ValueError(f"no relation is named {name!r}")
+
+
+def distance(thing: Shape, other: Shape) -> float:
+    """Return how far apart the nearest places of two things are."""
+    return float(other.distance[thing.mask].min())
 
 
 def is_between(thing: Shape, one: Shape, other: Shape) -> bool:

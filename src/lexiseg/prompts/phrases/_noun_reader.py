@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from lexiseg.prompts.phrases._nouns import PEOPLE
+from lexiseg.prompts.phrases._nouns import IN_PAIRS, PEOPLE, is_plural, singular
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._tokens import JOINERS, THAT, Tokens
 from lexiseg.prompts.phrases._word_lists import (
@@ -21,12 +22,16 @@ from lexiseg.prompts.phrases._word_lists import (
     SIZES,
     STATES,
     SUPERLATIVES,
+    TURNED,
 )
 
-__all__ = ["BE", "NounReader", "UnreadablePhrase"]
+__all__ = ["BE", "RANKS", "NounReader", "UnreadablePhrase"]
 
 BE = frozenset({"is", "are", "that's", "who's"})
 _NO_NOUNS = frozenset({"one", "ones", "not", *ORDINALS, *DETERMINERS, *THAT, *BE})
+RANKS = frozenset({*ORDINALS, *SUPERLATIVES, *EXTREMES, *SIZES, *POSITIONS})
+_PAIR = -2
+_OWNERS = re.compile("(?<=s)['\u2019]$|['\u2019]s$")
 _NO_BEGINNING = frozenset({
     "on", "in", "at", "with", "without", "under", "of", "by", "behind", "between", "next", "near",
     "to", "from", "above", "below", "beside", "and", "or", "but", "is", "are",
@@ -60,6 +65,7 @@ class NounReader(Tokens):
             if not self.take(")"):
                 raise UnreadablePhrase
             return bracketed
+        chosen, number = self._partitive()
         end = self._end_of_nouns()
         owner = self._owner(end)
         attributes, count = self._modifiers(end)
@@ -72,8 +78,33 @@ class NounReader(Tokens):
             raise UnreadablePhrase
         self.at = end
         relations = () if owner is None else (Relation("of", owner.terms),)
-        phrase = Phrase(head, (*attributes, *inner), relations, count)
+        if chosen or number is not None:
+            head, count = (head if (number or 1) > 1 else singular(head)), number
+        elif count == _PAIR:
+            single = singular(head.rpartition(" ")[2].casefold())
+            count = 2 if is_plural(head) and single not in IN_PAIRS else None
+        phrase = Phrase(head, (*chosen, *attributes, *inner), relations, count)
         return phrase if quoted else self._with_side(phrase)
+
+    def _partitive(self) -> tuple[list[Attribute], int | None]:
+        """Take "the largest of the", "one of the", "two of" before the noun."""
+        start = self.at
+        while self.peek() in DETERMINERS:
+            self.at += 1
+        attributes: list[Attribute] = []
+        number = NUMBERS.get(self.peek())
+        self.at += number is not None
+        while self.compound(self.at) < 2 and self.peek() in RANKS - {*POSITIONS}:
+            made = self.modifier(len(self.low), negated=False)
+            if made is None:
+                break
+            attributes.append(made)
+        behind = self.word(self.at + 1) in DETERMINERS
+        if (attributes or number is not None) and self.peek() == "of" and behind:
+            self.at += 1
+            return attributes, number
+        self.at = start
+        return [], None
 
     def _modifiers(self, end: int) -> tuple[list[Attribute], int | None]:
         """What stands before the noun, which ends at ``end``: attributes, and how many."""
@@ -88,7 +119,9 @@ class NounReader(Tokens):
             if word in DETERMINERS:
                 self.at += 1
             elif word in GROUPS and following == "of":
-                count = {"pair": 2, "couple": 2}.get(word, count)
+                if any(one.kind == "order" for one in attributes):
+                    raise UnreadablePhrase  # "second row of seats"
+                count = {"pair": _PAIR, "couple": 2}.get(word, count)
                 self.at += 2
             elif word in NUMBERS or (word.isdecimal() and 0 < int(word[:4]) < 100):
                 count = NUMBERS.get(word) or int(word)
@@ -106,8 +139,9 @@ class NounReader(Tokens):
     def _owner(self, end: int) -> Phrase | None:
         """Take "the man's", of words that end at ``end``; the noun begins behind it."""
         for place in range(self.at, end - 1):
-            if self.low[place].endswith(("'s", "\u2019s")) and self.compound(place) < 2:
-                words = [*self.tokens[self.at : place], self.tokens[place][:-2]]
+            ending = _OWNERS.search(self.low[place])
+            if ending and self.compound(place) < 2:
+                words = [*self.tokens[self.at : place], self.tokens[place][: ending.start()]]
                 self.at = place + 1
                 reader = type(self)(words, self.known)
                 owner = reader.union()
@@ -192,7 +226,8 @@ class NounReader(Tokens):
     def _with_side(self, phrase: Phrase) -> Phrase:
         """A side that stands behind the noun without any word between: "player left"."""
         first, _, last = phrase.head.rpartition(" ")
-        if first and last.casefold() in ("left", "right"):
+        turned = first.rpartition(" ")[2].casefold() in TURNED
+        if first and not turned and last.casefold() in ("left", "right"):
             side = Attribute("position", (last.casefold(),))
             return replace(phrase, head=first, attributes=(*phrase.attributes, side))
         return phrase
@@ -217,10 +252,16 @@ class NounReader(Tokens):
                 break
             if word in JOINERS and not (place > self.at and self.joins_colours(place)):
                 break
+            if word in ("to", "from") and self._is_distance(place):
+                break
             place += 1
         if place == self.at:
             raise UnreadablePhrase
         return place
+
+    def _is_distance(self, place: int) -> bool:
+        """Whether "to" or "from" stands behind a noun that is the closest, or the farthest."""
+        return any(EXTREMES.get(word) in ("front", "back") for word in self.low[self.at : place])
 
     def _is_head(self, end: int) -> bool:
         """Whether the noun begins here: a last word, or a compound that must stay whole."""

@@ -6,12 +6,37 @@ from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["PEOPLE", "compounds", "is_plural", "singular"]
+__all__ = ["IN_PAIRS", "PEOPLE", "WEARERS", "compounds", "is_plural", "singular"]
 
-# Of these a colour is that of what they wear: "man in red".
 PEOPLE = frozenset({
     "person", "people", "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "child",
     "children", "lady", "guy", "kid", "kids",
+})  # fmt: skip
+# Of these a colour is that of what they wear: "man in red", "red player".
+WEARERS = PEOPLE | {
+    noun + ending
+    for ending in ("", "s")
+    for noun in (
+        "player",
+        "rider",
+        "skier",
+        "surfer",
+        "cyclist",
+        "worker",
+        "pedestrian",
+        "dancer",
+        "runner",
+        "goalkeeper",
+        "referee",
+        "skateboarder",
+        "snowboarder",
+        "driver",
+    )
+}
+# A pair of them is often one thing in a picture, or two that touch.
+IN_PAIRS = frozenset({
+    "shoe", "boot", "sock", "glove", "mitten", "sneaker", "sandal", "slipper", "heel", "earring",
+    "skate", "eye", "ear", "hand", "foot",
 })  # fmt: skip
 _IRREGULAR = {
     "people": "person", "persons": "person", "men": "man", "women": "woman",

@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from lexiseg.prompts.phrases._noun_reader import BE, NounReader, UnreadablePhrase
-from lexiseg.prompts.phrases._nouns import singular
+from lexiseg.prompts.phrases._noun_reader import BE, RANKS, NounReader, UnreadablePhrase
+from lexiseg.prompts.phrases._nouns import WEARERS, singular
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
-from lexiseg.prompts.phrases._tokens import JOINERS, THAT, tokenise
+from lexiseg.prompts.phrases._tokens import JOINERS, THAT, VIEWER, tokenise
 from lexiseg.prompts.phrases._word_lists import COLOURS, DETERMINERS, SHADES, STATES, WHOLES
 
 __all__ = ["read_phrase"]
@@ -49,12 +49,46 @@ class _Reader(NounReader):
 
     def union(self) -> Phrase:
         """One or more terms."""
-        terms = [self.term()]
-        while self.peek() in JOINERS:
+        terms: list[Phrase] = []
+        waiting: list[Attribute] = []  # of "left and right dog", what stands before the last noun
+        while True:
+            before = self._before_joiner()
+            if isinstance(before, Phrase):
+                terms.append(before)
+            elif before is not None:
+                waiting.append(before)
+            else:
+                term = self.term()
+                terms += [_like(term, one) for one in waiting]
+                terms += [replace(term, head=singular(term.head)) if waiting else term]
+                waiting = []
+            if self.peek() not in JOINERS:
+                break
             self.at += 1
-            terms.append(self.term())
         terms = [one for term in terms for one in term.terms]
         return replace(terms[0], others=tuple(terms[1:])) if len(terms) > 1 else terms[0]
+
+    def _before_joiner(self) -> Attribute | Phrase | None:
+        """Take an attribute without a noun before "and", as "left" in "left and right dog".
+
+        Of "left and right eye" it is a noun, "left eye", where that is a known compound.
+        """
+        start = self.at
+        while self.peek() in DETERMINERS:
+            self.at += 1
+        made = None if self.compound(self.at) > 1 else self.modifier(len(self.low), negated=False)
+        following = self.at + 1
+        while self.word(following) in DETERMINERS:
+            following += 1
+        if made is not None and made.kind != "colour" and self.peek() in JOINERS:
+            length = self.compound(following)
+            whole = " ".join([self.low[self.at - 1], *self.low[following + 1 : following + length]])
+            if length > 1 and self.is_known(whole):
+                return Phrase(whole)
+            if length < 2 and self.word(following) in RANKS:
+                return made
+        self.at = start
+        return None
 
     def term(self) -> Phrase:
         """A noun with all that is said of it."""
@@ -129,6 +163,16 @@ class _Reader(NounReader):
             self.at += length
             relation = self._related(name, negated=negated)
             return replace(phrase, relations=(*phrase.relations, relation))
+        if self.peek() in ("to", "from") and self._is_nearest(phrase):
+            self.at += 1
+            viewer = self.at + (self.peek() in DETERMINERS)
+            if self.word(viewer) in VIEWER:
+                self.at = viewer + 1
+                return phrase
+            name = "nearest to" if self.low[self.at - 1] == "to" else "farthest from"
+            places = tuple(a for a in phrase.attributes if a.values not in (("front",), ("back",)))
+            relation = Relation(name, (self._thing(),))
+            return replace(phrase, attributes=places, relations=(*phrase.relations, relation))
         if clause:
             self.take("the")
             attribute_here = self.modifier(self.at + 1, negated=negated)
@@ -138,6 +182,11 @@ class _Reader(NounReader):
             if self.done:  # "the man that is standing"
                 return phrase
         return None
+
+    def _is_nearest(self, phrase: Phrase) -> bool:
+        """Whether "closest dog" was read, and "to the cat" follows."""
+        value = {"to": ("front",), "from": ("back",)}[self.peek()]
+        return any(one.kind == "order" and one.values == value for one in phrase.attributes)
 
     def _worn_colour(self, length: int, *, negated: bool) -> Attribute | None:
         """The colour of "in red", where no noun follows."""
@@ -154,6 +203,7 @@ class _Reader(NounReader):
 
     def _related(self, name: str, *, negated: bool) -> Relation:
         """The things of a relation."""
+        negated ^= self.take("no")
         objects = [self._thing()]
         any_of = False
         while self.word(self.at) in JOINERS and not self._begins_again(self.at + 1):
@@ -168,12 +218,24 @@ class _Reader(NounReader):
     def _thing(self) -> Phrase:
         """A noun with its modifiers, and "that is" behind it."""
         thing = self.noun()
-        while self.word(self.at) in THAT and not self.done:
+        while not self.done and (self.word(self.at) in THAT or self._belongs(thing)):
             after = self._after(thing)
             if after is None:
                 break
             thing = after
         return thing
+
+    def _belongs(self, thing: Phrase) -> bool:
+        """Whether what follows is said of the nearest noun: "of the", and of people what they wear.
+
+        "Dog next to the woman in blue", "bird on the branch of the tree".
+        """
+        name, length = self.relation(self.at) or ("", 0)
+        if name == "of":
+            return True
+        coloured = name == "in" and self.word(self.at + length) in {*COLOURS, *SHADES}
+        worn = coloured or name in ("with", "without", "wearing", "holding")
+        return worn and thing.head.casefold() in WEARERS
 
     def _begins_again(self, place: int) -> bool:
         """Whether what follows "and" is said of the first noun, and is no further thing."""
@@ -237,3 +299,13 @@ class _Reader(NounReader):
                 nouns.append(self._noun_with_clause())
         flat = tuple(one for noun in nouns for one in noun.terms)
         return Phrase(EVERYTHING, but_not=flat)
+
+
+def _like(phrase: Phrase, attribute: Attribute) -> Phrase:
+    """The same noun with another attribute of its kind, and all else that is said of it."""
+    kinds = {attribute.kind, *(("position", "order") if attribute.kind != "size" else ())}
+    orders = [one for one in phrase.attributes if one.kind == attribute.kind == "order"]
+    if orders and orders[0].place != 1:  # "first and second dog from the right"
+        attribute = replace(attribute, values=orders[0].values)
+    rest = tuple(one for one in phrase.attributes if one.kind not in kinds)
+    return replace(phrase, head=singular(phrase.head), attributes=(attribute, *rest))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lexiseg.prompts.phrases._nouns import PEOPLE, compounds
+from lexiseg.prompts.phrases._nouns import WEARERS, compounds
 from lexiseg.prompts.phrases._word_lists import RESERVED
 
 __all__ = ["EVERYTHING", "Attribute", "Phrase", "Relation"]
 
 EVERYTHING = "everything"
-_PLACES = ("", "", "second ", "third ", "fourth ", "fifth ", "sixth ", "seventh ", "eighth ",
+_PLACES = ("last ", "", "second ", "third ", "fourth ", "fifth ", "sixth ", "seventh ", "eighth ",
            "ninth ", "tenth ")  # fmt: skip
 _WHERE = {
     "left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom",
@@ -25,8 +25,8 @@ class Attribute:
 
     kind: "colour", "size", "position" (a part of the picture), or "order" (a place among the
         things of a noun). values: basic colour terms; a size ("largest", "big", ...); one or two
-        sides. place: for orders and superlatives, 2 for the second. any: one of the values will do,
-        else all count. negated: it must not be true.
+        sides. place: for orders and superlatives, 2 for the second, 0 for the last. any: one of
+        the values will do, else all count. negated: it must not be true.
     """
 
     kind: str
@@ -119,7 +119,7 @@ class Phrase:
             return " and ".join(_nested(term) for term in self.terms)
         colours = [one for one in self.attributes if one.kind == "colour"]
         before = [one for one in self.attributes if one.kind == "size"]
-        if self.head.casefold() not in PEOPLE:
+        if self.head.casefold() not in WEARERS:
             before, colours = [*before, *colours[:1]], colours[1:]
         words = [] if self.count is None else [str(self.count)]
         words += map(str, before)
@@ -130,8 +130,11 @@ class Phrase:
         # "dog of the man on the left": the other way round it would be "left of the man".
         owned = [str(one) for one in self.relations if one.name == "of"]
         words += [" and ".join(owned)] if owned else []
-        words += [str(one) for one in self.attributes if one.kind in ("position", "order")]
+        places = [str(one) for one in self.attributes if one.kind in ("position", "order")]
+        words += places
         others = [str(one) for one in self.relations if one.name != "of"]
+        # "dog of the man with hat" would be the man's hat.
+        words += ["and"] if owned and others and not places else []
         words += [" and ".join(others)] if others else []
         words += [f"but not {_nested(other)}" for other in self.but_not]
         return " ".join(words)

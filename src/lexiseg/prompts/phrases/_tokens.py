@@ -18,21 +18,33 @@ from lexiseg.prompts.phrases._word_lists import (
     RELATIONS,
     SHADES,
     STATES,
+    SUPERLATIVES,
 )
 
-__all__ = ["JOINERS", "THAT", "Tokens", "tokenise"]
+__all__ = ["JOINERS", "THAT", "VIEWER", "Tokens", "tokenise"]
 
 JOINERS: Mapping[str, bool] = {"and": False, "&": False, "plus": False, "or": True}
 THAT = frozenset({"that", "which", "who", "that's", "who's"})
 _TOKEN = re.compile(r'"[^"]+"|[()]|[^\s()"]+')
 _DASHED = re.compile(r"(?<=[a-z])-and-(?=[a-z])", re.I)
+_IS_NOT = re.compile(r"\b(is|are|was|were)n['\u2019]t\b", re.I)
+_HAS_NOT = re.compile(
+    r"\b(?:(?:that|which|who) +)?(?:does|do)(?:n['\u2019]t| +not) +(hav|wear|hold)e?\b", re.I
+)
 _LONGEST = 6  # words of a compound
-_VIEWER = frozenset({"camera", "viewer", "us", "me", "lens"})
+VIEWER = frozenset({"camera", "viewer", "us", "me", "lens"})
 
 
 def tokenise(text: str) -> list[str]:
     """Return the words of a text, brackets, and what stands in quotation marks."""
-    return [part for token in _TOKEN.findall(text) for part in _split(token)]
+    return [part for token in _TOKEN.findall(_plainly(text)) for part in _split(token)]
+
+
+def _plainly(text: str) -> str:
+    """A text without contractions: "isn't", "doesn't have"."""
+    parts = text.split('"')  # what stands in quotation marks stays as it is
+    parts[::2] = [_HAS_NOT.sub(r" not \1ing ", _IS_NOT.sub(r"\1 not", one)) for one in parts[::2]]
+    return '"'.join(parts)
 
 
 class Tokens:
@@ -50,11 +62,12 @@ class Tokens:
         """How many words the longest known compound has that begins here; 0 for none."""
         for length in range(min(_LONGEST, len(self.low) - place), 1, -1):
             text = " ".join(self.low[place : place + length])
-            if self._is_known(text) or self._is_known(singular(text)):
+            if self.is_known(text) or self.is_known(singular(text)):
                 return length
         return 1 if place < len(self.low) and self.low[place].startswith('"') else 0
 
-    def _is_known(self, text: str) -> bool:
+    def is_known(self, text: str) -> bool:
+        """Whether a text, casefolded, is a word of the model or a compound."""
         return text in self.known or text in compounds()
 
     def relation(self, place: int) -> tuple[str, int] | None:
@@ -97,7 +110,7 @@ class Tokens:
         if word in EXTREMES:
             skip = place + 1 + (self.word(place + 1) in ("to", "from"))
             skip += self.word(skip) == "the"
-            if skip > place + 1 and (self.word(skip) in _VIEWER or self.word(skip) in POSITIONS):
+            if skip > place + 1 and (self.word(skip) in VIEWER or self.word(skip) in POSITIONS):
                 sides = (POSITIONS.get(self.word(skip), EXTREMES[word]),)
                 return Attribute("order", sides), skip + 1 - place
             return None
@@ -157,4 +170,11 @@ def _split(token: str) -> list[str]:
     if len(parts) > 1 and all(part.casefold() in COLOURS for part in parts[::2]):
         return parts
     low = token.casefold().replace("-", "")
-    return [low] if low in EXTREMES else [token]
+    if low in EXTREMES:
+        return [low]
+    ranked = token.casefold().split("-")
+    if len(ranked) == 2 and ranked[0] in ORDINALS and ranked[1] in SUPERLATIVES:
+        return ranked
+    if len(ranked) == 2 and ranked[0] in ("left", "right") and ranked[1] == "hand":
+        return ranked[:1]
+    return [token]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 __all__ = [
     "BUT_NOT", "COLOURS", "DETERMINERS", "EXTREMES", "GROUPS", "NUMBERS", "ORDINALS", "POSITIONS",
     "POSITION_NOUNS", "RELATIONS", "RESERVED", "SHADES", "SIZES", "STATES", "SUPERLATIVES",
-    "WHOLES",
+    "TURNED", "WHOLES",
 ]  # fmt: skip
 
 # Colour words -> the basic colour terms (Berlin and Kay 1969) that they may look like.
@@ -28,7 +28,7 @@ SHADES = frozenset({"light", "dark", "bright", "pale", "deep", "navy", "sky", "r
 # "the", and what says no more than it does.
 DETERMINERS = frozenset({
     "a", "an", "the", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our",
-    "their", "all", "any", "some", "every", "each",
+    "their", "all", "any", "some", "every", "each", "only", "just",
 })  # fmt: skip
 NUMBERS: Mapping[str, int] = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
@@ -37,7 +37,7 @@ NUMBERS: Mapping[str, int] = {
 ORDINALS: Mapping[str, int] = {
     "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
     "eighth": 8, "ninth": 9, "tenth": 10, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5,
-    "6th": 6, "7th": 7, "8th": 8, "9th": 9, "10th": 10,
+    "6th": 6, "7th": 7, "8th": 8, "9th": 9, "10th": 10, "last": 0,
 }  # fmt: skip
 
 # "big": of several the biggest, or those that are about as big.
@@ -83,10 +83,12 @@ RELATIONS: Mapping[str, str] = {
     "left of": "left of", "to the left of": "left of", "on the left of": "left of",
     "right of": "right of", "to the right of": "right of", "on the right of": "right of",
     "in front of": "in front of", "before": "in front of", "behind": "behind",
-    "in back of": "behind", "between": "between", "in between": "between",
+    "in back of": "behind", "nearest to": "nearest to", "closest to": "nearest to",
+    "farthest from": "farthest from", "furthest from": "farthest from",
+    "between": "between", "in between": "between",
     "with": "with", "having": "with", "has": "with", "have": "with",
     "wearing": "wearing", "wears": "wearing", "dressed in": "wearing", "holding": "holding",
-    "holds": "holding", "carrying": "holding", "without": "without",
+    "holds": "holding", "carrying": "holding", "without": "without", "with no": "without",
     "of the": "of", "of a": "of", "of an": "of", "of my": "of", "of this": "of",
 }  # fmt: skip
 # What a thing does in its place says no more than the place.
@@ -102,11 +104,13 @@ BUT_NOT = (
 )  # fmt: skip
 WHOLES = frozenset({"everything", "anything", "all"})
 GROUPS = frozenset({"pair", "couple", "group", "bunch", "row", "herd", "flock", "crowd"})
+# "cow FACING left" stands anywhere.
+TURNED = frozenset({"facing", "looking", "turning", "turned", "pointing", "moving", "going"})
 
 # Nouns that are one of these stand in quotation marks where a phrase is printed.
 RESERVED = frozenset({
     *COLOURS, *SHADES, *DETERMINERS, *NUMBERS, *ORDINALS, *SIZES, *SUPERLATIVES, *POSITIONS,
     *EXTREMES, *STATES, *WHOLES, *GROUPS, *(word for text in RELATIONS for word in text.split()),
     *(word for words in BUT_NOT for word in words), "and", "or", "plus", "that", "which", "who",
-    "is", "are", "not", "far", "from", "one", "ones",
+    "is", "are", "not", "no", "far", "from", "one", "ones",
 }) - {"everything", "sky", "baby", "row"}  # fmt: skip
