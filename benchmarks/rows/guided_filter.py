@@ -15,8 +15,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.rows.common import markdown, open_data, percent, progress
-from lexiseg.stages.label_map import label_map
-from lexiseg.stages.resample import GuidedFilter
+from lexiseg.stages.label_map import GuidedFilter, label_map
 
 ABOUT = "outlines: the guided filter's radius and epsilon, and OpenCV's filter in its place"
 NEEDS_DATA = True

@@ -157,7 +157,7 @@ def _supports(
 def _features(net: Any, rgb: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
     """Maps at strides 16 and 32, each of unit length, side by side, (h, w, 1376), and the size
     that the photo was scaled to; the last cells may reach over it."""
-    from lexiseg.stages.resample import pad_to_multiple, resize_image, working_size
+    from lexiseg.imaging import pad_to_multiple, resize_image, working_size
 
     work = working_size((rgb.shape[0], rgb.shape[1]), SIDE)
     pixels = torch.from_numpy(pad_to_multiple(resize_image(rgb, work), 32)).permute(2, 0, 1)[None]

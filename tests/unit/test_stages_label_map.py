@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tests.close import assert_close
 
-from lexiseg.stages.label_map import label_map
-from lexiseg.stages.resample import GuidedFilter
+from lexiseg.stages.label_map import GuidedFilter, label_map
 
 
 def flat_guide(size_hw: tuple[int, int], cell: int = 4, radius: int = 0) -> GuidedFilter:

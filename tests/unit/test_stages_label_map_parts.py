@@ -14,10 +14,10 @@ from lexiseg.stages.label_map import (
     cut,
     map_labels,
     mean_scores,
-    paint,
     resize_labels,
 )
 from lexiseg.stages.mask_selection import mask_nms
+from lexiseg.stages.painting import paint
 
 
 def slow_parts(labels: NDArray[np.int16]) -> list[tuple[int, frozenset[tuple[int, int]]]]:

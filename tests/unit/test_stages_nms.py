@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lexiseg.masks import Masks
-from lexiseg.stages.label_map import fill_nearest, paint_order
 from lexiseg.stages.mask_selection import best_masks, without_nested
 from lexiseg.stages.nms import box_iou, box_nms
+from lexiseg.stages.painting import fill_nearest, paint_order
 
 
 def test_box_iou_is_that_of_counted_pixels() -> None:

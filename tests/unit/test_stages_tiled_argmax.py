@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lexiseg.errors import PromptError
 from lexiseg.stages.label_map import LabelMap
+from lexiseg.stages.mask_upsampling import bilinear_matrix
 from lexiseg.stages.pamr import Pamr
-from lexiseg.stages.resample import bilinear_matrix
 from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels
 from lexiseg.stages.word_vectors import WordVectors
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from lexiseg.imaging._files import write_bytes, write_text, writing
 from lexiseg.imaging._formats import SUFFIXES, WRITABLE_SUFFIXES, is_picture
 from lexiseg.imaging._indices import read_indices
-from lexiseg.imaging._picture import MAX_PIXELS, Picture, Source, read, read_size, read_xmp
+from lexiseg.imaging._picture import (
+    MAX_PIXELS,
+    Picture,
+    Source,
+    pad_to_multiple,
+    read,
+    read_size,
+    read_xmp,
+    resize_image,
+    working_size,
+)
 from lexiseg.imaging._write import check_target, write
 
 __all__ = [
@@ -16,10 +26,13 @@ __all__ = [
     "Source",
     "check_target",
     "is_picture",
+    "pad_to_multiple",
     "read",
     "read_indices",
     "read_size",
     "read_xmp",
+    "resize_image",
+    "working_size",
     "write",
     "write_bytes",
     "write_text",

@@ -27,7 +27,8 @@ from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 from lexiseg.imaging._png import find_xmp
 
 __all__ = [
-    "MAX_PIXELS", "Hidden", "Picture", "Source", "read", "read_size", "read_xmp", "to_eight_bits",
+    "MAX_PIXELS", "Hidden", "Picture", "Source", "pad_to_multiple", "read", "read_size",
+    "read_xmp", "resize_image", "to_eight_bits", "working_size",
 ]  # fmt: skip
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel
@@ -304,3 +305,33 @@ def _from_array(array: NDArray[Any]) -> Picture:
     samples = np.array(array.reshape(*shape[:2], -1), array.dtype.newbyteorder("="), order="C")
     grey = "I;16" if samples.dtype == np.uint16 else "L"
     return _of_samples(samples, {1: grey, 3: "RGB", 4: "RGBA"}[samples.shape[2]])
+
+
+def working_size(
+    size_hw: tuple[int, int], short_side: int, max_pixels: int | None = None
+) -> tuple[int, int]:
+    """Return an image's size with its short side scaled to ``short_side``.
+
+    Long strips are scaled less, so that work stays bounded: to ``max_pixels``, or as many as a
+    strip 16 times as long as wide has.
+    """
+    limit = 16 * short_side**2 if max_pixels is None else max_pixels
+    scale = min(short_side / min(size_hw), (limit / (size_hw[0] * size_hw[1])) ** 0.5)
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+
+
+def resize_image(rgb: NDArray[np.uint8], work_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an image (H, W, 3) at another size: means of areas downwards, bilinear upwards."""
+    import cv2
+
+    way = cv2.INTER_AREA if work_hw[0] < rgb.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb, work_hw[::-1], interpolation=way), np.uint8)
+
+
+def pad_to_multiple(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """Return (H, W, 3) padded below and right to multiples by the border's own pixels.
+
+    So no edge appears.
+    """
+    below, right = (-side % multiple for side in pixels.shape[:2])
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")

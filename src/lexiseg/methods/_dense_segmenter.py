@@ -240,7 +240,7 @@ def result_map(scores: DenseScores, count: int) -> ScoreMap:
 
     maps = scores.probabilities[:count]
     if any(side % scores.cell for side in scores.input_hw):
-        from lexiseg.stages.resample import whole_cells
+        from lexiseg.stages.dense_features import whole_cells
 
         maps = whole_cells(maps, scores)
     return ScoreMap(maps.cpu().numpy().astype(np.float16), scores.size_hw)

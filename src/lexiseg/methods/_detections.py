@@ -201,7 +201,7 @@ def _topmost(
     found: Instances, wanted: NDArray[np.bool_], vocabulary: Vocabulary, size_hw: tuple[int, int]
 ) -> NDArray[np.integer]:
     """Which thing lies on top at each pixel, (H, W), -1 for none."""
-    from lexiseg.stages.label_map import fill_nearest, paint, paint_order
+    from lexiseg.stages.painting import fill_nearest, paint, paint_order
 
     count = len(vocabulary.words)
     excluded = (found.class_ids >= count) & (found.class_ids < count + len(vocabulary.excluded))

@@ -21,9 +21,9 @@ from torch import Tensor
 from lexiseg.protocols import AttentionEncoder, LastBlock
 from lexiseg.stages.attention import combined, kept_for, layered, vanilla
 from lexiseg.stages.dense_features import DenseFeatures, LabelRules, boxes_in_image
-from lexiseg.stages.label_map import LabelMap
+from lexiseg.stages.label_map import LabelMap, Window
+from lexiseg.stages.mask_upsampling import bilinear_matrix
 from lexiseg.stages.pamr import Pamr, resampled_pixels
-from lexiseg.stages.resample import Window, bilinear_matrix
 from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels, sum_tensors
 from lexiseg.stages.word_vectors import WordVectors
 

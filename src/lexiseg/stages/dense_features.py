@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -18,25 +18,28 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lexiseg.imaging import pad_to_multiple, resize_image, working_size
 from lexiseg.protocols import BackboneEncoder, BackboneMaps, Encoder
-from lexiseg.stages.label_map import LabelMap, label_map
-from lexiseg.stages.resample import (
-    GuidedFilter,
-    Window,
-    bilinear_matrix,
-    guided_radius,
-    on_grid_of,
-    pad_to_multiple,
-    resize_image,
-    working_size,
-)
+from lexiseg.stages.label_map import GuidedFilter, LabelMap, Window, guided_radius, label_map
+from lexiseg.stages.mask_upsampling import bilinear_matrix
 from lexiseg.stages.word_vectors import WordVectors, class_probabilities
 
 __all__ = [
-    "DenseFeatures", "Features", "LabelRules", "boxes_in_image", "encode_image", "plan_windows",
+    "DenseFeatures", "Features", "GridLike", "LabelRules", "boxes_in_image", "encode_image",
+    "on_grid_of", "plan_windows", "whole_cells",
 ]  # fmt: skip
 
 _LEAST = 1e-12  # probability: its logarithm is finite
+
+
+class GridLike(Protocol):
+    """Cells that lie on a scaled image of ``work_hw``, ``cell`` pixels each, from its corner."""
+
+    @property
+    def cell(self) -> int: ...
+
+    @property
+    def work_hw(self) -> tuple[int, int]: ...
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,34 @@ class Features(DenseFeatures):
     def _probabilities(self, words: WordVectors, scale: float) -> Tensor:
         cosines = self.grid.float() @ words.vectors.to(self.grid.device).T
         return class_probabilities(cosines.permute(2, 0, 1), words, scale)
+
+
+def on_grid_of(other: GridLike, maps: Tensor, grid: GridLike) -> Tensor:
+    """Return maps (K, h, w) on the cells of another grid of the same image, bilinear."""
+    counts = (-(-side // other.cell) for side in other.work_hw)
+    cells = (torch.arange(n) + 0.5 for n in counts)
+    return _at(
+        maps, grid, *(c * other.cell / side for c, side in zip(cells, other.work_hw, strict=True))
+    )
+
+
+def whole_cells(maps: Tensor, grid: GridLike) -> Tensor:
+    """Return maps (K, h, w) on about as many cells that end where the image ends."""
+    if all(side % grid.cell == 0 for side in grid.work_hw):
+        return maps
+    counts = (max(1, round(side / grid.cell)) for side in grid.work_hw)
+    return _at(maps, grid, *((torch.arange(n) + 0.5) / n for n in counts))
+
+
+def _at(maps: Tensor, grid: GridLike, rows: Tensor, columns: Tensor) -> Tensor:
+    """Values at places given as parts of the image's height and width, (K, rows, columns)."""
+    h, w = maps.shape[1:]  # cells, of which the last may reach over the image's border
+    y = rows * (grid.work_hw[0] / grid.cell / h * 2) - 1
+    x = columns * (grid.work_hw[1] / grid.cell / w * 2) - 1
+    places = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1)[None].to(maps.device)
+    return F.grid_sample(
+        maps[None], places, mode="bilinear", padding_mode="border", align_corners=False
+    )[0]
 
 
 def plan_windows(

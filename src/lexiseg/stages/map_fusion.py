@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lexiseg.prompts import Vocabulary
 from lexiseg.protocols import DenseScores, Frame, RawMasks
-from lexiseg.stages.label_map import Labels, label_map, map_labels
+from lexiseg.stages.label_map import GuidedFilter, Labels, guided_radius, label_map, map_labels
 from lexiseg.stages.mask_prompting import CandidateBatch, Regions, ScoredMasks
 from lexiseg.stages.mask_selection import (
     GridScores,
@@ -30,7 +30,6 @@ from lexiseg.stages.mask_selection import (
     mask_nms,
     score_grid,
 )
-from lexiseg.stages.resample import GuidedFilter, guided_radius
 
 __all__ = [
     "Candidates", "MaskVotes", "NestedRule", "Selection", "WordMap", "add_votes",

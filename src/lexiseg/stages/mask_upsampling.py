@@ -19,9 +19,8 @@ from torch import Tensor
 from lexiseg.masks import Masks
 from lexiseg.masks.masks import bit_count, tighten
 from lexiseg.protocols import Frame, RawMasks
-from lexiseg.stages.resample import bilinear_matrix, bilinear_taps
 
-__all__ = ["MaskUpsampler", "upsample_masks"]
+__all__ = ["MaskUpsampler", "bilinear_matrix", "bilinear_taps", "upsample_masks"]
 
 _BLOCK = 16  # cells that pixels take their values of together: a larger matrix is mostly zeros
 _AT_ONCE = 1 << 26  # pixels of masks that a GPU enlarges together
@@ -30,6 +29,27 @@ _LOWEST = -1e30  # passes no threshold
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
 _Bits = NDArray[np.uint8]
+
+
+def bilinear_taps(given: int, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which two of ``given`` places each of ``wanted`` lies between, and how far behind the
+    first, (wanted,) int64, int64 and float64.
+
+    As torch's ``interpolate`` without aligned corners.
+    """
+    places = ((torch.arange(wanted, dtype=torch.float64) + 0.5) * given / wanted - 0.5).clamp_min(0)
+    lower = places.long()
+    return lower, (lower + 1).clamp_max(given - 1), places - lower
+
+
+def bilinear_matrix(given: int, wanted: int) -> Tensor:
+    """Return the same as a matrix, (wanted, given) float64."""
+    lower, upper, part = bilinear_taps(given, wanted)
+    matrix = torch.zeros(wanted, given, dtype=torch.float64)
+    rows = torch.arange(wanted)
+    matrix[rows, lower] += 1 - part
+    matrix[rows, upper] += part
+    return matrix
 
 
 def upsample_masks(raw: RawMasks, threshold: float = 0.0) -> Masks:

@@ -27,9 +27,9 @@ def segment_clicks(
     no word that they could match better or worse: scores are the mask model's quality.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.label_map import paint
     from lexiseg.stages.mask_prompting import decode_clicks
     from lexiseg.stages.mask_upsampling import upsample_masks
+    from lexiseg.stages.painting import paint
 
     timer = StageTimer(view.seconds)
     with timer("decode"):

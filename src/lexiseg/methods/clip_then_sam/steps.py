@@ -17,7 +17,14 @@ from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks, Vocabulary
 from lexiseg.protocols import DenseScores, Masker, MaskState, RawMasks
 from lexiseg.stages import map_fusion, mask_prompting
-from lexiseg.stages.label_map import Labels, cut, label_map, map_labels
+from lexiseg.stages.label_map import (
+    GuidedFilter,
+    Labels,
+    cut,
+    guided_radius,
+    label_map,
+    map_labels,
+)
 from lexiseg.stages.map_fusion import (
     NestedRule,
     Selection,
@@ -36,7 +43,6 @@ from lexiseg.stages.mask_prompting import (
 )
 from lexiseg.stages.mask_selection import GridScores, contain_points, grid_iou, mask_nms
 from lexiseg.stages.mask_upsampling import upsample_masks
-from lexiseg.stages.resample import GuidedFilter, guided_radius
 
 __all__ = [
     "Found", "decode_candidates", "find_regions", "fuse_with_map",

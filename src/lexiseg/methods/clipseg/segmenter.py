@@ -127,8 +127,7 @@ class Segmenter(BaseSegmenter[EncodedImage]):
     def _label(self, maps: Tensor, view: View[EncodedImage], vocabulary: Vocabulary) -> LabelMap:
         import torch.nn.functional as F
 
-        from lexiseg.stages.label_map import label_map
-        from lexiseg.stages.resample import GuidedFilter, guided_radius
+        from lexiseg.stages.label_map import GuidedFilter, guided_radius, label_map
 
         config, image, rgb = self.config, view.encoded, view.picture.rgb
         limits = class_thresholds(vocabulary, config)
@@ -147,8 +146,8 @@ class Segmenter(BaseSegmenter[EncodedImage]):
         import torch
         import torch.nn.functional as F
 
+        from lexiseg.imaging import resize_image
         from lexiseg.stages.pamr import affinities, pamr
-        from lexiseg.stages.resample import resize_image
 
         image = view.encoded
         if image.cell > 1:

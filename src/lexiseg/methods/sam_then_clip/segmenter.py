@@ -143,9 +143,9 @@ class Segmenter(BaseSegmenter[EncodedMasks]):
         import torch
         import torch.nn.functional as F
 
+        from lexiseg.imaging import resize_image
         from lexiseg.stages.attention import readout
         from lexiseg.stages.dense_features import encode_image
-        from lexiseg.stages.resample import resize_image
 
         short_side = self.config.short_side or self.encoder.size.short_side
         if not isinstance(self.encoder, AttentionEncoder):

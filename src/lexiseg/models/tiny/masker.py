@@ -15,6 +15,7 @@ from torch import Tensor
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError, PromptError
+from lexiseg.imaging import pad_to_multiple, resize_image, working_size
 from lexiseg.models.tiny import MASKER
 from lexiseg.models.tiny.masknet import CANDIDATES, Maps, MaskNet, MaskNetConfig, Pointers
 from lexiseg.models.tiny.vision import VisionNet
@@ -79,7 +80,7 @@ class TinyMasker:
         maps: of the encoder that stands on the same weights; those of this size spare the backbone.
         """
         size_hw = (rgb.shape[0], rgb.shape[1])
-        height, width = _working_size(size_hw)
+        height, width = working_size(size_hw, _SHORT_SIDE, _LARGEST)
         bottom, right = -height % _MULTIPLE, -width % _MULTIPLE
         frame = Frame(size_hw, (height, width), (height + bottom, width + right))
         vision = next((made.value for made in maps if self._made(made, frame)), None)
@@ -96,13 +97,7 @@ class TinyMasker:
 
     def _pixels(self, rgb: NDArray[np.uint8], frame: Frame) -> Tensor:
         """The picture as the backbone takes it, (1, 3, h, w) in [-1, 1]."""
-        import cv2
-
-        (height, width), padded = frame.input_hw, frame.padded_hw
-        way = cv2.INTER_AREA if height < frame.size_hw[0] else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(rgb, (width, height), interpolation=way), np.uint8)
-        below, right = padded[0] - height, padded[1] - width
-        whole = np.pad(small, ((0, below), (0, right), (0, 0)), mode="edge")
+        whole = pad_to_multiple(resize_image(rgb, frame.input_hw), _MULTIPLE)
         pixels = torch.from_numpy(whole)[None].to(self._compute.device)
         x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
         return x.contiguous(memory_format=torch.channels_last)
@@ -201,13 +196,6 @@ def _with_peaks(points: Tensor, labels: Tensor, logits: Tensor) -> tuple[Tensor,
     peak = torch.stack([(place % w + 0.5) / w, (place // w + 0.5) / h], 1)
     label = torch.where((labels == 1).any(1), -1, 1)
     return torch.cat([points, peak[:, None]], 1), torch.cat([labels, label[:, None]], 1)
-
-
-def _working_size(size_hw: tuple[int, int]) -> tuple[int, int]:
-    """The short side at 288 pixels; long strips smaller, so that work stays bounded."""
-    scale = _SHORT_SIDE / min(size_hw)
-    scale = min(scale, (_LARGEST / (size_hw[0] * size_hw[1])) ** 0.5)
-    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
 
 
 def from_checkpoint(checkpoint: Checkpoint, compute: Compute) -> TinyMasker:

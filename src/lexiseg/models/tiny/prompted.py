@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lexiseg.imaging import pad_to_multiple, resize_image, working_size
 from lexiseg.models.tiny.encoder import TinyEncoder
 from lexiseg.models.tiny.linear_prompts import of_examples, of_words
 from lexiseg.protocols import EncodedImage
 from lexiseg.results import UnknownWord
 
 __all__ = ["Places", "TinyPrompted"]
-
-_LONGEST = 16  # times its width: strips are scaled less, so that work stays bounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,17 +64,11 @@ class TinyPrompted:
         self, rgb: NDArray[np.uint8], *, side: int | None = None, stretch: bool = False
     ) -> EncodedImage:
         """Encode a picture, (H, W, 3) uint8, with its proportions: there are no native ones."""
-        import cv2
-
         side = side or self.side
-        scale = side / min(rgb.shape[:2])
-        scale = min(scale, (_LONGEST * side**2 / (rgb.shape[0] * rgb.shape[1])) ** 0.5)
-        height, width = (max(1, round(s * scale)) for s in rgb.shape[:2])
-        way = cv2.INTER_AREA if height < rgb.shape[0] else cv2.INTER_LINEAR
-        made = np.asarray(cv2.resize(rgb, (width, height), interpolation=way), np.uint8)
-        multiple = self.encoder.size.multiple
-        below, right = -height % multiple, -width % multiple
-        whole = np.pad(made, ((0, below), (0, right), (0, 0)), mode="edge")
+        size_hw = (rgb.shape[0], rgb.shape[1])
+        height, width = working_size(size_hw, side)
+        small = resize_image(rgb, (height, width))
+        whole = pad_to_multiple(small, self.encoder.size.multiple)
         places = self.places(torch.from_numpy(whole)[None])
         h, w = -(-height // 4), -(-width // 4)
         value = Places(places.decoded[:, :h, :w], places.features[:, :h, :w])

@@ -11,8 +11,8 @@ from lexiseg.masks import Masks
 from lexiseg.methods.dense import Config, Segmenter
 from lexiseg.prompts import Vocabulary
 from lexiseg.prompts.lexicon import Relation
-from lexiseg.stages import hierarchy as stage
-from lexiseg.stages.hierarchy import FLAT, Hierarchy, word_hierarchy
+from lexiseg.stages import word_vectors as stage
+from lexiseg.stages.word_vectors import FLAT, Hierarchy, word_hierarchy
 
 PERSON, FACE, EYE, SKY = range(4)
 PARTS = Hierarchy((Relation(FACE, PERSON, False), Relation(EYE, FACE, False)))

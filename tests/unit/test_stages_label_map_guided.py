@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lexiseg.stages.resample import GuidedFilter
+from lexiseg.stages.label_map import GuidedFilter
 
 Floats = NDArray[np.floating]
 
@@ -117,7 +117,7 @@ def test_guided_equals_the_slow_filter(
 
 
 def test_guided_equals_the_slow_filter_on_a_scaled_picture() -> None:
-    from lexiseg.stages.resample import resize_image
+    from lexiseg.imaging import resize_image
 
     rgb = photo(31, 53)
     guide = GuidedFilter(rgb, (14, 24), 4, 1, 1e-3)  # cells of 2 rows less than whole
