@@ -68,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="an earlier checkout, for `versions` and `edit-speed`",
     )
+    run.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keep there what is done, and go on with it, for `modes`",
+    )
     run.add_argument("--official", type=Path, metavar="DIR", help="SAM's official code")
     write = verbs.add_parser("tables", help="write the tables in the docs from the results")
     write.add_argument("--check", action="store_true", help="only say which are not up to date")

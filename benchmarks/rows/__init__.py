@@ -9,10 +9,10 @@ from importlib import import_module
 from types import ModuleType
 
 NAMES = (
-    "accuracy", "settings", "synonyms", "unknown", "phrases", "parts", "auto", "false-positives",
-    "shuffled", "joined", "speed", "size", "clip", "clicks", "guided", "guided-filter", "crops",
-    "everything", "memory", "prompts", "oneshot", "decoder", "removal", "instances", "edit-speed",
-    "versions",
+    "accuracy", "modes", "settings", "synonyms", "unknown", "phrases", "parts", "auto",
+    "false-positives", "shuffled", "joined", "speed", "size", "clip", "clicks", "guided",
+    "guided-filter", "crops", "everything", "memory", "prompts", "oneshot", "decoder", "removal",
+    "instances", "edit-speed", "versions",
 )  # fmt: skip
 
 

@@ -56,7 +56,9 @@ class PictureResult:
     cells, counts: as ``ConfusionMatrix.counts_of``. boundary: rows of class and the four counts of
     ``boundary_counts``; bands: rows of class and the two of ``boundary_iou_counts``. seconds: of
     the segmenter. stages: seconds of each stage of the run, and of the method as "segment.score";
-    memory: bytes that the process held at most in each stage of the run, where the system tells.
+    cpu: seconds of the processor in each stage of the run, of all threads, which other programs on
+    the machine hardly change. memory: bytes that the process held at most in each stage of the run,
+    where the system tells.
     """
 
     id: str
@@ -66,6 +68,7 @@ class PictureResult:
     bands: tuple[tuple[int, ...], ...]
     seconds: float
     stages: dict[str, float]
+    cpu: dict[str, float]
     memory: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
@@ -157,6 +160,7 @@ def measure_picture(
         bands=_rows(bands),
         seconds=round(stage.seconds["segment"], 5),
         stages={name: round(value, 5) for name, value in {**stage.seconds, **within}.items()},
+        cpu={name: round(value, 5) for name, value in stage.cpu.items()},
         memory=stage.memory,
     )
     # What is the same for every picture: settings and weights.
@@ -165,18 +169,20 @@ def measure_picture(
 
 
 class _Stages:
-    """Seconds, and the most memory held, of the stages of a picture."""
+    """Seconds, also of the processor, and the most memory held, of the stages of a picture."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
         self.memory: dict[str, int] = {}
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         fresh = reset_peak_memory()
-        started = time.perf_counter()
+        started, work = time.perf_counter(), time.process_time()
         yield
         self.seconds[name] = time.perf_counter() - started
+        self.cpu[name] = time.process_time() - work
         held = peak_memory() if fresh else None
         if held is not None:
             self.memory[name] = held

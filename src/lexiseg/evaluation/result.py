@@ -95,11 +95,14 @@ class Evaluation:
         }
 
     def stages(self) -> dict[str, dict[str, float]]:
-        """Return the median seconds of each stage, and the most bytes that one held."""
+        """Return each stage's median seconds, also the processor's, and the most bytes held."""
         out: dict[str, dict[str, float]] = {}
         for name in dict.fromkeys(name for one in self.pictures for name in one.stages):
             seconds = [one.stages[name] for one in self.pictures if name in one.stages]
             out[name] = {"seconds": round(float(np.median(seconds)), 5)}
+            work = [one.cpu[name] for one in self.pictures if name in one.cpu]
+            if work:
+                out[name]["cpu_seconds"] = round(float(np.median(work)), 5)
             held = [one.memory[name] for one in self.pictures if name in one.memory]
             if held:
                 out[name]["peak_memory_bytes"] = max(held)

@@ -1,0 +1,108 @@
+"""Every mode of `lexiseg evaluate` on every set: accuracy, outlines, time and memory.
+
+Each mode is the command that a user types, in a process of its own, so that its memory is its own.
+Of each set the first photos count in an order shuffled by a seed: the same for all modes.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import output
+from benchmarks.rows.common import estimate, markdown, percent
+
+ABOUT = "every mode on every set: accuracy, outlines, time and memory of `lexiseg evaluate`"
+NEEDS_DATA = True
+PHOTOS, SEED = 24, 0  # of each set
+MODES: Mapping[str, tuple[str, ...]] = {
+    "dense": ("dense",),
+    "dense --use-pamr": ("dense", "--use-pamr"),
+    "dense --use-sam": ("dense", "--use-sam"),
+    "sam-then-clip --preset fast": ("sam-then-clip", "--preset", "fast"),
+}
+_KEPT = (
+    "set", "photos", "mean_classes", "min_photos", "mean_iou", "mean_iou_all", "pixel_accuracy",
+    "mean_accuracy", "boundary_f1",
+)  # fmt: skip
+
+
+def run(options: Namespace) -> dict[str, Any]:
+    """Run the commands, and go on with those that were ended in the folder of `--work`."""
+    limit = options.limit or PHOTOS
+    modes = {}
+    with tempfile.TemporaryDirectory() as made:
+        work = Path(made) if options.work is None else options.work
+        for mode, words in MODES.items():
+            folder = work / "-".join(word.strip("-") for word in words)
+            modes[mode] = _measure(words, folder, options, limit)
+    return {"limit": limit, "seed": SEED, "modes": modes}
+
+
+def _measure(
+    words: tuple[str, ...], folder: Path, options: Namespace, limit: int
+) -> list[dict[str, Any]]:
+    """Run one mode's command; return what its results say of each set."""
+    if not (folder / "results.json").is_file():
+        command = ["evaluate", *words, "--limit", str(limit), "--shuffle-seed", str(SEED)]
+        command += [part for root in options.data for part in ("--data", str(root.resolve()))]
+        command += ["--split", options.split, "--out", str(folder.resolve()), "--resume"]
+        command += ["--device", options.device] if options.device else []
+        command += [] if options.method == "tiny" else ["--encoder", options.method]
+        print(f"lexiseg {shlex.join(command)}", flush=True)
+        output([sys.executable, "-m", "lexiseg", *command])
+    document = json.loads((folder / "results.json").read_text("utf-8"))
+    names = [one["set"] for one in document.get("sets", ())]
+    paths = [folder / name for name in names] or [folder]
+    return [_of_set(json.loads((path / "results.json").read_text("utf-8"))) for path in paths]
+
+
+def _of_set(found: Mapping[str, Any]) -> dict[str, Any]:
+    held = [stage.get("peak_memory_bytes", 0) for stage in found["stages"].values()]
+    return {key: found[key] for key in _KEPT} | {
+        "cpu_seconds": found["stages"]["segment"]["cpu_seconds"],
+        "peak_mb": round(max(held) / 1e6),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return a table of all modes on each set."""
+    head = [
+        "set, photos", "mode", "mean IoU", "over classes", "pixel accuracy", "mean accuracy",
+        "boundary F1", "CPU ms a picture", "peak memory",
+    ]  # fmt: skip
+    lines = []
+    for place, first in enumerate(next(iter(result["modes"].values()))):
+        for mode, sets in result["modes"].items():
+            one = sets[place]
+            lines.append([
+                f"{first['set']}, {first['photos']}", f"`{mode}`", estimate(one["mean_iou"]),
+                one["mean_classes"], estimate(one["pixel_accuracy"]),
+                estimate(one["mean_accuracy"]), percent(one["boundary_f1"]),
+                f"{1000 * one['cpu_seconds']:.0f}", f"{one['peak_mb']} MB",
+            ])  # fmt: skip
+    least = next(iter(result["modes"].values()))[0]["min_photos"]
+    return (
+        f"{markdown(head, lines)}\n\nIn percent, with 95 % intervals over photos. Mean IoU and "
+        f"mean accuracy: over the classes in at least {least} photos, background aside. Of each "
+        f"set the first {result['limit']} photos in the order of `--shuffle-seed "
+        f"{result['seed']}`, or all of fewer. CPU ms: of all threads, "
+        "median. Peak memory: of the whole process."
+    )
+
+
+def short(result: dict[str, Any]) -> str:
+    """Return mean IoU by set, a line a mode."""
+    modes = result["modes"]
+    sets = [one["set"] for one in next(iter(modes.values()))]
+    lines = [
+        [f"`{mode}`", *(percent(one["mean_iou"]["value"]) for one in found)]
+        for mode, found in modes.items()
+    ]
+    return markdown(["mean IoU, %", *sets], lines)
