@@ -9,8 +9,8 @@ from importlib import import_module
 from types import ModuleType
 
 NAMES = (
-    "accuracy", "modes", "settings", "synonyms", "unknown", "phrases", "parts", "auto",
-    "false-positives", "shuffled", "joined", "speed", "size", "clip", "clicks", "guided",
+    "accuracy", "modes", "reproduce", "settings", "synonyms", "unknown", "phrases", "parts",
+    "auto", "false-positives", "shuffled", "joined", "speed", "size", "clip", "clicks", "guided",
     "guided-filter", "crops", "everything", "memory", "prompts", "oneshot", "decoder", "removal",
     "instances", "edit-speed", "versions",
 )  # fmt: skip

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from docs.make import curve, decoder_curve, facts, formats, runs, walk
+from docs.make import curve, decoder_curve, facts, formats, reproduced, runs, walk
 from docs.make.commands import COMMANDS
 
 import lexiseg
+from lexiseg.evaluation.published_results import PAPERS
 
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"(<!-- made: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -32,6 +33,7 @@ FACTS: Mapping[str, Maker] = {
     "model-files": facts.model_files,
     "model-parts": facts.model_parts,
     "known-words": facts.known_words,
+    **{f"reproduce-{paper}": partial(reproduced.table, paper) for paper in PAPERS},
     "training": curve.text,
     "clipseg-training": decoder_curve.text,
     **{f"options-{name}": partial(facts.options, name) for name in COMMANDS},

@@ -37,7 +37,7 @@ def methods() -> str:
         [f"[`{one.name}`](docs/methods/{one.name}.md)", one.summary, _codes(one.presets)]
         for one in lexiseg.list_methods()
     ]
-    return _left(["method", "what it does", "presets"], rows)
+    return left(["method", "what it does", "presets"], rows)
 
 
 def fields(method: str) -> str:
@@ -49,7 +49,7 @@ def fields(method: str) -> str:
         rows.append([", ".join(f"`{name}`" for name in names), ", ".join(values), meaning])
     if defaults:
         raise LookupError(f"the docstring of {method}'s Config tells nothing of {list(defaults)}")
-    return _left(["field", "default", "meaning"], rows)
+    return left(["field", "default", "meaning"], rows)
 
 
 def presets(method: str) -> str:
@@ -59,7 +59,7 @@ def presets(method: str) -> str:
         [f"`{name}`", ", ".join(f"`{key}={value}`" for key, value in sets.items()) or "-"]
         for name, sets in chosen.items()
     ]
-    return _left(["preset", "sets"], rows)
+    return left(["preset", "sets"], rows)
 
 
 def operations() -> str:
@@ -68,7 +68,7 @@ def operations() -> str:
     for one in lexiseg.edit.list_operations():
         named = [f"`{name}={value!r}`" for name, value in one.defaults.items()]
         rows.append([f"`{one.name}`", one.summary, ", ".join(named)])
-    return _left(["operation", "what it does", "fields and their defaults"], rows)
+    return left(["operation", "what it does", "fields and their defaults"], rows)
 
 
 def datasets() -> str:
@@ -77,7 +77,7 @@ def datasets() -> str:
     for one in lexiseg.list_datasets():
         splits = ", ".join(split.name for split in one.splits)
         rows.append([f"`{one.name}`", one.title, one.kind, splits, f"`{one.folders[0]}`"])
-    return _left(["set", "what it is", "kind", "splits", "folder"], rows)
+    return left(["set", "what it is", "kind", "splits", "folder"], rows)
 
 
 def background() -> str:
@@ -94,7 +94,7 @@ def options(command: str) -> str:
         takes = value if action.option_strings and action.nargs != 0 else ""
         said = (action.help or "").replace("%(default)s", str(action.default))
         rows.append([name, f"`{takes.upper()}`" if takes else "", said])
-    return _left(["option", "takes", "meaning"], rows)
+    return left(["option", "takes", "meaning"], rows)
 
 
 def below(kind: type[errors.LexisegError]) -> list[type[errors.LexisegError]]:
@@ -110,7 +110,7 @@ def error_classes() -> str:
         parent = f"`{above.__name__}`" if above is not Exception else ""
         first = (inspect.getdoc(kind) or "").splitlines()[0]
         rows.append([f"`{kind.__name__}`", parent, str(kind.exit_code), first])
-    return _left(["error", "is a", "exit code", "when"], rows)
+    return left(["error", "is a", "exit code", "when"], rows)
 
 
 def public() -> str:
@@ -122,7 +122,7 @@ def public() -> str:
         if name in _ROOMS:
             said = inspect.getdoc(_ROOMS[name]) or ""
         rows.append([f"`lexiseg.{name}`", " ".join(said.split("\n\n")[0].split())])
-    return _left(["name", "what it is"], rows)
+    return left(["name", "what it is"], rows)
 
 
 def model_files() -> str:
@@ -204,7 +204,7 @@ def _codes(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "-"
 
 
-def _left(head: list[str], rows: list[list[str]]) -> str:
+def left(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
         f"| {' | '.join(cell.replace('|', _BAR) for cell in line)} |" for line in lines

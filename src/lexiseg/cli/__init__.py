@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "measure time and memory on a picture",
     "datasets": "list the data sets; what of one is there, and how to get it",
     "evaluate": "measure a method on data sets with masks",
+    "reproduce": "measure again what papers report, or see what that needs",
     "compare": "compare two runs of evaluate, photo by photo",
     "score-edit": "measure edited pictures: FID, KID, CLIP score, textures",
     "train": "train a model on a folder of data sets",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lexiseg.datasets import SemanticDataset
     from lexiseg.evaluation import Evaluation
 
-__all__ = ["run"]
+__all__ = ["duration", "parse", "run"]
 
 _NOTES = """SET is a published data set by its name (`lexiseg datasets list`), which lies in or
 below --root; or a folder: of a published set, of dataset.json with SPLIT/images and SPLIT/masks, or
@@ -43,7 +43,7 @@ examples:
 
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    args = _parser().parse(argv)
+    args = parse(argv)
     if args.out is None:
         for flag in ("resume", "save_vis", "predictions"):
             if getattr(args, flag):
@@ -78,6 +78,11 @@ def run(argv: list[str]) -> int:
     if args.out is not None:
         sys.stdout.write(f"\nwritten to {args.out}\n")
     return 0
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Return what the command understands of its arguments; raises OptionError."""
+    return _parser().parse(argv)
 
 
 def _parser() -> Parser:
@@ -198,7 +203,7 @@ class _Pace:
         text = self._name
         if done > first and now > started:
             each = (now - started) / (done - first)
-            text += f"  {_rate(1 / each)}, {_duration((total - done) * each)} left"
+            text += f"  {_rate(1 / each)}, {duration((total - done) * each)} left"
         self._progress.step(done, total, text)
 
 
@@ -207,13 +212,15 @@ def _rate(rate: float) -> str:
     return f"{rate:.1f} photos/s" if rate >= 1 else f"{1 / rate:.1f} s a photo"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a time in words, to the next larger unit that says enough."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
 
 
 def _overview(found: Sequence[Evaluation]) -> dict[str, Any]:

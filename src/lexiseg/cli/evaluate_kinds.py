@@ -25,7 +25,12 @@ def add_kind_flags(parser: Parser) -> None:
     """Add the flags that only such data sets know."""
     add = parser.add_argument_group("of phrases, episodes and instances").add_argument
     add("--instances", action="store_true", help="measure instances, not class masks: COCO's AP")
-    add("--shots", metavar="N", type=int, help="examples an episode; 1 if left out")
+    add(
+        "--shots",
+        metavar="N",
+        type=int,
+        help="examples an episode; 1 if left out; 0: the word alone",
+    )
     add("--with-words", action="store_true", help="name an episode's class, beside its examples")
 
 
@@ -48,7 +53,7 @@ def chosen_kind(args: argparse.Namespace, sets: Sequence[Any]) -> Sequence[Any]:
     here = kinds & {FewShotDataset, PhraseDataset, *([InstanceDataset] if args.instances else ())}
     if not here:
         for flag in ("shots", "with_words"):
-            if getattr(args, flag):
+            if getattr(args, flag) not in (None, False):
                 raise OptionError(
                     f"--{flag.replace('_', '-')} is for few-shot episodes; leave it out"
                 )

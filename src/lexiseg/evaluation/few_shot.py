@@ -32,8 +32,8 @@ _KEPT = 64  # photos that stay read: those of a fold come again and again
 class FewShotEvaluation:
     """The scores of each fold and their mean; by_class: each class's IoU.
 
-    shots: examples an episode. with_words: whether the class was named too. without_episode:
-    classes that no episode had; they count 0, as in HSNet's evaluator.
+    shots: examples an episode, 0: the class was named alone. with_words: whether it was named too.
+    without_episode: classes that no episode had; they count 0, as in HSNet's evaluator.
     """
 
     name: str
@@ -67,9 +67,10 @@ class FewShotEvaluation:
         """Return a text of lines for people."""
         made, mean = self.provenance, self.mean
         how = "examples and the class's word" if self.with_words else "examples alone"
+        how = how if self.shots else "the class's word alone"
         lines = [
             f"{made.method} on {self.name}: {self.title}",
-            f"{mean.episodes} episodes of {self.shots} shot{'s' * (self.shots > 1)} "
+            f"{mean.episodes} episodes of {self.shots} shot{'s' * (self.shots != 1)} "
             f"({self.protocol}'s), {how}",
             f"{1000 * self.seconds:.0f} ms an episode (median); encoder {made.encoder}, "
             f"{made.device}, {made.dtype}",
@@ -101,15 +102,18 @@ def evaluate_few_shot(
 ) -> FewShotEvaluation:
     """Measure a segmenter on the episodes of one or several folds of a data set.
 
-    shots: examples an episode. limit: only the first episodes of each fold: classes without one
-    count 0, as in HSNet's evaluator. with_words: name the class too, mixed with the examples.
+    shots: examples an episode; 0: the episodes of one, asked by the class's word alone. limit: only
+    the first episodes of each fold: classes without one count 0, as in HSNet's evaluator.
+    with_words: name the class too, mixed with the examples.
     Raises InputError without folds, and what the segmenter raises where it takes no examples.
     """
     if not folds:
         raise InputError("there is no fold to measure on; give at least one")
-    if shots < 1 or (limit is not None and limit < 1):
-        raise OptionError(f"shots is {shots} and limit {limit}; give at least 1")
-    drawn = [fold.episodes(shots=shots)[:limit] for fold in folds]
+    if shots < 0 or (limit is not None and limit < 1):
+        raise OptionError(
+            f"shots is {shots} and limit {limit}; give at least 1, or 0 shots for words alone"
+        )
+    drawn = [fold.episodes(shots=max(1, shots))[:limit] for fold in folds]
     total, done = sum(map(len, drawn)), 0
     read = lru_cache(maxsize=_KEPT)(_read)
     seconds: list[float] = []
@@ -122,12 +126,14 @@ def evaluate_few_shot(
             word = fold.classes[episode.class_id]
             asked.add(word)
             examples = []
-            for name in episode.supports:
+            for name in episode.supports[:shots]:
                 rgb = read(str(fold.samples[name].path))
                 mask, _ = fold.mask(name, episode.class_id, rgb.shape[:2])
                 examples.append(Example(rgb, mask=mask))
             query = read(str(fold.samples[episode.query].path))
-            prompt = Like(tuple(examples), name=word, words=word if with_words else None)
+            prompt: Any = word
+            if examples:
+                prompt = Like(tuple(examples), name=word, words=word if with_words else None)
             started = time.perf_counter()
             result = segmenter(query, [prompt])
             seconds.append(time.perf_counter() - started)
