@@ -96,12 +96,12 @@ class DeviceDouble:
 
     def device(self, x: Tensor) -> torch.device:
         """Where a tensor is."""
-        return GPU if self._key(x) in self._marks else CPU
+        return GPU if self.key(x) in self._marks else CPU
 
     def put(self, x: Tensor, device: torch.device) -> Tensor:
         """Mark a tensor, and all that share its storage, as being on a device."""
         with torch._C.DisableTorchFunction():
-            key = self._key(x)
+            key = self.key(x)
             if device.type == "cpu":
                 self._marks.pop(key, None)
             elif key not in self._marks:
@@ -123,7 +123,7 @@ class DeviceDouble:
         return not self._paused
 
     @staticmethod
-    def _key(x: Tensor) -> int:
+    def key(x: Tensor) -> int:
         with torch._C.DisableTorchFunction():
             return int(x.untyped_storage()._cdata)
 
@@ -271,7 +271,7 @@ class _Function(TorchFunctionMode):
         out = x.to(*kept, **kwargs) if kept or kwargs else x
         if target is None or (target.type == here.type):
             return out
-        if out is x or double._key(out) == double._key(x):
+        if out is x or double.key(out) == double.key(x):
             with torch._C.DisableTorchFunction():
                 out = out.clone()
         if target.type == "cpu":

@@ -44,12 +44,12 @@ def run(options: Namespace) -> dict[str, Any]:
         edits: dict[str, dict[str, Any]] = {}
         for task, words in COMMANDS.items():
             alone = {"photo": str(path), "task": task}
-            edits[task] = {"alone": _probe(alone)}
+            edits[task] = {"alone": probe(alone)}
             if options.base is not None:
-                edits[task]["base"] = _probe(alone, options.base)
+                edits[task]["base"] = probe(alone, options.base)
             if task != "cut-out":  # OpenCV has none
-                edits[task]["opencv"] = _probe({"photo": str(path), "task": f"{task}, OpenCV"})
-            edits[task]["command"] = _probe({"argv": _command(path, words, options)})
+                edits[task]["opencv"] = probe({"photo": str(path), "task": f"{task}, OpenCV"})
+            edits[task]["command"] = probe({"argv": _command(path, words, options)})
     result: dict[str, Any] = {"size_wh": SIZE_WH, "edits": edits}
     if options.base is not None:
         result["base"] = output(["git", "-C", str(options.base), "rev-parse", "HEAD"])
@@ -84,7 +84,7 @@ def table(result: dict[str, Any]) -> str:
     return f"{markdown(head, lines)}\n\n{note}"
 
 
-def _probe(job: dict[str, Any], checkout: Path = ROOT) -> dict[str, Any]:
+def probe(job: dict[str, Any], checkout: Path = ROOT) -> dict[str, Any]:
     """What one process took, with the lexiseg of a checkout."""
     command = [sys.executable, "-m", "benchmarks.edit_probe", json.dumps(job)]
     found = output(command, _ONE_THREAD | {"PYTHONPATH": str(checkout.resolve() / "src")})

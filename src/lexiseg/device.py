@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Net = TypeVar("Net", bound=torch.nn.Module)
 
 __all__ = [
-    "Compute", "check_process", "describe_machine", "generator", "peak_device_memory",
-    "peak_memory", "pick", "reset_peak_memory", "seeded", "skip_init",
+    "Compute", "check_compiling", "check_process", "describe_machine", "generator",
+    "peak_device_memory", "peak_memory", "pick", "reset_peak_memory", "seeded", "skip_init",
 ]  # fmt: skip
 
 _DTYPES = {
@@ -92,7 +92,7 @@ def pick(device: str | None = None, dtype: str | None = None, *, compile: bool =
 
     found = _device(device)
     if compile:
-        _try_compiling(found)
+        check_compiling(found)
     if dtype is None or dtype == "auto":
         return Compute(found, _best_dtype(found), compile)
     if dtype not in _DTYPES:
@@ -103,7 +103,7 @@ def pick(device: str | None = None, dtype: str | None = None, *, compile: bool =
     return Compute(found, asked, compile)
 
 
-def _try_compiling(device: torch.device) -> None:
+def check_compiling(device: torch.device) -> None:
     """Raise OptionError where torch.compile lacks a compiler, its headers, or Triton."""
     import torch
 

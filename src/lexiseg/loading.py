@@ -14,13 +14,9 @@ if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
 __all__ = [
-    "MethodInfo",
-    "config_class",
-    "field_descriptions",
-    "list_methods",
-    "load",
-    "make_config",
-]
+    "MethodInfo", "config_class", "field_descriptions", "list_methods", "load", "make_config",
+    "preset_fields",
+]  # fmt: skip
 
 _DEFAULT = "dense"
 
@@ -103,7 +99,7 @@ def make_config(name: str = _DEFAULT, *, preset: str | None = None, **overrides:
                 f"load({name!r}) means {key} {fixed[key]!r}, but {key} {overrides[key]!r} is given "
                 f"too; write load({method!r}, {key}={overrides[key]!r})"
             )
-    chosen = {} if preset is None else _preset(method, preset)
+    chosen = {} if preset is None else preset_fields(method, preset)
     return _replaced(module.Config(), method, {**chosen, **fixed, **overrides})
 
 
@@ -156,8 +152,11 @@ def _replaced(config: Any, method: str, overrides: dict[str, Any]) -> Any:
         ) from error
 
 
-def _preset(method: str, preset: str) -> dict[str, Any]:
-    """The fields that "sclip" or "sclip@voc21" sets."""
+def preset_fields(method: str, preset: str) -> dict[str, Any]:
+    """Return the fields of a method's Config that "sclip" or "sclip@voc21" sets.
+
+    Raises UnknownName for a preset, or a data set of it, that there is not.
+    """
     module = registered_methods().get(method)
     name, at, data_set = preset.partition("@")
     if name not in module.PRESETS:

@@ -209,7 +209,7 @@ def test_nothing_found_is_exit_code_3(here: Path, finder: ColourFinder, capsys: 
 def test_an_unknown_word_is_told_with_its_neighbours(
     here: Path, finder: ColourFinder, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr("lexiseg.cli.report._stronger_encoder", lambda current: "clip-vit-b16")
+    monkeypatch.setattr("lexiseg.cli.report.stronger_encoder", lambda current: "clip-vit-b16")
     assert run("segment", "a.png", "red", "unicorn") == 0
     said = capsys.readouterr().out
     assert "unicorn  " not in said

@@ -66,6 +66,6 @@ def test_a_compiled_masker_draws_the_same_masks(
 @pytest.mark.parametrize("method", ["clip-then-sam", "sam-then-clip"])
 def test_the_setting_reaches_the_masker(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundled one says that it cannot be compiled."""
-    monkeypatch.setattr(device, "_try_compiling", lambda _: None)
+    monkeypatch.setattr(device, "check_compiling", lambda _: None)
     with pytest.raises(OptionError, match="'tiny' cannot be compiled; leave compile off"):
         lexiseg.load(method, compile=True)

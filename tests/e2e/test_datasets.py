@@ -117,8 +117,8 @@ def test_a_family_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     mask = np.array([[0, 1, 2], [2, 2, 1]], np.uint8)
     Image.fromarray(mask).save(tmp_path / "meadow" / "masks" / "val" / "a.png")
     Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(tmp_path / "meadow/photos/val/a.jpg")
-    known = {**catalogue._registry(), "meadow": info}
-    monkeypatch.setattr(catalogue, "_registry", lambda: known)
+    known = {**catalogue.dataset_table(), "meadow": info}
+    monkeypatch.setattr(catalogue, "dataset_table", lambda: known)
     (data,) = catalogue.open_semantic("meadow", root=tmp_path)
     np.testing.assert_array_equal(data[0].labels((2, 3)), [[255, 0, 1], [1, 1, 0]])
 

@@ -265,7 +265,7 @@ def test_what_the_safety_checker_flags_is_refused(
     monkeypatch.setattr(painter, "pipeline", Pipe())
     with pytest.raises(PromptError, match="safety checker"):
         painter.fill(photo()[:64, :64], spot()[:64, :64], "a lamp")
-    monkeypatch.setattr(painter, "_negative", False)
+    monkeypatch.setattr(painter, "takes_negative", False)
     with pytest.raises(OptionError, match="no negative prompt"):
         painter.fill(photo()[:64, :64], spot()[:64, :64], "a lamp", negative="x")
 

@@ -121,7 +121,7 @@ def test_the_encoder_of_sam_gives_transformers_features_and_last_attention(tmp_p
 
     # The last block's attention, the obvious way: all pairs, offsets looked up one by one.
     with torch.inference_mode():
-        x = net._embed(pixels)
+        x = net.embed(pixels)
         for block in net.blocks[:-1]:
             x = block(x)
         attn = net.blocks[-1].attn

@@ -44,7 +44,7 @@ def test_the_row_runs_every_edit_in_a_process_of_its_own(
         jobs.append(job)
         return dict(COMMAND if "argv" in job else ONE)
 
-    monkeypatch.setattr(module, "_probe", probe)
+    monkeypatch.setattr(module, "probe", probe)
     monkeypatch.setattr(module, "output", lambda command: "0123456789")
     monkeypatch.setattr(module, "SIZE_WH", (80, 60))
     result = module.run(Namespace(device=None, base=base))

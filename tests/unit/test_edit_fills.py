@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lexiseg.edit.fills import FILLS, choose_fill, depth_of, membrane
+from lexiseg.edit.fills import FILLS, choose_fill, depth_of, membrane, patches
 from lexiseg.edit.fills.exemplar import Exemplar
 from lexiseg.edit.fills.exemplar import fill as exemplar
 from lexiseg.edit.fills.patches import Level, PatchField
@@ -98,28 +98,33 @@ def test_matching_only_gets_better_and_copies_from_known_patches() -> None:
     assert not near[tuple(field.sources.T)].any()
 
 
-def test_costs_are_squared_differences_of_the_patches() -> None:
+def test_costs_are_squared_differences_of_the_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     rgb = rng.uniform(0, 255, (*SIZE, 3)).astype(np.float32)
     inside = hole(4)
     field = PatchField(Level(rgb, inside, ~inside), 3, rng)
     field.measure(rgb)
-    plain = 0.0
+    features = np.concatenate([rgb, 2 * slow_strength(rgb)], 2)  # twice: Newson et al. 2014
     (cy, cx), (fy, fx) = field.centres[5], field.sources[5]
+    wanted = 0.0
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             if (dy + dx) % 2 == 0:
-                plain += ((rgb[cy + dy, cx + dx] - rgb[fy + dy, fx + dx]) ** 2).sum()
-    assert field.costs[5] > plain  # the strength of gradients comes on top
-    field._features[..., 3:] = 0
-    field._own = field._gather(field.centres)
-    assert field._differences(np.array([5]), field.sources[5:6])[0] == pytest.approx(
-        plain, rel=1e-5
-    )
-    field._own = None  # as in large holes, which keep no copy
-    assert field._differences(np.array([5]), field.sources[5:6])[0] == pytest.approx(
-        plain, rel=1e-5
-    )
+                wanted += ((features[cy + dy, cx + dx] - features[fy + dy, fx + dx]) ** 2).sum()
+    assert field.costs[5] == pytest.approx(wanted, rel=1e-5)
+    monkeypatch.setattr(patches, "_MAX_SEARCHED", 0)  # as in large holes, which keep no copy
+    kept = field.costs.copy()
+    field.measure(rgb)
+    np.testing.assert_allclose(field.costs, kept, rtol=1e-5)
+
+
+def slow_strength(rgb: np.ndarray) -> np.ndarray:
+    """How much grey changes down and across, (H, W, 2): means over 5x5 pixels, mirrored outside."""
+    grey = np.pad(rgb.mean(2), 1, mode="reflect")
+    down, across = grey[2:, 1:-1] - grey[:-2, 1:-1], grey[1:-1, 2:] - grey[1:-1, :-2]
+    slopes = np.pad(np.abs(np.stack([down, across], 2)), ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    moved = [slopes[y : y + len(rgb), x : x + rgb.shape[1]] for y in range(5) for x in range(5)]
+    return np.mean(moved, 0)
 
 
 # Fills

@@ -284,10 +284,10 @@ def test_lama_that_is_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_model_too_large_for_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inpaint, "_memory", lambda compute: 16_000_000_000)
-    inpaint._check_memory("sd-2-inpainting", 5_000_000_000, pick("cpu"))
+    monkeypatch.setattr(inpaint, "device_memory", lambda compute: 16_000_000_000)
+    inpaint.check_memory("sd-2-inpainting", 5_000_000_000, pick("cpu"))
     with pytest.raises(OptionError, match=r"has 24.0 GB of weights.* needs a GPU"):
-        inpaint._check_memory("flux.1-fill-dev", 24_000_000_000, pick("cpu"))
+        inpaint.check_memory("flux.1-fill-dev", 24_000_000_000, pick("cpu"))
 
 
 def test_a_folder_of_diffusers_describes_itself(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_config_is_frozen_and_all_its_fields_are_explained(method: str) -> Non
 @pytest.mark.parametrize("method", CONFIGS)
 def test_presets_are_fields_that_differ_and_can_be(method: str) -> None:
     for preset in next(m.presets for m in lexiseg.list_methods() if m.name == method):
-        assert CONFIGS[method](**loading._preset(method, preset))
+        assert CONFIGS[method](**loading.preset_fields(method, preset))
 
 
 def test_trident_refuses_what_it_would_not_do() -> None:

@@ -20,7 +20,7 @@ from lexiseg.device import pick, seeded
 from lexiseg.errors import CheckpointError, MissingError, PromptError
 from lexiseg.models import load_encoder, load_masker
 from lexiseg.models.tiny.masker import TinyMasker
-from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig, _depthwise
+from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig, dilated_depthwise
 from lexiseg.models.tiny.vision import MobileNetV2, VisionConfig, VisionNet
 from lexiseg.models.tiny.weights import load_vision
 from lexiseg.protocols import LoadOptions, Masker, MaskPrompts, RawMasks
@@ -295,4 +295,4 @@ def test_a_wide_depthwise_convolution_is_what_torch_computes(size_hw: tuple[int,
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(8, 8, 5, padding=8, dilation=4, groups=8)
     x = torch.randn(2, *size_hw, 8).permute(0, 3, 1, 2)
-    torch.testing.assert_close(_depthwise(conv, x), conv(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(dilated_depthwise(conv, x), conv(x), rtol=0, atol=1e-5)

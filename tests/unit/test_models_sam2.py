@@ -163,7 +163,7 @@ def test_metas_file_is_told_by_its_shapes(tmp_path: Path) -> None:
     direct = masker_of(state, CPU, name="same")
     assert isinstance(loaded, Sam2Masker)
     for mine, other in zip(
-        loaded._encoder.state_dict().values(), direct._encoder.state_dict().values(), strict=True
+        loaded.encoder.state_dict().values(), direct.encoder.state_dict().values(), strict=True
     ):
         torch.testing.assert_close(mine, other)
-    assert loaded._encoder.config.everywhere == (5, 7, 9)
+    assert loaded.encoder.config.everywhere == (5, 7, 9)

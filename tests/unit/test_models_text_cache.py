@@ -145,7 +145,7 @@ def test_the_oldest_go_where_they_are_too_many(
     encode, words = Counting(), cache()
     for start in range(0, 200, 4):
         words.vectors([f"word {i}" for i in range(start, start + 4)], ["{}"], encode)
-        assert len(words._kept) <= 14
+        assert len(words) <= 14
     (file,) = folder.glob("*")
     assert file.stat().st_size < 50_000
     encode.asked.clear()

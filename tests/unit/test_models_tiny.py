@@ -199,7 +199,7 @@ def test_the_order_of_words_in_a_phrase_matters(tower: TextTower) -> None:
 
 
 def test_tokens_are_lower_case_cut_and_never_none(random_tiny: TinyEncoder) -> None:
-    tokenizer = random_tiny._tokenizer
+    tokenizer = random_tiny.tokenizer
     ids, mask = tokenise(tokenizer, ["ab", "AB", "", "犬", "abcdefghijklmnop"], max_tokens=5)
     assert ids.shape == (5, 5)
     assert mask.sum(1).tolist() == [2, 2, 1, 1, 5]
@@ -224,22 +224,25 @@ def test_words_have_unit_length_and_average_their_templates(random_tiny: TinyEnc
     torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(2))
     for word, vector in zip(words, vectors, strict=True):
         both = random_tiny.meanings([t.format(word) for t in templates]).mean(0)
-        expected = random_tiny._net.project(F.normalize(both, dim=-1))
+        expected = random_tiny.net.project(F.normalize(both, dim=-1))
         torch.testing.assert_close(vector, expected)
 
 
 @pytest.mark.parametrize(("cosine", "share"), [(0.5, 0), (0.7, 1.5), (0.9, 3), (1.0, 0)])
 def test_a_word_leans_on_its_nearest_known_one(
-    random_tiny: TinyEncoder, cosine: float, share: float
+    random_tiny: TinyEncoder, cosine: float, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = TinyEncoder(
-        random_tiny._net, random_tiny._tower, random_tiny._tokenizer, ["cat", "dog"],
+        random_tiny.net, random_tiny.tower, random_tiny.tokenizer, ["cat", "dog"],
         Compute(torch.device("cpu"), torch.float32),
     )  # fmt: skip
     cat, dog, other = torch.eye(len(random_tiny.meanings(["cat"])[0]))[:3]
     word = cosine * dog + (1 - cosine**2) ** 0.5 * other
-    encoder._meanings.update(cat=cat, dog=dog, hound=word)
-    expected = random_tiny._net.project(F.normalize(word + share * dog, dim=-1)[None])
+    meanings = {"cat": cat, "dog": dog, "hound": word}
+    monkeypatch.setattr(
+        encoder, "meanings", lambda words: torch.stack([meanings[w] for w in words])
+    )
+    expected = random_tiny.net.project(F.normalize(word + share * dog, dim=-1)[None])
     torch.testing.assert_close(encoder.text(["hound"]), expected)
 
 
@@ -280,7 +283,7 @@ def test_unknown_words_are_those_far_from_what_was_learned(random_tiny: TinyEnco
     near = random_tiny.meanings(words) @ random_tiny.meanings(random_tiny.known_words).T
     limit = float(near.amax(1).sort().values[1]) + 1e-6  # two words lie below
     encoder = TinyEncoder(
-        random_tiny._net, random_tiny._tower, random_tiny._tokenizer, random_tiny.known_words,
+        random_tiny.net, random_tiny.tower, random_tiny.tokenizer, random_tiny.known_words,
         Compute(torch.device("cpu"), torch.float32), unknown_below=limit,
     )  # fmt: skip
     found = encoder.unknown(words)
@@ -299,7 +302,7 @@ def test_a_word_that_named_whole_photos_is_known_but_not_its_neighbours(
     random_tiny: TinyEncoder,
 ) -> None:
     encoder = TinyEncoder(
-        random_tiny._net, random_tiny._tower, random_tiny._tokenizer, ["dog"],
+        random_tiny.net, random_tiny.tower, random_tiny.tokenizer, ["dog"],
         Compute(torch.device("cpu"), torch.float32),
         tagged_words=["xylophone"], unknown_below=0.999, tagged_below=0.999,
     )  # fmt: skip
@@ -328,9 +331,9 @@ def bundle(folder: Path, encoder: TinyEncoder, **changes: Any) -> Path:
     from lexiseg.training.tiny.bundle import write_bundle
 
     folder.mkdir(parents=True, exist_ok=True)
-    encoder._tokenizer.save(str(folder / "given.json"))
+    encoder.tokenizer.save(str(folder / "given.json"))
     return write_bundle(
-        folder / "bundle", encoder._net, encoder._tower, MASKER, folder / "given.json",
+        folder / "bundle", encoder.net, encoder.tower, MASKER, folder / "given.json",
         known_words=["dog", "cat"], trained_words=["dog", "cat", "zebra"],
         unknown_below=0.3, tagged_below=0.9, recipe={"steps": 3},
     )  # fmt: skip

@@ -147,7 +147,7 @@ def obvious(encoder: ClipEncoder, rgb: torch.Tensor, weights: tuple[float, ...])
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711])
     pixels = ((rgb.float() / 255 - mean) / std).permute(0, 3, 1, 2)
-    tokens, (h, w) = net._embed(pixels, "size")  # type: ignore[operator]
+    tokens, (h, w) = net.embed(pixels, "size")  # type: ignore[operator]
     layers = []
     for block in net.blocks:  # type: ignore[union-attr]
         tokens = block(tokens)

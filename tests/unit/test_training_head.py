@@ -104,7 +104,7 @@ def test_an_ended_encoding_goes_on_where_it_stopped(
 ) -> None:
     data = write_coordinates(tmp_path / "toy", 4)
     whole = store_of(tmp_path / "whole", data)
-    decode, calls = features_module._decode, []
+    decode, calls = features_module.decode_view, []
 
     def ends(net: VisionNet, pixels: NDArray[np.uint8]) -> Tensor:
         if len(calls) == 3:
@@ -112,7 +112,7 @@ def test_an_ended_encoding_goes_on_where_it_stopped(
         calls.append(1)
         return decode(net, pixels)
 
-    monkeypatch.setattr(features_module, "_decode", ends)
+    monkeypatch.setattr(features_module, "decode_view", ends)
     with pytest.raises(KeyboardInterrupt):
         store_of(tmp_path / "ended", data)
     calls[:] = [0] * 9  # no longer 3
@@ -136,13 +136,13 @@ def test_features_are_kept_until_something_changes(
 ) -> None:
     data = write_coordinates(tmp_path / "toy", 3)
     calls: list[int] = []
-    decode = features_module._decode
+    decode = features_module.decode_view
 
     def counted(net: VisionNet, pixels: NDArray[np.uint8]) -> Tensor:
         calls.append(1)
         return decode(net, pixels)
 
-    monkeypatch.setattr(features_module, "_decode", counted)
+    monkeypatch.setattr(features_module, "decode_view", counted)
     first = store_of(tmp_path / "f", data)
     count = len(calls)
     again = store_of(tmp_path / "f", data)
@@ -263,7 +263,7 @@ def test_the_head_learns_to_tell_shapes_apart(shapes: SemanticDataset, tmp_path:
     net = net_of()
     recipe = replace(RECIPE, steps=80, warmup_steps=5, evaluate_every=20)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features_module, "_decode", _colours)
+        patched.setattr(features_module, "decode_view", _colours)
         fitted = train_head(net, [shapes], bank_of([shapes]), tmp_path, recipe)
     assert fitted.finished
     scores = [line["mean_iou"] for line in lines(tmp_path) if "mean_iou" in line]

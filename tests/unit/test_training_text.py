@@ -82,14 +82,14 @@ def test_words_of_names_and_things_are_tokens_of_their_own(tmp_path: Path) -> No
     assert {"traffic", "light", "cow", "dog", "puppy", "photo", "wooden"} <= set(whole)
     assert "moo" not in whole  # once only, in a compound that nobody says
     corpus = corpus_of(["Traffic light"], tmp_path)
-    tokenizer = text._make_tokenizer(corpus, whole, 60)
+    tokenizer = text.make_tokenizer(corpus, whole, 60)
     assert tokenizer.encode("Traffic light").tokens == ["traffic", "light"]
     assert "[UNK]" not in tokenizer.encode("moo").tokens
     assert tokenizer.token_to_id("[UNK]") == 0
     # Before any training, a word of its own means what its target says, as far as dimensions go.
     tower = TextTower(replace(TOWER, vocab_size=tokenizer.get_vocab_size(), token_dim=20)).eval()
-    views = sentence_encoder([piece.removeprefix("##") for piece in text._pieces(tokenizer)])
-    text._start_from_teacher(tower, tokenizer, corpus, views)
+    views = sentence_encoder([piece.removeprefix("##") for piece in text.pieces_of(tokenizer)])
+    text.start_from_teacher(tower, tokenizer, corpus, views)
     meanings = tower(*tokenise(tokenizer, ["puppy", "cow"]))
     targets = corpus.targets[[corpus.texts.index("puppy"), corpus.texts.index("cow")]]
     torch.testing.assert_close(meanings, targets, atol=1e-4, rtol=0)

@@ -23,7 +23,7 @@ tflite = pytest.importorskip("tflite", reason="the reader needs tflite: lexiseg[
 
 from tests.tflite_file import Writer  # noqa: E402
 
-from lexiseg.training.tiny.tflite import _resize, read_graph, read_mobilenet  # noqa: E402
+from lexiseg.training.tiny.tflite import read_graph, read_mobilenet, resize_bilinear  # noqa: E402
 
 SHARED = Path(__file__).parents[3] / "shared"
 PUBLISHED = SHARED / "weights" / "mobilenet_v2_1.0_224_quant.tflite"
@@ -209,13 +209,13 @@ def test_a_graph_is_run_as_tensorflow_runs_it(tmp_path: Path) -> None:
 def test_the_oldest_way_of_enlarging_has_its_pixels_at_the_left() -> None:
     """0 1 2 3 quarters of the way from one pixel to the next, the last one repeated."""
     row = torch.tensor([[0.0, 4.0, 20.0]]).view(1, 1, 1, 3)
-    made = _resize(row, (1, 12), "")[0, 0, 0]
+    made = resize_bilinear(row, (1, 12), "")[0, 0, 0]
     assert made.tolist() == [0, 1, 2, 3, 4, 8, 12, 16, 20, 20, 20, 20]
     torch.testing.assert_close(
-        _resize(row, (2, 6), "centres"),
+        resize_bilinear(row, (2, 6), "centres"),
         F.interpolate(row, (2, 6), mode="bilinear", align_corners=False),
     )
-    assert _resize(row, (1, 5), "corners")[0, 0, 0].tolist() == [0, 2, 4, 12, 20]
+    assert resize_bilinear(row, (1, 5), "corners")[0, 0, 0].tolist() == [0, 2, 4, 12, 20]
 
 
 def drawn_view(number: int) -> NDArray[np.uint8]:

@@ -211,15 +211,15 @@ def test_known_words_had_masks_or_seeds_or_are_the_teachers(tmp_path: Path) -> N
         folder = tmp_path / "coco-unlabelled" / part
         folder.mkdir(parents=True)
         Image.fromarray(np.full((20, 30), value, np.uint8)).save(folder / "a.png")
-    sets = recipe._open_sets(tmp_path, TinyRecipe(), None)
+    sets = recipe.open_sets(tmp_path, TinyRecipe(), None)
     assert [s.name for s in sets] == ["seeds", "shapes"]  # in the recipe's order, then others
-    known = recipe._words(sets, STUFF_WORDS)
+    known = recipe.known_words(sets, STUFF_WORDS)
     assert {"toothbrush", "left fin", "armchair"} <= set(known)
     assert "background" not in known
     assert len(known) == len(set(known)) == 80 + 4 + len(set(STUFF_WORDS) - set(sets[0].classes))
-    assert [s.name for s in recipe._open_sets(tmp_path, TinyRecipe(), ["shapes"])] == ["shapes"]
+    assert [s.name for s in recipe.open_sets(tmp_path, TinyRecipe(), ["shapes"])] == ["shapes"]
     both = ["shapes", "coco-unlabelled"]
-    assert len(recipe._open_sets(tmp_path, TinyRecipe(), both)) == 2
+    assert len(recipe.open_sets(tmp_path, TinyRecipe(), both)) == 2
 
 
 def test_a_cpu_gets_a_smaller_recipe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from lexiseg.visualize import (
     overlay,
     palette,
 )
-from lexiseg.visualize.debug_overlay import _margin
+from lexiseg.visualize.debug_overlay import margin_map
 
 WORDS = ("dog", "grass", "zebra")
 
@@ -201,7 +201,7 @@ def test_a_cut_out_keeps_the_pixels_of_the_word_and_nothing_else() -> None:
 def test_the_margin_counts_what_the_words_leave_as_background() -> None:
     # By place: one word sure; two words even; background wins; word ahead of the background.
     grid = np.array([[[1.0, 0.5], [0.1, 0.6]], [[0.0, 0.5], [0.2, 0.1]]], np.float16)
-    margin = _margin(ScoreMap(grid, (20, 30)))
+    margin = margin_map(ScoreMap(grid, (20, 30)))
     np.testing.assert_allclose(margin, [[1.0, 0.0], [0.5, 0.3]], atol=1e-3)
 
 

@@ -17,8 +17,8 @@ ARABIC, HEBREW, THAI, HINDI = "كلب أحمر", "שלום עולם", "หมา
 
 @pytest.fixture
 def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    caches = (shaping.split_runs, shaping._path_for, canvas._width)
-    monkeypatch.setattr(shaping, "_fonts", lambda: ())
+    caches = (shaping.split_runs, shaping.font_for, canvas.text_width)
+    monkeypatch.setattr(shaping, "installed_fonts", lambda: ())
     for one in caches:
         one.cache_clear()
     yield

@@ -9,7 +9,7 @@ from lexiseg.cli.terminal import table
 from lexiseg.results import Segmentation, UnknownWord
 from lexiseg.visualize.legend import percent
 
-__all__ = ["Nearest", "describe", "stages"]
+__all__ = ["Nearest", "describe", "stages", "stronger_encoder"]
 
 _MOST_ABSENT = 20  # words that are named one by one
 
@@ -47,7 +47,7 @@ def _unknown(seg: Segmentation, unknown: Sequence[UnknownWord]) -> list[str]:
     """Lines about the words that the model does not know, and what would know them."""
     if not unknown:
         return []
-    model, stronger = seg.provenance.encoder, _stronger_encoder(seg.provenance.encoder)
+    model, stronger = seg.provenance.encoder, stronger_encoder(seg.provenance.encoder)
     more = f"; more words: --encoder {stronger}" if stronger else ""
     out = []
     for item in unknown:
@@ -115,7 +115,7 @@ def _brief(value: object) -> str:
     return str(value)
 
 
-def _stronger_encoder(current: str) -> str | None:
+def stronger_encoder(current: str) -> str | None:
     """Return the name of an encoder that knows more words than `current` does.
 
     CLIP's text tower has read hundreds of millions of captions. One that is here comes first, then

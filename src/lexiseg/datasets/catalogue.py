@@ -25,18 +25,9 @@ from lexiseg.prompts import Vocabulary, named
 from lexiseg.registry import Registry
 
 __all__ = [
-    "AnyDataset",
-    "DatasetInfo",
-    "Part",
-    "Split",
-    "dataset_info",
-    "list_datasets",
-    "open_dataset",
-    "open_datasets",
-    "open_semantic",
-    "paper_words",
-    "recognise",
-]
+    "AnyDataset", "DatasetInfo", "Part", "Split", "dataset_info", "dataset_table", "list_datasets",
+    "open_dataset", "open_datasets", "open_semantic", "paper_words", "recognise",
+]  # fmt: skip
 
 AnyDataset = SemanticDataset | InstanceDataset | PhraseDataset | FewShotDataset | VideoDataset
 Kind = Literal["semantic", "instances", "phrases", "few-shot", "video"]
@@ -107,7 +98,8 @@ class DatasetInfo:
 
 
 @cache
-def _registry() -> dict[str, DatasetInfo]:
+def dataset_table() -> dict[str, DatasetInfo]:
+    """Return all registered data sets by their names; raises OptionError where two share one."""
     families: Registry[ModuleType] = Registry("family of data sets")
     families.discover("lexiseg.datasets.published", group="lexiseg.datasets")
     found: dict[str, DatasetInfo] = {}
@@ -123,14 +115,14 @@ def _registry() -> dict[str, DatasetInfo]:
 
 def list_datasets() -> tuple[DatasetInfo, ...]:
     """Return every data set that is opened as it is published, by name."""
-    return tuple(_registry()[name] for name in sorted(_registry()))
+    return tuple(dataset_table()[name] for name in sorted(dataset_table()))
 
 
 def dataset_info(name: str) -> DatasetInfo:
     """Return what is known of a data set; raises UnknownName with the nearest names."""
-    if name not in _registry():
-        raise UnknownName.among("data set", name, _registry())
-    return _registry()[name]
+    if name not in dataset_table():
+        raise UnknownName.among("data set", name, dataset_table())
+    return dataset_table()[name]
 
 
 def recognise(root: str | Path) -> tuple[DatasetInfo, ...]:
@@ -154,8 +146,8 @@ def open_dataset(
     split: the set's first one if left out; of a folder in the plain layout "val".
     Raises UnknownName, and InputError with one line for whatever is missing or does not fit.
     """
-    if str(data) in _registry() and (root is not None or not Path(data).is_dir()):
-        info = _registry()[str(data)]
+    if str(data) in dataset_table() and (root is not None or not Path(data).is_dir()):
+        info = dataset_table()[str(data)]
         chosen = info.splits[0].name if split is None else info.split(split).name
         return info.open(info.find("." if root is None else root), chosen)
     if root is None and not Path(data).is_dir():
@@ -181,7 +173,7 @@ def open_datasets(
     such as "voc20" from a folder that is opened as "voc21" otherwise.
     """
     folder = Path(data)
-    if root is not None and str(data) not in _registry():
+    if root is not None and str(data) not in dataset_table():
         folder = Path(root) / data
     elif root is not None or not folder.is_dir():
         return (open_dataset(data, split, root=root),)
@@ -189,7 +181,7 @@ def open_datasets(
         raise _named_error(str(data), root)
     if not (folder / "dataset.json").is_file() and not any(folder.glob("*/dataset.json")):
         published = [info.name for info in recognise(folder)]
-        named_ones = [name for name in only or () if name in _registry()]
+        named_ones = [name for name in only or () if name in dataset_table()]
         if published or named_ones:
             names = published if only is None else named_ones
             return tuple(open_dataset(name, split, root=folder) for name in names)
@@ -232,7 +224,7 @@ def paper_words(
     OptionError for the words of another set.
     """
     name = vocabulary.casefold()
-    own = _registry()[data.name].vocabulary if data.name in _registry() else None
+    own = dataset_table()[data.name].vocabulary if data.name in dataset_table() else None
     if own is not None and f"{own}.{name}" in named.names():
         name = f"{own}.{name}"
     elif own is None and any(known.endswith(f".{name}") for known in named.names()):
@@ -260,7 +252,7 @@ def _kind_of(data: AnyDataset) -> str:
 
 
 def _named_error(name: str, root: str | Path | None) -> UnknownName:
-    hint = did_you_mean(name, _registry()) or "lexiseg datasets list shows all"
+    hint = did_you_mean(name, dataset_table()) or "lexiseg datasets list shows all"
     below = "" if root is None else f" in {str(root)!r}"
     return UnknownName(
         f"no data set is named {name!r}; {hint} (or give a folder: {name!r} is none{below})"

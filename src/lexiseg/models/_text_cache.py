@@ -45,6 +45,10 @@ class TextCache:
         self._digests, self._dtype, self._dim = sorted(sha256.values()), dtype, dim
         self._kept: dict[tuple[tuple[str, ...], str], Tensor] = {}
 
+    def __len__(self) -> int:
+        """How many vectors are kept in memory."""
+        return len(self._kept)
+
     def vectors(
         self,
         words: Sequence[str],

@@ -18,7 +18,7 @@ from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute, generator
 from lexiseg.errors import CheckpointError, ExtraMissing, OptionError, PromptError
 
-__all__ = ["Diffusion", "build_inpainter"]
+__all__ = ["Diffusion", "build_inpainter", "check_memory", "device_memory"]
 
 # Pipeline -> whether it takes a negative prompt.
 _PIPELINES = {
@@ -43,7 +43,7 @@ def build_inpainter(checkpoint: Checkpoint, compute: Compute) -> Diffusion:
             f"{', '.join(_PIPELINES)} are read"
         )
     weights = _bytes(checkpoint)
-    _check_memory(checkpoint.record.name, weights, compute)
+    check_memory(checkpoint.record.name, weights, compute)
     pipeline = _load(kind, index.parent, checkpoint, compute)
     _check_complete(pipeline, index.parent)
     _place(pipeline, weights, compute)
@@ -68,7 +68,7 @@ class Diffusion:
         self.multiple = int(2 * pipeline.vae_scale_factor)
         self.device_name, self.dtype_name = compute.device_name, compute.dtype_name
         self.sha256 = checkpoint.sha256
-        self._negative = negative
+        self.takes_negative = negative
 
     def fill(
         self,
@@ -90,9 +90,11 @@ class Diffusion:
         from PIL import Image
 
         height, width = mask.shape
-        if negative and not self._negative:
+        if negative and not self.takes_negative:
             raise OptionError(f"{self.name} takes no negative prompt; leave it out")
-        options: dict[str, Any] = {"negative_prompt": negative or None} if self._negative else {}
+        options: dict[str, Any] = (
+            {"negative_prompt": negative or None} if self.takes_negative else {}
+        )
         steps_each = max(1, int(steps * strength))
         made = []
         # One by one: in a batch, a seed's picture would depend on the first one's random numbers.
@@ -211,19 +213,19 @@ def _place(pipeline: Any, weights: int, compute: Compute) -> None:
     vae = getattr(pipeline, "vae", None)
     if vae is not None and hasattr(vae, "enable_slicing"):
         vae.enable_slicing()  # several seeds are decoded one by one
-    if compute.device.type == "cuda" and weights > _MEMORY_SHARE * _memory(compute):
+    if compute.device.type == "cuda" and weights > _MEMORY_SHARE * device_memory(compute):
         pipeline.enable_model_cpu_offload(device=compute.device)
         return
     pipeline.to(compute.device)
 
 
-def _check_memory(name: str, weights: int, compute: Compute) -> None:
+def check_memory(name: str, weights: int, compute: Compute) -> None:
     """Raise OptionError where the weights do not fit into the memory of a machine without a GPU."""
-    if compute.device.type == "cuda" or weights <= _MEMORY_SHARE * _memory(compute):
+    if compute.device.type == "cuda" or weights <= _MEMORY_SHARE * device_memory(compute):
         return
     raise OptionError(
         f"{name} has {weights / 1e9:.1f} GB of weights, and this machine "
-        f"{_memory(compute) / 1e9:.1f} GB of memory and no GPU in use; it needs a GPU "
+        f"{device_memory(compute) / 1e9:.1f} GB of memory and no GPU in use; it needs a GPU "
         "(--device cuda), or choose a smaller --model"
     )
 
@@ -234,8 +236,8 @@ def _bytes(checkpoint: Checkpoint) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def _memory(compute: Compute) -> int:
-    """The memory of the device that computes, in bytes."""
+def device_memory(compute: Compute) -> int:
+    """Return the memory of the device that computes, in bytes."""
     if compute.device.type == "cuda":
         return int(torch.cuda.mem_get_info(compute.device)[1])
     if not hasattr(os, "sysconf"):

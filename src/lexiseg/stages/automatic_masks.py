@@ -22,7 +22,7 @@ from lexiseg.stages.mask_upsampling import MaskUpsampler
 from lexiseg.stages.nms import nms
 from lexiseg.stages.small_regions import without_small_regions
 
-__all__ = ["PRESETS", "AutomaticMaskSettings", "Proposals", "crops", "generate_masks"]
+__all__ = ["PRESETS", "AutomaticMaskSettings", "Proposals", "crops", "generate_masks", "point_grid"]
 
 _NEAR = 20  # pixels: a mask so near to a crop's border is cut there, not where the thing ends
 # On the mask model's grid, stability is not exactly what it is at the picture's size: masks of at
@@ -159,7 +159,7 @@ def _in_crop(
 ) -> _Found:
     """The masks at a grid of points of a crop that are good enough, duplicates suppressed."""
     x0, y0, x1, y1 = box
-    candidates, grid = _Candidates(size_hw, box, settings), _grid((y1 - y0, x1 - x0), side)
+    candidates, grid = _Candidates(size_hw, box, settings), point_grid((y1 - y0, x1 - x0), side)
 
     def again(raw: RawMasks) -> Tensor:
         points, labels = (
@@ -181,8 +181,8 @@ def _none_of(raw: RawMasks) -> Tensor:
     return torch.zeros(0, dtype=torch.int64, device=raw.logits.device)
 
 
-def _grid(size_hw: tuple[int, int], side: int) -> MaskPrompts:
-    """One point a prompt, by rows.
+def point_grid(size_hw: tuple[int, int], side: int) -> MaskPrompts:
+    """Return prompts of one point each, ``side`` rows of as many, on an image (H, W).
 
     The official generators hand parts of the picture to code that counts pixels from the middle of
     the first one, which is half a pixel further.

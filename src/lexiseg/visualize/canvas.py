@@ -18,14 +18,9 @@ if TYPE_CHECKING:
     from lexiseg.results import Segmentation
 
 __all__ = [
-    "Pen",
-    "check_fraction",
-    "figure_size",
-    "photo",
-    "printable",
-    "resize",
+    "Pen", "check_fraction", "figure_size", "photo", "printable", "resize", "text_width",
     "word_indices",
-]
+]  # fmt: skip
 
 
 _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
@@ -112,7 +107,7 @@ class Pen:
 
     def width(self, text: str) -> int:
         """Return how many pixels wide `text` is."""
-        return _width(printable(text), self.size, self.weight)
+        return text_width(printable(text), self.size, self.weight)
 
     def fit(self, text: str, width: int) -> str:
         """Return `text`, or as much of its start as fits `width` pixels, with an ellipsis."""
@@ -170,7 +165,8 @@ def _face() -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _width(text: str, size: int, weight: int) -> int:
+def text_width(text: str, size: int, weight: int) -> int:
+    """Return how many pixels wide a text is, of a size in pixels and a font's weight."""
     runs = split_runs(text)
     wide = sum(_run_width(run, path, size, weight) for run, path in runs)
     return wide + (len(runs) - 1) * _space(size)

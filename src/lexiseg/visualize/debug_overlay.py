@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lexiseg.imaging import Source
     from lexiseg.results import ScoreMap, Segmentation
 
-__all__ = ["debug_overlay"]
+__all__ = ["debug_overlay", "margin_map"]
 
 
 def debug_overlay(
@@ -37,7 +37,7 @@ def debug_overlay(
     size_hw = canvas.figure_size(rgb.shape[:2])
     margin = np.zeros(size_hw, dtype=np.float32)
     if seg.score_map is not None:
-        margin = canvas.resize(_margin(seg.score_map), size_hw)
+        margin = canvas.resize(margin_map(seg.score_map), size_hw)
     figure = heat(canvas.resize(rgb, size_hw), margin)
     scale = np.array([size_hw[1] / rgb.shape[1], size_hw[0] / rgb.shape[0]])
     thick = max(1, round(max(size_hw) / 420))
@@ -58,8 +58,8 @@ def debug_overlay(
     return attach_scale(figure, "margin, best to second word", remark)
 
 
-def _margin(scores: ScoreMap) -> NDArray[np.float32]:
-    """The best score less the second best at each place of the grid, (h, w) in [0, 1]."""
+def margin_map(scores: ScoreMap) -> NDArray[np.float32]:
+    """Return the best score less the second best at each place of the grid, (h, w) in [0, 1]."""
     grid = scores.grid
     # A word at a time: the grid of hundreds of words in float32 would be the largest thing here.
     background = np.ones(grid.shape[1:], dtype=np.float32)

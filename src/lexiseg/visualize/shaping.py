@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["missing_scripts", "shaped_width", "split_runs", "write_shaped"]
+__all__ = [
+    "font_for", "installed_fonts", "missing_scripts", "shaped_width", "split_runs", "write_shaped",
+]  # fmt: skip
 
 # Blocks of letters that join or stack, beside all that run from right to left: Devanagari to
 # Myanmar, Ethiopic excluded; Khmer; Mongolian; further Indic blocks.
@@ -45,7 +47,7 @@ def split_runs(text: str) -> tuple[tuple[str, str | None], ...]:
     """
     runs: list[tuple[str, str | None]] = []
     for word in text.split(" "):
-        path = _path_for(_letters(word))
+        path = font_for(_letters(word))
         if runs and runs[-1][1] == path:
             runs[-1] = (f"{runs[-1][0]} {word}", path)
         else:
@@ -87,7 +89,7 @@ def write_shaped(
 
 def missing_scripts(words: Sequence[str]) -> str | None:
     """Return a remark on scripts among words that cannot be drawn here, or None."""
-    missing = [word for word in words if (needed := _letters(word)) and not _path_for(needed)]
+    missing = [word for word in words if (needed := _letters(word)) and not font_for(needed)]
     if not missing:
         return None
     scripts = {_script(letter) for word in missing for letter in _letters(word)}
@@ -114,18 +116,18 @@ def _script(letter: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _path_for(letters: frozenset[str]) -> str | None:
-    """The plainest font of the machine that has all of some letters, or None."""
+def font_for(letters: frozenset[str]) -> str | None:
+    """Return the path of the plainest font of the machine that has all of some letters, or None."""
     from PIL import features
 
     if not letters or not features.check("raqm") or not features.check("fribidi"):
         return None
-    return next((path for path in _fonts() if _has_all(path, letters)), None)
+    return next((path for path in installed_fonts() if _has_all(path, letters)), None)
 
 
 @lru_cache(maxsize=1)
-def _fonts() -> tuple[str, ...]:
-    """The fonts of the machine, plain ones first."""
+def installed_fonts() -> tuple[str, ...]:
+    """Return the fonts of the machine, plain ones first."""
     found = []
     for folder in _FOLDERS.get(sys.platform, _OTHER_FOLDERS):
         found += list(_in_folder(os.path.expandvars(os.path.expanduser(folder))))

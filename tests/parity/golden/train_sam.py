@@ -47,7 +47,7 @@ class SmallSam:
 
 def sharpened(sam: Any, code: Any) -> Any:
     """The network with surer last layers, by its ratings at a grid of points."""
-    from lexiseg.stages.automatic_masks import _grid
+    from lexiseg.stages.automatic_masks import point_grid
 
     sam.eval()
     decoder = sam.mask_decoder
@@ -57,7 +57,7 @@ def sharpened(sam: Any, code: Any) -> Any:
     for name in CROPS:
         rgb = picture(name)
         predictor.set_image(rgb)
-        points = _grid(rgb.shape[:2], 12).points_xy
+        points = point_grid(rgb.shape[:2], 12).points_xy
         points = predictor.transform.apply_coords_torch(points, rgb.shape[:2])
         with torch.no_grad():
             found = predictor.predict_torch(points, torch.ones(len(points), 1))

@@ -90,7 +90,7 @@ class VisionTransformer(nn.Module):
         keep: of which blocks, counted from 0, to keep the tokens after them; -1 keeps the tokens
         before block 0. attention: of which to keep the attention maps, (B, heads, T, T).
         """
-        x, grid_hw = self._embed(pixels, positions)
+        x, grid_hw = self.embed(pixels, positions)
         kept, maps = {}, {}
         if -1 in keep:
             kept[-1] = x
@@ -111,7 +111,7 @@ class VisionTransformer(nn.Module):
 
         Positions are resized to "size". Blocks after the last one that is asked for are not run.
         """
-        x, grid_hw = self._embed(pixels, "size")
+        x, grid_hw = self.embed(pixels, "size")
         kept = {}
         for i, block in enumerate(self.blocks[: max(layers) + 1]):
             x = block(x)
@@ -126,12 +126,13 @@ class VisionTransformer(nn.Module):
 
     def forward(self, pixels: Tensor, positions: str = "size") -> Tensor:
         """Return CLIP's vector of each picture, (B, D), not normalised."""
-        tokens: Tensor = self._embed(pixels, positions)[0]
+        tokens: Tensor = self.embed(pixels, positions)[0]
         for block in self.blocks:
             tokens = block(tokens)
         return self.joint(tokens[:, :1])[:, 0]
 
-    def _embed(self, pixels: Tensor, positions: str) -> tuple[Tensor, tuple[int, int]]:
+    def embed(self, pixels: Tensor, positions: str) -> tuple[Tensor, tuple[int, int]]:
+        """Return what the first block takes, (B, 1 + h * w, D), and (h, w)."""
         patches = self.conv1(pixels.to(self.conv1.weight.dtype)).float()
         grid_hw = (patches.shape[2], patches.shape[3])
         first = self.class_embedding.expand(len(patches), 1, -1)

@@ -197,7 +197,7 @@ class PictureEncoder(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self._embed(pixels)
+        x = self.embed(pixels)
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.neck(x.permute(0, 3, 1, 2))
@@ -205,14 +205,15 @@ class PictureEncoder(nn.Module):
 
     def last_attention(self, pixels: Tensor, grid_hw: tuple[int, int]) -> LastAttention:
         """Run up to the last block's attention; grid_hw: cells that the picture covers."""
-        x = self._embed(pixels)
+        x = self.embed(pixels)
         for block in self.blocks[:-1]:
             x = block(x)
         last: _Block = self.blocks[-1]  # type: ignore[assignment]
         q, k, v = last.attn.widened(last.norm1(x))
         return LastAttention(q[0], k[0], v[0], self.config.side, grid_hw)
 
-    def _embed(self, pixels: Tensor) -> Tensor:
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Return what the first block takes, (B, h, w, D)."""
         cells = self.patch_embed.proj(pixels).permute(0, 2, 3, 1)  # type: ignore[operator]
         out: Tensor = cells + self.pos_embed
         return out

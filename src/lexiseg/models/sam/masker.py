@@ -54,7 +54,7 @@ class SamMasker:
         self.name = name
         self.sha256: Mapping[str, str] = dict(sha256 or {})
         self._compute = compute
-        self._encoder = compute.ready(encoder)
+        self.encoder = compute.ready(encoder)
         self._prompts = prompts.to(compute.device)
         self._decoder = compute.ready(decoder, sizes_change=True)
         with torch.inference_mode():
@@ -72,11 +72,11 @@ class SamMasker:
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()) -> SamState:
         """Encode a picture, (H, W, 3) uint8 RGB, of any size; the long side becomes SAM's own."""
-        config = self._encoder.config
+        config = self.encoder.config
         side = config.side * config.patch
         pixels, input_hw = scaled_pixels(rgb, side)
         with self._compute.autocast():
-            features = self._encoder(pixels.to(self._compute.device)).flatten(2).transpose(1, 2)
+            features = self.encoder(pixels.to(self._compute.device)).flatten(2).transpose(1, 2)
             no_mask = self._prompts.no_mask_embed.weight
             cells = self._decoder.cells(features.contiguous(), no_mask, self._places)
         return SamState(cells, Frame((rgb.shape[0], rgb.shape[1]), input_hw, (side, side)))
@@ -130,7 +130,7 @@ class SamMasker:
         """The prompts on the device, all with labels; raises PromptError."""
         if len(prompts) == 0:
             raise PromptError("there are no points, boxes or masks to ask with; give at least one")
-        device, side = self._compute.device, 4 * self._encoder.config.side
+        device, side = self._compute.device, 4 * self.encoder.config.side
         points, labels, masks = prompts.points_xy, prompts.point_labels, prompts.masks
         if points is not None:
             points = points.to(device, torch.float32)

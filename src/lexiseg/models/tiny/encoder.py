@@ -56,8 +56,8 @@ class TinyEncoder:
         self._compute = compute
         self._net = net.eval().requires_grad_(False).to(compute.device)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._tower = tower.eval().requires_grad_(False).to(compute.device)
-        self._tokenizer = tokenizer
+        self.tower = tower.eval().requires_grad_(False).to(compute.device)
+        self.tokenizer = tokenizer
         self._sha256 = dict(sha256 or {})
         self.scale = float(net.scale())
         self._meanings: dict[str, Tensor] = {}
@@ -83,8 +83,8 @@ class TinyEncoder:
         new = [p for p in dict.fromkeys(phrases) if p not in self._meanings]
         for start in range(0, len(new), 256):
             part = new[start : start + 256]
-            ids, mask = tokenise(self._tokenizer, part, self._tower.config.max_tokens)
-            made = self._tower(ids.to(self._compute.device), mask.to(self._compute.device))
+            ids, mask = tokenise(self.tokenizer, part, self.tower.config.max_tokens)
+            made = self.tower(ids.to(self._compute.device), mask.to(self._compute.device))
             self._meanings.update(zip(part, made, strict=True))
         return torch.stack([self._meanings[p] for p in phrases])
 

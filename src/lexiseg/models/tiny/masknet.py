@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CANDIDATES", "Maps", "MaskNet", "MaskNetConfig", "Pointers"]
+__all__ = ["CANDIDATES", "Maps", "MaskNet", "MaskNetConfig", "Pointers", "dilated_depthwise"]
 
 CANDIDATES = 3
 _SIGMAS = (0.03, 0.12)  # of the clicks' blobs, in parts of the short side
@@ -90,14 +90,14 @@ class _Block(nn.Module):
         self.down = nn.Linear(mlp, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _depthwise(self.depthwise, x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y = dilated_depthwise(self.depthwise, x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         out: Tensor = self.down(F.gelu(self.up(self.norm(y))))
         out += x
         return out
 
 
-def _depthwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply a depthwise convolution to (N, C, h, w).
+def dilated_depthwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return a depthwise convolution of (N, C, h, w), as ``conv`` gives it.
 
     oneDNN has no fast kernel for a 5x5 one of dilation 4: it takes 20 times as long as dilation 2.
     So every second row and column are convolved by themselves, with half the dilation.

@@ -24,7 +24,7 @@ from lexiseg.training.loop import prefetch
 from lexiseg.training.run_folder import digest, label_source, save_atomically
 from lexiseg.training.tiny.photos import is_held_out, mirrored_classes, sample_window
 
-__all__ = ["FeatureSampling", "FeatureStore"]
+__all__ = ["FeatureSampling", "FeatureStore", "decode_view"]
 
 _UNLABELLED = 255
 _MULTIPLE, _CELL = 32, 4  # of pixels: sides of what the net takes, and of a place
@@ -149,7 +149,7 @@ def _encode(
                 if places is None:
                     continue
                 if len(rows) >= kept:
-                    decoded = _decode(net, view.pixels).reshape(view.labels.size, -1)
+                    decoded = decode_view(net, view.pixels).reshape(view.labels.size, -1)
                     file.write(decoded[torch.from_numpy(places)].half().numpy().tobytes())
                 rows.append((view.labels.ravel()[places], s, held_out, number))
             if number % 200 == 0:
@@ -231,7 +231,8 @@ def _sample_places(
 
 
 @torch.inference_mode()
-def _decode(net: VisionNet, pixels: NDArray[np.uint8]) -> torch.Tensor:
+def decode_view(net: VisionNet, pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """Return what features are made of, (H/4, W/4, F), of an image (H, W, 3) uint8."""
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
     x = x.contiguous(memory_format=torch.channels_last)
     return net.decode(*net.backbone(x))[0]

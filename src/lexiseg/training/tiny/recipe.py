@@ -35,7 +35,7 @@ from lexiseg.training.tiny.tflite import read_mobilenet
 from lexiseg.training.tiny.vision import VisionRecipe, small_vision_recipe, train_vision
 from lexiseg.training.tiny.words import build_bank
 
-__all__ = ["TinyRecipe", "recipe_for", "refine_tiny", "train_tiny"]
+__all__ = ["TinyRecipe", "known_words", "open_sets", "recipe_for", "refine_tiny", "train_tiny"]
 
 _IMAGENET = "imagenet1000"
 _UNLABELLED = (_IMAGENET, "coco-unlabelled")
@@ -100,9 +100,9 @@ def train_tiny(
     start = read_mobilenet(backbone)
     if teacher is not None:
         read_teacher(teacher)  # so that a wrong file is refused before hours of training
-    sets = _open_sets(data, recipe, only)
+    sets = open_sets(data, recipe, only)
     stuff = () if teacher is None else STUFF_WORDS
-    known = _words(sets, stuff)
+    known = known_words(sets, stuff)
     imagenet = _imagenet_names(data)
     tower, tokenizer = train_text(
         list(dict.fromkeys(["background", *known, *imagenet])), out / "text", recipe.text,
@@ -160,7 +160,7 @@ def refine_tiny(
     None when ``stop_after`` ended the run before its last step.
     """
     recipe, data, out = recipe or TinyRecipe(), Path(data), Path(out)
-    sets = _open_sets(data, recipe, only)
+    sets = open_sets(data, recipe, only)
     base = read_bundle(bundle)
     fitted = _refine_head(
         base.net, sets, data, base.tower, base.tokenizer, out, recipe.head, only,
@@ -168,7 +168,7 @@ def refine_tiny(
     )  # fmt: skip
     if not fitted.finished:
         return None
-    words = _words(sets)
+    words = known_words(sets)
     return rewrite_bundle(
         base, out / "bundle", fitted.net, words=words, recipe={"head": asdict(recipe.head)},
         notes=base.checkpoint.record.notes,
@@ -188,8 +188,8 @@ def _refine_head(
     return train_head(net, everything, bank, out, recipe, **how)
 
 
-def _open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[SemanticDataset]:
-    """The sets with masks in the recipe's order, further ones behind, and that of seed masks."""
+def open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[SemanticDataset]:
+    """Return the sets with masks in the recipe's order, further ones, and seed masks."""
     order = list(recipe.vision.set_weights)
     sets = list(open_semantic(data, "train", only=only))
     seeds = open_seeds(_folders(data, only))
@@ -206,8 +206,8 @@ def _folders(data: Path, only: Sequence[str] | None) -> list[Path]:
     return [data / name for name in names if (data / name).is_dir()]
 
 
-def _words(sets: Sequence[SemanticDataset], stuff: Sequence[str] = ()) -> list[str]:
-    """The words that have masks or seeds, or that the teacher of stuff teaches."""
+def known_words(sets: Sequence[SemanticDataset], stuff: Sequence[str] = ()) -> list[str]:
+    """Return the words that have masks or seeds, or that the teacher of stuff teaches."""
     named = (name for one in sets for name in one.classes if name != "background")
     return list(dict.fromkeys([*named, *stuff]))
 

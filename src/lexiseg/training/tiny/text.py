@@ -28,7 +28,7 @@ from lexiseg.training.tiny.corpus import (
 )
 from lexiseg.training.wordnet import Nouns
 
-__all__ = ["TextRecipe", "train_text"]
+__all__ = ["TextRecipe", "make_tokenizer", "pieces_of", "start_from_teacher", "train_text"]
 
 
 # How often a text of each kind is drawn: names (drawn by ``name_share``), everyday nouns, other
@@ -90,7 +90,7 @@ def train_text(
     with seeded(recipe.seed):
         tower = TextTower(replace(config, vocab_size=tokenizer.get_vocab_size()))
     if not run.checkpoint.is_file():
-        _start_from_teacher(tower, tokenizer, corpus, views)
+        start_from_teacher(tower, tokenizer, corpus, views)
     weights = _KIND_WEIGHTS[corpus.kinds] / _KIND_WEIGHTS[corpus.kinds].sum()
     num_names = int(recipe.batch * recipe.name_share)
 
@@ -136,9 +136,9 @@ def _prepare(
     nouns = Nouns(recipe.wordnet).lemmas()
     corpus = build_corpus(names, nouns, recipe.num_phrases, recipe.seed, teacher)
     log(f"corpus: {len(corpus.texts)} texts")
-    tokenizer = _make_tokenizer(corpus, common_words(names, nouns), recipe.num_pieces)
+    tokenizer = make_tokenizer(corpus, common_words(names, nouns), recipe.num_pieces)
     tokenizer.save(str(out / TOKENIZER))
-    views = teacher([piece.removeprefix("##") for piece in _pieces(tokenizer)])
+    views = teacher([piece.removeprefix("##") for piece in pieces_of(tokenizer)])
     kept = {
         "texts": corpus.texts, "targets": corpus.targets, "num_names": corpus.num_names,
         "kinds": torch.from_numpy(corpus.kinds), "views": views, "key": key,
@@ -147,8 +147,8 @@ def _prepare(
     return corpus, tokenizer, views
 
 
-def _make_tokenizer(corpus: Corpus, whole: Sequence[str], num_pieces: int) -> Tokenizer:
-    """Whole words, and parts of words for all others."""
+def make_tokenizer(corpus: Corpus, whole: Sequence[str], num_pieces: int) -> Tokenizer:
+    """Return a tokenizer of ``whole`` words, and ``num_pieces`` parts of words for all others."""
     listed = ["[UNK]", *sorted({*frequent_pieces(corpus, num_pieces), *whole})]
     vocabulary = {piece: i for i, piece in enumerate(listed)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -157,13 +157,14 @@ def _make_tokenizer(corpus: Corpus, whole: Sequence[str], num_pieces: int) -> To
     return tokenizer
 
 
-def _pieces(tokenizer: Tokenizer) -> list[str]:
+def pieces_of(tokenizer: Tokenizer) -> list[str]:
+    """Return all pieces of a tokenizer, in the order of their numbers."""
     numbers = tokenizer.get_vocab()
     return sorted(numbers, key=numbers.__getitem__)
 
 
 @torch.no_grad()
-def _start_from_teacher(
+def start_from_teacher(
     tower: TextTower, tokenizer: Tokenizer, corpus: Corpus, views: Tensor
 ) -> None:
     """Start every token at the principal components of what it means.
@@ -174,7 +175,7 @@ def _start_from_teacher(
     dim = tower.tokens.weight.shape[1]
     row = {text: i for i, text in reversed(list(enumerate(corpus.texts)))}
     meanings = views.clone()
-    for i, piece in enumerate(_pieces(tokenizer)):
+    for i, piece in enumerate(pieces_of(tokenizer)):
         if piece in row:
             meanings[i] = corpus.targets[row[piece]]
     basis = torch.linalg.svd(corpus.targets, full_matrices=False).Vh[:dim]

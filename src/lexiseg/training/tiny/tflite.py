@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lexiseg.errors import ExtraMissing, InputError
 from lexiseg.models.tiny.vision import MobileNetV2
 
-__all__ = ["TfliteNet", "read_graph", "read_mobilenet"]
+__all__ = ["TfliteNet", "read_graph", "read_mobilenet", "resize_bilinear"]
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _UNCHANGED = ("QUANTIZE", "DEQUANTIZE")  # floats stay floats
@@ -97,7 +97,7 @@ class TfliteNet(nn.Module):
         elif one.kind == "RESIZE_BILINEAR" and one.size_hw is not None:
             height, width = (n * p // g for n, p, g in
                              zip(one.size_hw, picture_hw, self.size_hw, strict=True))  # fmt: skip
-            out = _resize(given[0], (height, width), one.resize)
+            out = resize_bilinear(given[0], (height, width), one.resize)
         else:
             out = given[0]
         return {"RELU": F.relu, "RELU6": F.relu6}.get(one.activation, _identity)(out)
@@ -120,8 +120,12 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, one: _Operator) -> Tensor
     return F.conv2d(x, weight, bias, one.stride, 0, one.dilation, groups)
 
 
-def _resize(x: Tensor, size_hw: tuple[int, int], way: str) -> Tensor:
-    """Bilinear; TensorFlow's first way has pixel i of the output at i * in / out of the input."""
+def resize_bilinear(x: Tensor, size_hw: tuple[int, int], way: str) -> Tensor:
+    """Return maps (B, C, h, w) at another size, bilinear, in one of TensorFlow's ways.
+
+    way: "corners", "centres", or "" for the oldest one, which has pixel i of the output at
+    i * in / out of the input.
+    """
     if way:
         corners = way == "corners"
         return F.interpolate(x, size_hw, mode="bilinear", align_corners=corners)
