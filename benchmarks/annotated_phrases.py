@@ -20,12 +20,13 @@ from benchmarks.machine import Unmeasurable
 from lexiseg import imaging
 from lexiseg.datasets import open_set
 from lexiseg.masks import Masks
-from lexiseg.stages.spatial_relations import belongs_to, shapes
+from lexiseg.stages.spatial_relations import Shape, distance, shapes
 
 __all__ = ["Asked", "Photo", "annotated_photos", "place_phrases", "related_phrases"]
 
 MIN_AREA, MOST_THINGS, FRAMES = 1024, 6, (0, 31)
 APART, LARGER, ASIDE = 0.1, 1.5, 0.12  # of the side; of areas; of a single thing from the middle
+TOUCH, NEAR = 0.02, 0.06  # of the longer side
 _PART = 0.1  # of the largest part of a class: smaller ones are pieces of it
 # No things: their connected parts are not what people count.
 _STUFF = frozenset({
@@ -67,12 +68,16 @@ class Photo:
 
 @dataclass(frozen=True)
 class Asked:
-    """A phrase, its noun, and which thing of the noun it means: None for a false phrase."""
+    """A phrase, its noun, and which thing of the noun it means: None for a false phrase.
+
+    other: the noun of what it stands to, and which of its things that is.
+    """
 
     kind: str
     phrase: str
     noun: str
     target: int | None
+    other: tuple[str, int] | None = None
 
 
 def annotated_photos(folders: list[Path], split: str, limit: int | None) -> Iterator[Photo]:
@@ -128,28 +133,65 @@ def place_phrases(noun: str, masks: Masks, *, all_there: bool = True) -> list[As
 
 
 def related_phrases(photo: Photo) -> list[Asked]:
-    """Return relations: "person on horse" where one thing touches another and is above it."""
+    """Return relations that are clearly true, or false, of things of two nouns.
+
+    "Person on horse": one person alone is near a horse, touches it, stands over it with the middle
+    of the box, and ends above where it ends. "Person with umbrella": of all people one alone is
+    near. False, where all things of both nouns are there: no two of them are near, or, of "on",
+    those that are stand beside and end below. "Left of": of two nouns with a thing each, apart
+    from side to side.
+    """
     out = []
     for noun, masks in photo.things.items():
         own = shapes(masks)
         for other in (*_ON.get(noun, ()), *(_WITH if noun == "person" else ())):
             if other not in photo.things:
                 continue
+            name = "with" if other in _WITH else "on"
             theirs = shapes(photo.things[other])
-            if other in _WITH:
-                met = {k for k in belongs_to(own, theirs) if k >= 0}
-                name = "with"
-            else:
-                met = {
-                    i
-                    for i, a in enumerate(own)
-                    for b in theirs
-                    if (a.grown & b.mask).any() and a.centre_xy[1] < b.centre_xy[1]
-                }
-                name = "on"
-            if len(met) == 1:
-                target = met.pop()
-                out.append(Asked(f"relation: {name}", f"{noun} {name} {other}", noun, target))
+            side = max(own[0].mask.shape)
+            apart = np.array([[distance(a, b) / side for b in theirs] for a in own])
+            whole = not (photo.small.get(noun) or photo.small.get(other))
+            phrase = f"{noun} {name} {other}"
+            near = np.argwhere(apart < NEAR)
+            if len(near) == 1:
+                i, k = near[0].tolist()
+                if apart[i, k] < TOUCH and (name == "with" or _is_over(own[i], theirs[k])):
+                    out.append(Asked(f"relation: {name}", phrase, noun, i, (other, k)))
+                    continue
+            off = apart > APART
+            if name == "on":
+                off |= np.array([[_is_beside(a, b) for b in theirs] for a in own])
+            if whole and off.all():
+                out.append(Asked(f"relation: {name}, false", phrase, noun, None, (other, 0)))
+    return [*out, *_beside(photo)]
+
+
+def _is_over(thing: Shape, other: Shape) -> bool:
+    x0, _, x1, y1 = thing.box_xyxy
+    left, _, right, bottom = other.box_xyxy
+    return left < (x0 + x1) / 2 < right and y1 < bottom - TOUCH * max(thing.mask.shape)
+
+
+def _is_beside(thing: Shape, other: Shape) -> bool:
+    x0, _, x1, y1 = thing.box_xyxy
+    left, _, right, bottom = other.box_xyxy
+    return not left < (x0 + x1) / 2 < right and y1 >= bottom
+
+
+def _beside(photo: Photo) -> list[Asked]:
+    out = []
+    alone = [n for n, masks in photo.things.items() if len(masks) == 1 and not photo.small.get(n)]
+    for noun in alone:
+        for other in alone:
+            one, two = (photo.things[n].boxes_xyxy[0].tolist() for n in (noun, other))
+            width = photo.things[noun].size_hw[1]
+            if noun == other or (two[0] + two[2] - one[0] - one[2]) / 2 < 2 * APART * width:
+                continue  # only what is to the left, so that each pair comes once
+            if one[0] < two[0] and one[2] < two[2]:
+                true, false = f"{noun} left of {other}", f"{noun} right of {other}"
+                out.append(Asked("relation: beside", true, noun, 0, (other, 0)))
+                out.append(Asked("relation: beside, false", false, noun, None, (other, 0)))
     return out
 
 

@@ -23,7 +23,7 @@ from lexiseg.masks import Masks
 
 ABOUT = "phrases built from annotations: the right thing of its noun's chosen, false ones refused"
 NEEDS_DATA = True
-SAME, RECOLOURED, SEED = 0.5, 200, 0
+SAME, RECOLOURED, ROUNDS, SEED = 0.5, 200, 4, 0
 # Focal colours of English, placed by hand after Sturges and Whitfield (1995), as sRGB.
 FOCAL = {
     "black": "#1a1a1a", "white": "#f2f2f2", "grey": "#808080", "red": "#c0202c",
@@ -40,7 +40,8 @@ def run(options: Namespace) -> dict[str, Any]:
     where it keeps one instance, and that one is the thing. Beside it the phrase as a plain word,
     whose best instance counts. Colours: photos with one thing of a noun, beside their mirrored
     copy, the thing recoloured in either to another of the eleven basic colours; the phrase must
-    choose the right one of the two, and that of a third colour must find nothing.
+    choose the right one of the two, and that of a third colour must find nothing. Photos are taken
+    again in other colours until there are enough pairs of which both things were found.
     """
     import lexiseg
 
@@ -78,7 +79,8 @@ def table(result: dict[str, Any]) -> str:
     return (
         f"{markdown(['phrases', 'asked', 'right, %', 'as a plain word, %'], lines)}\n\n"
         f"{result['photos']} photos of coco, voc, msrc and davis; only phrases about nouns whose "
-        "things were all found count. A false phrase is right where it finds nothing. Colours: "
+        "things were all found count, and of relations what the thing stands to. A false phrase is "
+        "right where it finds nothing. Colours: "
         f"{made['count']} of {made['drawn']} pairs, the others' things were not found."
     )
 
@@ -106,9 +108,10 @@ def _places(segmenter: Any, plain: Any, photo: Photo, scores: Score) -> None:
             for one in phrases:
                 _score(out[one.phrase], plain, view, one, photo.things[noun], scores)
     for one in related:
-        target = photo.things[one.noun][[one.target or 0]]
-        out = segmenter(view, [one.noun, one.phrase])
-        if _all_found(out[one.noun], target):
+        other, place = one.other or (one.noun, 0)
+        out = segmenter(view, [one.noun, other, one.phrase])
+        both = [(one.noun, one.target or 0), (other, place)]
+        if all(_all_found(out[noun], photo.things[noun][[k]]) for noun, k in both):
             _score(out[one.phrase], plain, view, one, photo.things[one.noun], scores)
 
 
@@ -150,7 +153,7 @@ def _colours(segmenter: Any, plain: Any, photos: Sequence[Photo]) -> dict[str, A
     false: dict[str, list[float]] = {name: [] for name in ("phrase", "plain")}
     show = progress("colours")
     drawn = 0
-    for photo, noun in places:
+    for photo, noun in places * ROUNDS:
         if len(right["phrase"]) >= RECOLOURED:
             break
         drawn += 1

@@ -19,6 +19,7 @@ from lexiseg.stages.named_colours import (
     has_colour,
     leading_colours,
     name_colours,
+    wears_colour,
 )
 from lexiseg.stages.phrase_results import select_phrases
 from lexiseg.stages.phrase_selection import Things, choose
@@ -162,6 +163,15 @@ def test_a_hat_belongs_to_one_person() -> None:
     assert belongs_to([at[2]], [at[1]]) == [-1]
 
 
+def test_what_is_near_for_its_size_is_held() -> None:
+    """A mask that lacks the hand: the gap is less than a sixth of the person's width and height."""
+    people = [("person", (20, 20, 60, 110), "blue"), ("person", (120, 20, 160, 110), "blue")]
+    near = things(*people, ("ball", (67, 90, 77, 100), "red"))
+    far = things(*people, ("ball", (84, 90, 94, 100), "red"))
+    assert choose(read_phrase("person with a ball"), near).kept == (0,)
+    assert choose(read_phrase("person with a ball"), far).kept == ()
+
+
 @pytest.mark.parametrize("name", ["on", "in", "under", "above", "next to", "left of", "right of",
                                   "in front of", "behind"])  # fmt: skip
 def test_relations_of_things_are_antisymmetric_but_for_nearness(name: str) -> None:
@@ -199,6 +209,35 @@ def test_every_colour_has_a_name() -> None:
     rgb = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
     named = name_colours(cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)[0])
     assert set(named.tolist()) == set(range(len(BASIC_COLOURS)))
+
+
+def shaded(colour: str, *lights: float) -> NDArray[np.float64]:
+    """The shares of bands of one colour, as bright as lights says: above 1 it goes to white."""
+    linear = (np.array(rgb_of(colour)) / 255) ** 2.2
+    bands = [linear * min(x, 1) + (1 - linear) * (1 - 1 / max(x, 1)) for x in lights]
+    rows = np.repeat((np.array(bands) ** (1 / 2.2) * 255).astype(np.uint8), 8, axis=0)
+    image = np.repeat(rows[:, None], 30, axis=1)
+    return colour_shares(image, np.ones(image.shape[:2], np.bool_))
+
+
+@pytest.mark.parametrize(
+    ("colour", "other"),
+    [("orange", "brown"), ("red", "pink"), ("pink", "red"), ("brown", "orange"), ("black", "grey")],
+)
+def test_neither_shade_nor_light_is_another_colour(colour: str, other: str) -> None:
+    shares = shaded(colour, 0.4, 0.5, 0.6, 0.7, 0.9, 1, 1.1, 1.2, 1.3)
+    assert has_colour(shares, colour)
+    assert wears_colour(shares, colour)
+    assert not has_colour(shares, other)
+    assert not wears_colour(shares, other)
+
+
+def test_ginger_fur_is_orange_and_brown_fur_is_not() -> None:
+    ginger = np.zeros(11)
+    ginger[[BASIC_COLOURS.index("orange"), BASIC_COLOURS.index("brown")]] = 0.2, 0.8
+    assert has_colour(ginger, "orange", "cat")
+    assert not has_colour(ginger, "orange", "table")
+    assert not has_colour(shaded("brown", 0.5, 0.8, 1, 1.2), "orange", "cat")
 
 
 def test_red_hair_is_orange() -> None:

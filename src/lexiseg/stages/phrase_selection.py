@@ -24,7 +24,13 @@ from lexiseg.prompts.phrases import (
     is_plural,
     singular,
 )
-from lexiseg.stages.named_colours import BASIC_COLOURS, colour_shares, has_colour, leading_colours
+from lexiseg.stages.named_colours import (
+    BASIC_COLOURS,
+    colour_shares,
+    has_colour,
+    leading_colours,
+    wears_colour,
+)
 from lexiseg.stages.sizes_and_places import lie_there, rank, size_of
 from lexiseg.stages.spatial_relations import (
     BELONGING,
@@ -47,7 +53,7 @@ _FRAGMENT, _SMALL, _WEAK = 0.04, 0.2, 0.88
 _SPECK, _APART = 0.002, 2
 _ALIKE = 0.5  # of the largest one's area: about as large
 _SAME = 0.5  # IoU of two masks that are the same thing
-_WORN_SHARE = 0.15  # of a person that has the colour of "man in red"
+_ONE_OF = 0.15  # of a thing that is "black and white"
 # What belongs to its thing so closely that it is a part of its mask.
 _PARTS = frozenset({
     "hat", "cap", "helmet", "shirt", "t-shirt", "jacket", "coat", "dress", "skirt", "pants",
@@ -152,8 +158,10 @@ class _Chooser:
 
         def fits(i: int) -> bool:
             shares = self.things.colours(i)
-            if worn or (len(attribute.values) > 1 and not attribute.any):
-                shown = [shares[BASIC_COLOURS.index(c)] >= _WORN_SHARE for c in attribute.values]
+            if worn:
+                shown = [wears_colour(shares, c) for c in attribute.values]
+            elif len(attribute.values) > 1 and not attribute.any:
+                shown = [shares[BASIC_COLOURS.index(c)] >= _ONE_OF for c in attribute.values]
             else:
                 shown = [has_colour(shares, c, noun) for c in attribute.values]
             return (any(shown) if attribute.any else all(shown)) is not attribute.negated

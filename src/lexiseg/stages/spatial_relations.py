@@ -28,6 +28,7 @@ _SIDE = 256  # pixels of the longer side that relations are looked at with
 _REACH = 0.02  # of that side: as far apart, things still touch
 _AROUND = 0.4  # of the places around a thing that are something: it is in it
 _BENEATH = 0.2  # of the places right under a thing
+_HELD = 0.15  # of the square root of a thing's area: as far away, a thing is held by it
 _NEAR = 0.5  # "next to": at most so far apart, of both things' mean widths
 
 
@@ -151,18 +152,25 @@ def is_between(thing: Shape, one: Shape, other: Shape) -> bool:
 def belongs_to(things: Sequence[Shape], others: Sequence[Shape]) -> list[int]:
     """Return to which of the things each of the others belongs, -1 for none.
 
-    To the one that it touches most, in relation to its size, if it is not much larger.
+    To the one that it touches most, in relation to its size, if it is not much larger; if it
+    touches none, to the nearest one that is near for its size: masks may lack a hand.
     """
     out = []
     for other in others:
-        contact = [
-            _count(thing.grown & other.grown) / min(thing.area, other.area)
-            if other.area <= 4 * thing.area and (thing.grown & other.mask).any()
-            else 0.0
-            for thing in things
-        ]
-        best = int(np.argmax(contact)) if contact else -1
-        out.append(best if contact and contact[best] > 0 else -1)
+        contact = np.zeros(len(things))
+        for i, thing in enumerate(things):
+            if other.area > 4 * thing.area:
+                continue
+            if (thing.grown & other.mask).any():
+                contact[i] = _count(thing.grown & other.grown) / min(thing.area, other.area)
+            elif not contact.any():
+                apart = distance(thing, other) / np.sqrt(thing.area)
+                contact[i] = -1 / max(apart, 1e-6) if apart <= _HELD else 0
+        if not contact.any():
+            out.append(-1)
+        else:
+            touched = contact.max() > 0
+            out.append(int(contact.argmax() if touched else contact.argmin()))
     return out
 
 
