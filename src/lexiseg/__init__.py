@@ -17,6 +17,7 @@ from lexiseg._version import __version__
 if TYPE_CHECKING:
     from lexiseg import edit, errors
     from lexiseg.checkpoints import records as list_checkpoints
+    from lexiseg.client import Client
     from lexiseg.datasets import list_datasets
     from lexiseg.edit import EditResult
     from lexiseg.evaluation import Evaluation, evaluate
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lexiseg.visualize import overlay
 
 __all__ = [
+    "Client",
     "EditResult",
     "Evaluation",
     "Example",
@@ -62,6 +64,7 @@ __all__ = [
 
 # Public name -> "module:attribute", or "module" for a package that is public itself.
 _PUBLIC = {
+    "Client": "lexiseg.client:Client",
     "EditResult": "lexiseg.edit:EditResult",
     "Evaluation": "lexiseg.evaluation:Evaluation",
     "Example": "lexiseg.prompts:Example",

@@ -21,6 +21,8 @@ __all__ = ["main"]
 COMMANDS = {
     "segment": "find words in pictures",
     "edit": "remove, replace, restyle or cut out what words name",
+    "ui": "open a page in the browser: find, correct, edit",
+    "serve": "serve the same over HTTP",
     "methods": "list the ways to segment",
     "models": "list the weights; download them",
     "info": "show what is installed and where it computes",

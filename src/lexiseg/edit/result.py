@@ -108,12 +108,19 @@ class EditResult:
 
         origin: what tells results of one picture from those of others, kept in the file.
 
-        Whatever the picture carries is kept, as far as that kind holds it: see `imaging.write` and
+        Whatever the picture carries is kept, as far as that kind holds it: see `imaging.encode` and
         `imaging.check_target`. Its XMP packet tells of the steps too, those of earlier edits of the
         file among them, and whether parts were generated. Raises OutputError.
         """
-        picture = self.pictures[number]
-        steps = [*steps_of(picture.xmp), *(step.to_json() for step in self.steps)]
-        xmp = packet(steps[-_MAX_STEPS:], self.source, before=picture.xmp, origin=origin)
-        imaging.write(path, picture, xmp=xmp)
+        imaging.write(path, self.pictures[number], xmp=self._xmp(number, origin))
         return Path(path)
+
+    def to_bytes(self, suffix: str, number: int = 0) -> bytes:
+        """Return the file that `save` would write under a name with this suffix, such as ".png"."""
+        name = f"picture{suffix}"
+        return imaging.encode(name, self.pictures[number], xmp=self._xmp(number, None))
+
+    def _xmp(self, number: int, origin: str | None) -> bytes:
+        before = self.pictures[number].xmp
+        steps = [*steps_of(before), *(step.to_json() for step in self.steps)]
+        return packet(steps[-_MAX_STEPS:], self.source, before=before, origin=origin)

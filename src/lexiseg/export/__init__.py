@@ -13,7 +13,7 @@ from lexiseg.export.registry import (
     read_annotations,
     recognise,
 )
-from lexiseg.export.result import SCHEMA_VERSION, result_json
+from lexiseg.export.result import SCHEMA_VERSION, result_json, segmentation_from_json
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -33,5 +33,6 @@ __all__ = [
     "save_label_map",
     "save_masks",
     "save_overlay",
+    "segmentation_from_json",
     "to_coco",
 ]

@@ -1,15 +1,19 @@
-"""What result.json holds about one picture."""
+"""What result.json holds about one picture, and reading it again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lexiseg.imaging import Picture
-from lexiseg.prompts.phrases import PhraseReading
-from lexiseg.results import Segmentation
+import numpy as np
 
-__all__ = ["SCHEMA_VERSION", "result_json"]
+from lexiseg.errors import InputError
+from lexiseg.imaging import Picture
+from lexiseg.masks import Masks
+from lexiseg.prompts.phrases import Dropped, PhraseReading
+from lexiseg.results import PromptSummary, Provenance, Segmentation, UnknownWord
+
+__all__ = ["SCHEMA_VERSION", "result_json", "segmentation_from_json"]
 
 SCHEMA_VERSION = 1  # grows when a key changes its name or meaning, not when one is added
 
@@ -21,6 +25,7 @@ def result_json(
     path: str | None = None,
     only: Iterable[str] | None = None,
     files: Mapping[str, object] | None = None,
+    label_map: bool = False,
 ) -> dict[str, Any]:
     """Return a result as dicts, lists, strings and numbers, ready for json.dumps.
 
@@ -38,6 +43,9 @@ def result_json(
         found and kept, those that were dropped (box_xywh, score, reason), and the reason why
         none is meant (or None).
     provenance: as `Provenance.to_json`.
+    label_map, where it is asked for: word -> compressed COCO run length of its pixels in the label
+        map; wholes: the same of words under finer ones. With them, `segmentation_from_json` makes
+        the result again.
 
     picture: what was segmented, for its name and notes. path: where it lies, as seen from the
     folder of the file that is made of this, for whoever finds that.
@@ -80,6 +88,94 @@ def result_json(
         ],
         "phrases": [_reading(one) for one in seg.readings if one.phrase in words],
         "provenance": seg.provenance.to_json(),
+        **(_maps(seg) if label_map else {}),
+    }
+
+
+def segmentation_from_json(document: Mapping[str, Any]) -> Segmentation:
+    """Return the result that `result_json(seg, label_map=True)` was made of.
+
+    Masks and label map are the same; scores have six decimals. Probability map and image are not
+    in it. Raises InputError for a document that does not hold a result, or another schema.
+    """
+    if document.get("schema_version") != SCHEMA_VERSION or "label_map" not in document:
+        raise InputError(
+            f"a result of schema {document.get('schema_version')!r} "
+            f"{'with' if 'label_map' in document else 'without'} label map; give one of schema "
+            f"{SCHEMA_VERSION}, made by result_json(seg, label_map=True)"
+        )
+    try:
+        return _segmentation(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"the result is incomplete or damaged ({error!r}); ask for it again"
+        ) from (error)
+
+
+def _segmentation(document: Mapping[str, Any]) -> Segmentation:
+    size_hw = int(document["image"]["height"]), int(document["image"]["width"])
+    words = tuple(item["word"] for item in document["vocabulary"])
+    kind = np.int16 if len(words) < np.iinfo(np.int16).max else np.int32
+    label_map = np.full(size_hw, -1, kind)
+    for word, rle in document["label_map"].items():
+        label_map[Masks.from_rle([rle]).union()] = words.index(word)
+    instances = document["instances"]
+    quality = [item["quality"] for item in instances]
+    return Segmentation(
+        words=words,
+        labels=np.array([item["word"] for item in instances], np.str_),
+        scores=np.array([item["score"] for item in instances], np.float32),
+        quality=None if None in quality else np.array(quality, np.float32),
+        masks=Masks.from_rle([item["rle"] for item in instances], size_hw),
+        label_map=label_map,
+        word_scores=np.array([item["score"] for item in document["vocabulary"]], np.float32),
+        unknown=tuple(
+            UnknownWord(item["word"], tuple(item["nearest"]), item["similarity"], item["is_name"])
+            for item in document["unknown"]
+        ),
+        readings=tuple(_phrase_reading(item) for item in document["phrases"]),
+        wholes={word: Masks.from_rle([rle]) for word, rle in document["wholes"].items()},
+        provenance=_provenance(document["provenance"]),
+    )
+
+
+def _phrase_reading(item: Mapping[str, Any]) -> PhraseReading:
+    dropped = []
+    for one in item["dropped"]:
+        x, y, w, h = one["box_xywh"]
+        dropped.append(Dropped((x, y, x + w, y + h), one["score"], one["reason"]))
+    return PhraseReading(
+        phrase=item["word"],
+        read_as=item["read_as"],
+        nouns=tuple(item["nouns"]),
+        num_instances=item["found"],
+        num_kept=item["kept"],
+        dropped=tuple(dropped),
+        reason=item["reason"],
+    )
+
+
+def _provenance(plain: Mapping[str, Any]) -> Provenance:
+    prompts = plain["prompts"]
+    summary = None
+    if prompts:
+        summary = PromptSummary(
+            num_prompts=prompts["asked"],
+            grid_size=prompts.get("grid"),
+            num_masks=prompts.get("masks"),
+            points_xy=prompts.get("points_xy"),
+            boxes_xyxy=prompts.get("boxes_xyxy"),
+        )
+    return Provenance(**{**plain, "prompts": summary, "notes": tuple(plain["notes"])})
+
+
+def _maps(seg: Segmentation) -> dict[str, Any]:
+    """The label map and the wholes, a run length a word."""
+    found = [k for k, word in enumerate(seg.words) if word in seg.found]
+    each = Masks.from_labels(seg.label_map, found)
+    return {
+        "label_map": {seg.words[k]: rle for k, rle in zip(found, each.to_rle(), strict=True)},
+        "wholes": {word: whole.to_rle()[0] for word, whole in seg.wholes.items()},
     }
 
 

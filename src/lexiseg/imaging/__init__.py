@@ -11,12 +11,13 @@ from lexiseg.imaging._picture import (
     Source,
     pad_to_multiple,
     read,
+    read_bytes,
     read_size,
     read_xmp,
     resize_image,
     working_size,
 )
-from lexiseg.imaging._write import check_target, write
+from lexiseg.imaging._write import check_target, encode, write
 
 __all__ = [
     "MAX_PIXELS",
@@ -25,9 +26,11 @@ __all__ = [
     "Picture",
     "Source",
     "check_target",
+    "encode",
     "is_picture",
     "pad_to_multiple",
     "read",
+    "read_bytes",
     "read_indices",
     "read_size",
     "read_xmp",

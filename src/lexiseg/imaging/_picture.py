@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 from lexiseg.imaging._png import find_xmp
 
 __all__ = [
-    "MAX_PIXELS", "Hidden", "Picture", "Source", "pad_to_multiple", "read", "read_size",
+    "MAX_PIXELS", "Hidden", "Picture", "Source", "pad_to_multiple", "read", "read_bytes", "read_size",
     "read_xmp", "resize_image", "to_eight_bits", "working_size",
 ]  # fmt: skip
 
@@ -128,6 +129,16 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         f"a picture cannot be made of {type(source).__module__}.{type(source).__name__}; give a "
         "path, a PIL image or a (H, W, 3) uint8 NumPy array"
     )
+
+
+def read_bytes(data: bytes, *, name: str = "the picture", max_pixels: int = MAX_PIXELS) -> Picture:
+    """Return the picture in the bytes of a file, of whatever kind they begin as.
+
+    name: what messages call it. Raises PictureError, as `read` does.
+    """
+    if not data:
+        raise PictureError(f"{name} is empty (0 bytes); send the whole file")
+    return _picture(decode_file(io.BytesIO(data), name, max_pixels), None)
 
 
 def read_xmp(path: str | os.PathLike[str]) -> bytes | None:

@@ -23,7 +23,7 @@ from lexiseg.imaging._formats import WRITABLE_SUFFIXES, Format, format_of_path, 
 from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 from lexiseg.imaging._picture import Picture, to_eight_bits
 
-__all__ = ["check_target", "write"]
+__all__ = ["check_target", "encode", "write"]
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 3},  # half the time of 6, for files a little larger
@@ -98,8 +98,27 @@ def write(
     exif: bytes | None = None,
     xmp: bytes | None = None,
 ) -> None:
-    """Write pixels as the kind of picture that the name ends in: png, jpg, webp, tif or avif.
+    """Write pixels as the kind of picture that the name ends in; arguments as for `encode`.
 
+    The file is written whole or not at all. Raises OutputError.
+    """
+    data = encode(path, image, palette=palette, metadata=metadata, icc=icc, exif=exif, xmp=xmp)
+    write_bytes(path, data)
+
+
+def encode(
+    name: str | os.PathLike[str],
+    image: NDArray[Any] | Picture,
+    *,
+    palette: ArrayLike | None = None,
+    metadata: Mapping[str, str] | None = None,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> bytes:
+    """Return the bytes of a picture file of the kind that a name ends in.
+
+    name: ends in png, jpg, webp, tif or avif; nothing is written there.
     image: uint8 or uint16 (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, or bool (H, W), written as
         0 and 255; 16 bits go to png and tif. Or a Picture: then all that it carries is written, as
         far as the kind of file holds it, what `check_target` names apart: depth, transparency with
@@ -110,9 +129,9 @@ def write(
     icc, exif, xmp: colour profile, EXIF block and XMP packet, as `Picture` keeps them; beside a
         Picture they stand in place of its own.
 
-    The file is written whole or not at all. Raises OutputError.
+    Raises OutputError.
     """
-    path = Path(path)
+    path = Path(name)
     kind = _format(path)
     if kind.name != "PNG" and (palette is not None or metadata):
         raise OutputError(f"{str(path)!r}: only PNG holds a palette or texts; end it in .png")
@@ -133,14 +152,13 @@ def write(
     else:
         picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     try:
-        data = _encoded(kind, array, picture, blocks, metadata or {})
+        return _encoded(kind, array, picture, blocks, metadata or {})
     except (OSError, ValueError, struct.error) as error:
         height, width = array.shape[:2]
         raise OutputError(
             f"{str(path)!r}: {height} x {width} pixels cannot be written as {kind.name} ({error}); "
             "end the name in .png"
         ) from error
-    write_bytes(path, data)
 
 
 def _encoded(

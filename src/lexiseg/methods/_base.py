@@ -9,9 +9,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import copy
+from dataclasses import asdict, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from lexiseg.device import check_process
 from lexiseg.errors import OptionError, UnknownName
@@ -33,6 +34,8 @@ __all__ = [
     "BaseSegmenter", "StageTimer", "Words", "class_thresholds", "finish", "parse_vocabulary",
     "read_image",
 ]  # fmt: skip
+
+_AFTER_ENCODING = ("flat", "threshold", "word_thresholds")
 
 Words = str | Like | Sequence[str | Like] | Vocabulary
 Encoded = TypeVar("Encoded")
@@ -180,6 +183,21 @@ class BaseSegmenter(ABC, Generic[Encoded]):
 
         found = segment(asked.nouns)
         return select_phrases(found, asked, view.picture.rgb, self.config.word_thresholds)
+
+    def with_config(self, **fields: Any) -> Self:
+        """Return a segmenter of the same models whose results follow other settings.
+
+        fields: of the Config, those that say what becomes of scores: thresholds and the like. What
+        decides how an image is encoded or which models there are cannot change any more.
+        Raises UnknownName for another field, OptionError for a value out of range.
+        """
+        for name in fields:
+            if name not in _AFTER_ENCODING:
+                raise UnknownName.among("setting of a loaded segmenter", name, _AFTER_ENCODING)
+        made = copy(self)
+        made.config = replace(self.config, **fields)
+        made._provenance = replace(self._provenance, config=asdict(made.config))
+        return made
 
     @cached_property
     def _known_words(self) -> frozenset[str]:

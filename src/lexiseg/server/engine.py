@@ -1,0 +1,316 @@
+"""The shared models behind a server: one thread computes, requests wait in a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lexiseg import imaging
+from lexiseg.errors import LexisegError, NothingFound, PictureError
+from lexiseg.masks import Masks
+from lexiseg.server.metrics import Metrics
+from lexiseg.server.options import ServerOptions
+from lexiseg.server.requests import EditRequest, SegmentRequest, step_options
+from lexiseg.server.responses import edit_document, segment_document
+from lexiseg.server.view_cache import ViewCache
+
+if TYPE_CHECKING:
+    from lexiseg.imaging import Picture
+    from lexiseg.methods._base import BaseSegmenter
+    from lexiseg.protocols import View
+    from lexiseg.results import Segmentation
+
+__all__ = ["Abandoned", "Engine", "QueueFull", "TimeUp", "UnknownDigest"]
+
+T = TypeVar("T")
+_WITH_MASKS = "clip-then-sam"  # for points, boxes and edits, as on the command line
+
+
+class QueueFull(LexisegError):
+    """Too many requests wait already; try again after `seconds`."""
+
+    def __init__(self, waiting: int, seconds: int) -> None:
+        super().__init__(f"{waiting} requests wait already; try again in {seconds} s")
+        self.seconds = seconds
+
+
+class UnknownDigest(PictureError):
+    """A picture is named by its digest, and is not kept (any more)."""
+
+
+class TimeUp(LexisegError):
+    """A request took longer than it may."""
+
+
+class Abandoned(LexisegError):
+    """The client has left; nobody gets the answer."""
+
+
+@dataclass
+class _Job:
+    left: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise Abandoned once nobody waits for the answer any more."""
+        if self.left.is_set():
+            raise Abandoned("the client has left")
+
+
+class Engine:
+    """Loads a segmenter when it is first needed, and keeps what it made of pictures."""
+
+    def __init__(self, options: ServerOptions, metrics: Metrics) -> None:
+        self._options, self._metrics = options, metrics
+        self.views = ViewCache(options.limits.cache_bytes)
+        self._segmenters: dict[str, BaseSegmenter[Any]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lexiseg-model")
+        self.waiting = 0
+        self._seconds = 1.0  # of a request, a moving average
+        metrics.gauge("queue_length", "Requests that wait or run", lambda: self.waiting)
+        metrics.gauge("cache_bytes", "Encoded pictures that are kept", lambda: self.views.bytes)
+        metrics.gauge("cache_pictures", "How many these are", lambda: len(self.views))
+        metrics.gauge("cache_hits", "Prompts that needed no encoding", lambda: self.views.hits)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model for words is loaded, so that a request is answered at once."""
+        return bool(self._segmenters)
+
+    def close(self) -> None:
+        """Stop once what is running has ended."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    async def run(
+        self, name: str, work: Callable[[_Job], T], gone: Callable[[], Awaitable[None]]
+    ) -> T:
+        """Return what `work` returns, called in the model's thread when its turn has come.
+
+        name: for the metrics. gone: awaits that the client leaves. Raises QueueFull, TimeUp and
+        Abandoned, besides what the work raises.
+        """
+        limits = self._options.limits
+        if self.waiting >= limits.max_queue:
+            raise QueueFull(self.waiting, max(1, round(self._seconds * self.waiting)))
+        job = _Job()
+
+        def timed() -> T:
+            job.check()
+            started = time.perf_counter()
+            try:
+                return work(job)
+            finally:
+                seconds = time.perf_counter() - started
+                self._metrics.seconds.labels(name).observe(seconds)
+                self._seconds += 0.1 * (seconds - self._seconds)
+
+        self.waiting += 1
+        future = self._thread.submit(timed)
+        future.add_done_callback(lambda _: self._one_less(loop))
+        loop = asyncio.get_running_loop()
+        answer = asyncio.ensure_future(asyncio.wrap_future(future))
+        leaving = asyncio.ensure_future(gone())
+        try:
+            await asyncio.wait(
+                (answer, leaving), timeout=limits.max_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if answer.done():
+                return answer.result()
+            why = "left" if leaving.done() else "time"
+            self._metrics.abandoned.labels(why).inc()
+            if why == "left":
+                raise Abandoned("the client has left")
+            raise TimeUp(f"no answer after {limits.max_seconds:g} s (--max-seconds); ask for less")
+        finally:
+            job.left.set()
+            leaving.cancel()
+            if not answer.done():
+                answer.add_done_callback(lambda one: one.cancelled() or one.exception())
+                future.cancel()
+
+    def _one_less(self, loop: asyncio.AbstractEventLoop) -> None:
+        def less() -> None:
+            self.waiting -= 1
+
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(less)
+
+    def load(self, job: _Job | None = None, *, masks: bool = False) -> BaseSegmenter[Any]:
+        """Return the segmenter for words, or the one that takes points and boxes too."""
+        from lexiseg import loading
+
+        config = self._options.config or loading.make_config()
+        if masks and not isinstance(config, loading.config_class(_WITH_MASKS)):
+            config = loading.make_config(_WITH_MASKS)
+        key = repr(config)
+        if key not in self._segmenters:
+            given = self._options.load
+            made: Any = loading.load(
+                config,
+                device=given.device,
+                dtype=given.dtype,
+                pull=given.pull,
+                offline=given.offline,
+            )
+            self._segmenters[key] = made
+        return self._segmenters[key]
+
+    def release(self) -> None:
+        """Let go of models and encoded pictures; they come back with the next request."""
+        self._segmenters.clear()
+        self.views.clear()
+
+    def segment(self, asked: SegmentRequest, data: bytes | None, job: _Job) -> dict[str, Any]:
+        """Return the answer to a request. Raises UnknownDigest, and whatever a segmenter raises."""
+        limits = self._options.limits
+        segmenter = self.load(masks=asked.has_clicks)
+        digest, picture = self._picture(asked, data)
+        words = asked.prompts(picture.rgb, limits.max_pixels, limits.max_words)
+        for_clicks = asked.has_clicks and words is None
+        segmenter = _with_settings(segmenter, asked, words)
+        self._check_words(segmenter, words)
+        view = self._view(segmenter, digest, picture, words=not for_clicks)
+        job.check()
+        given: dict[str, Any] = {}
+        if asked.has_clicks:
+            given = {
+                "points": asked.points,
+                "boxes": asked.boxes,
+                "not_points": asked.not_points,
+            }
+        seg = segmenter(view, words, background=asked.background, **given)
+        job.check()
+        return segment_document(seg, picture, digest, asked.masks, limits.max_masks)
+
+    def edit(
+        self, asked: EditRequest, data: bytes | None, job: _Job
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Return the answer to a request, and the edited files.
+
+        Raises NothingFound where no word of a step is in the picture, and as `segment`.
+        """
+        from lexiseg import edit
+
+        limits = self._options.limits
+        digest, picture = self._picture(asked, data)
+        all_options = [step_options(step, limits.max_pixels) for step in asked.steps]
+        seg = self._words_of_edit(asked, digest, picture)
+        job.check()
+        result: Any = picture
+        missing: list[str] = []
+        for step, options in zip(asked.steps, all_options, strict=True):
+            where, names, lost = _region(step, seg, picture)
+            missing += lost
+            result = edit.apply(step.operation, result, where, words=names, **options)
+            job.check()
+        extra: dict[str, Any] = {"digest": digest, "missing": missing}
+        if seg is not None:
+            extra["provenance"] = seg.provenance.to_json()
+        return edit_document(result, asked.format, extra)
+
+    def _words_of_edit(
+        self, asked: EditRequest, digest: str, picture: Picture
+    ) -> Segmentation | None:
+        texts = [text for step in asked.steps for text in _listed(step.words)]
+        if not texts:
+            return None
+        texts += [text for text in _listed(asked.words) if text not in texts]
+        segmenter = self.load(masks=True)
+        if asked.threshold is not None:
+            segmenter = segmenter.with_config(threshold=asked.threshold)
+        view = self._view(segmenter, digest, picture)
+        return segmenter(view, list(dict.fromkeys(texts)), background=asked.background)
+
+    def _picture(self, asked: Any, data: bytes | None) -> tuple[str, Picture]:
+        """Return the digest of a request's picture, and the picture."""
+        if (data is None) == (asked.digest is None):
+            raise PictureError("give a picture, or the digest of one that was sent before")
+        digest = asked.digest or hashlib.sha256(data or b"").hexdigest()
+        kept = self.views.any_of(digest)
+        if kept is not None:
+            return digest, kept.picture
+        if data is None:
+            raise UnknownDigest(f"the picture {digest[:12]}... is not kept here; send it again")
+        return digest, imaging.read_bytes(data, max_pixels=self._options.limits.max_pixels)
+
+    def _view(
+        self, segmenter: BaseSegmenter[Any], digest: str, picture: Picture, *, words: bool = True
+    ) -> View[Any]:
+        key = (digest, segmenter.name)
+        kept = self.views.get(key)
+        made = self._prepared(segmenter, picture if kept is None else kept, words)
+        if made is not kept:
+            self.views.put(key, made)
+        return made
+
+    @staticmethod
+    def _prepared(segmenter: Any, image: Any, words: bool) -> View[Any]:
+        view: View[Any]
+        if segmenter.name == _WITH_MASKS:
+            view = segmenter.prepare(image, words=words)
+        else:
+            view = segmenter.prepare(image)
+        return view
+
+    def _check_words(self, segmenter: BaseSegmenter[Any], words: Any) -> None:
+        if isinstance(words, str) and words != "@auto":
+            count = len(segmenter.vocabulary(words).names)
+            limit = self._options.limits.max_words
+            if count > limit:
+                from lexiseg.errors import PromptError
+
+                raise PromptError(f"{count:,} words, more than {limit:,} (--max-words)")
+
+
+def _with_settings(
+    segmenter: BaseSegmenter[Any], asked: SegmentRequest, words: Any
+) -> BaseSegmenter[Any]:
+    given: dict[str, Any] = {}
+    if asked.threshold is not None:
+        given["threshold"] = asked.threshold
+    if asked.thresholds:
+        given["word_thresholds"] = dict(asked.thresholds)
+    if asked.flat is not None:
+        given["flat"] = asked.flat
+    return segmenter.with_config(**given) if given else segmenter
+
+
+def _region(
+    step: Any, seg: Segmentation | None, picture: Picture
+) -> tuple[Masks, tuple[str, ...], list[str]]:
+    """Return what a step means, its words that were found, and those that were not."""
+    from lexiseg import edit
+    from lexiseg.edit.region import label_mask
+    from lexiseg.prompts import Vocabulary
+
+    if step.masks:
+        masks = Masks.from_rle([one.model_dump() for one in step.masks], picture.size_hw)
+        return masks, (), []
+    texts = _listed(step.words)
+    if seg is None or not texts:
+        raise NothingFound(f"{step.operation}: say what is meant, by words or by masks")
+    names = Vocabulary.parse(texts).names
+    found = tuple(name for name in names if name in seg.found)
+    if not found:
+        asked = ", ".join(repr(name) for name in names)
+        raise NothingFound(f"nothing found in the picture for {asked}, so nothing is done")
+    lost = [name for name in names if name not in found]
+    if step.options.get("instances"):
+        each = [
+            seg[word] if len(seg[word]) else Masks.from_dense(label_mask(seg, (word,))[None])
+            for word in found
+        ]
+        return Masks.concat(each), found, lost
+    mask = edit.removal_mask(seg, found) if step.operation == "remove" else label_mask(seg, found)
+    return Masks.from_dense(mask[None]), found, lost
+
+
+def _listed(words: Any) -> list[str]:
+    from lexiseg.prompts import split_words
+
+    return list(split_words(words)) if isinstance(words, str) else list(words)
