@@ -67,11 +67,13 @@ def start(given: ServerOptions, *, quiet: bool = False, opened: bool = False) ->
         if opened:
             import webbrowser
 
-            token = "" if given.token is None else f"/?token={given.token}"
+            token = "" if given.token is None else f"/login?token={given.token}"
             webbrowser.open(address + token)
 
     try:
         serve(given, started)
+    except KeyboardInterrupt:  # the way to end it; all accepted requests are answered by then
+        return 0
     finally:
         log.removeHandler(handler)
     return 0

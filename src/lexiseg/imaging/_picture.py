@@ -28,8 +28,8 @@ from lexiseg.imaging._metadata import NO_EXTRAS, Extras
 from lexiseg.imaging._png import find_xmp
 
 __all__ = [
-    "MAX_PIXELS", "Hidden", "Picture", "Source", "pad_to_multiple", "read", "read_bytes", "read_size",
-    "read_xmp", "resize_image", "to_eight_bits", "working_size",
+    "MAX_PIXELS", "Hidden", "Picture", "Source", "pad_to_multiple", "read", "read_bytes",
+    "read_size", "read_xmp", "resize_image", "to_eight_bits", "working_size",
 ]  # fmt: skip
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: a quarter of 2 GiB at 3 bytes a pixel

@@ -17,17 +17,20 @@ from starlette.routing import Route
 
 from lexiseg._version import __version__
 from lexiseg.errors import InputError, LexisegError, MissingError, NothingFound, PictureError
+from lexiseg.server.archive import archive_of, export_formats
 from lexiseg.server.engine import Abandoned, Engine, QueueFull, TimeUp, UnknownDigest
 from lexiseg.server.metrics import Metrics
 from lexiseg.server.options import ServerOptions, describe_limits
 from lexiseg.server.requests import (
     EditRequest,
+    ExportRequest,
+    RefineRequest,
     SegmentRequest,
     body_schema,
     read_request,
     validation_message,
 )
-from lexiseg.server.security import Guard, error_document
+from lexiseg.server.security import COOKIE, Guard, error_document
 
 __all__ = ["create_app"]
 
@@ -74,7 +77,7 @@ def create_app(options: ServerOptions | None = None) -> Any:
     if options.page:
         from lexiseg.web import add_page
 
-        add_page(app, options)
+        add_page(app, options.token, COOKIE)
     _add_schemas(app)
 
     def count(scope: MutableMapping[str, Any], status: int) -> None:
@@ -112,6 +115,23 @@ def _add_work(app: FastAPI, engine: Engine, options: ServerOptions) -> None:
             "examples", lambda job: engine.segment(asked, data, job), _gone(request)
         )
         return JSONResponse(document)
+
+    @app.post("/v1/refine", openapi_extra=body_schema(RefineRequest), responses=answers)
+    async def refine(request: Request) -> Response:
+        """Draw or correct one mask by points, a box, and the mask so far."""
+        asked, data = await read_request(request, RefineRequest)
+        _log(options, "refine", asked)
+        document = await engine.run(
+            "refine", lambda job: engine.refine(asked, data, job), _gone(request)
+        )
+        return JSONResponse(document)
+
+    @app.post("/v1/export", openapi_extra=body_schema(ExportRequest), responses=answers)
+    async def export(request: Request) -> Response:
+        """Write masks in a format of annotations: a ZIP file, and what was lost in a remark."""
+        asked, _ = await read_request(request, ExportRequest)
+        data = await asyncio.to_thread(archive_of, asked, options.limits.max_pixels)
+        return Response(data, media_type="application/zip")
 
     @app.post("/v1/edit", openapi_extra=body_schema(EditRequest), responses=answers)
     async def edit(request: Request) -> Response:
@@ -201,7 +221,7 @@ def _add_schemas(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for kind in (SegmentRequest, EditRequest):
+        for kind in (SegmentRequest, EditRequest, RefineRequest, ExportRequest):
             made = kind.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= made.pop("$defs", {})
             schemas[kind.__name__] = made
@@ -252,6 +272,7 @@ def _model_facts(engine: Engine, options: ServerOptions) -> dict[str, Any]:
         "operations": [
             {"name": one.name, "summary": one.summary} for one in edit.list_operations()
         ],
+        "export_formats": export_formats(),
         "methods": [{"name": one.name, "summary": one.summary} for one in list_methods()],
         "checkpoints": [{"name": one.name, "licence": one.licence} for one in list_checkpoints()],
         "limits": dict(describe_limits(options.limits)),

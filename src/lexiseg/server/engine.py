@@ -16,7 +16,7 @@ from lexiseg.errors import LexisegError, NothingFound, PictureError
 from lexiseg.masks import Masks
 from lexiseg.server.metrics import Metrics
 from lexiseg.server.options import ServerOptions
-from lexiseg.server.requests import EditRequest, SegmentRequest, step_options
+from lexiseg.server.requests import EditRequest, RefineRequest, SegmentRequest, step_options
 from lexiseg.server.responses import edit_document, segment_document
 from lexiseg.server.view_cache import ViewCache
 
@@ -140,12 +140,16 @@ class Engine:
         if not loop.is_closed():
             loop.call_soon_threadsafe(less)
 
-    def load(self, job: _Job | None = None, *, masks: bool = False) -> BaseSegmenter[Any]:
-        """Return the segmenter for words, or the one that takes points and boxes too."""
+    def load(
+        self, job: _Job | None = None, *, masks: bool = False, everything: bool = False
+    ) -> BaseSegmenter[Any]:
+        """Return the segmenter for words; one that takes points and boxes; one for everything."""
         from lexiseg import loading
 
         config = self._options.config or loading.make_config()
-        if masks and not isinstance(config, loading.config_class(_WITH_MASKS)):
+        if everything:
+            config = loading.make_config(_WITH_MASKS, preset="everything")
+        elif masks and not isinstance(config, loading.config_class(_WITH_MASKS)):
             config = loading.make_config(_WITH_MASKS)
         key = repr(config)
         if key not in self._segmenters:
@@ -168,7 +172,7 @@ class Engine:
     def segment(self, asked: SegmentRequest, data: bytes | None, job: _Job) -> dict[str, Any]:
         """Return the answer to a request. Raises UnknownDigest, and whatever a segmenter raises."""
         limits = self._options.limits
-        segmenter = self.load(masks=asked.has_clicks)
+        segmenter = self.load(masks=asked.has_clicks, everything=asked.everything)
         digest, picture = self._picture(asked, data)
         words = asked.prompts(picture.rgb, limits.max_pixels, limits.max_words)
         for_clicks = asked.has_clicks and words is None
@@ -186,6 +190,18 @@ class Engine:
         seg = segmenter(view, words, background=asked.background, **given)
         job.check()
         return segment_document(seg, picture, digest, asked.masks, limits.max_masks)
+
+    def refine(self, asked: RefineRequest, data: bytes | None, job: _Job) -> dict[str, Any]:
+        """Return the answer to a request: one instance, of the word "mask"."""
+        segmenter: Any = self.load(masks=True)
+        digest, picture = self._picture(asked, data)
+        view = self._view(segmenter, digest, picture, words=False)
+        job.check()
+        before = None if asked.mask is None else Masks.from_rle([asked.mask.model_dump()])
+        seg = segmenter.refine(
+            view, points=asked.points, not_points=asked.not_points, box=asked.box, mask=before
+        )
+        return segment_document(seg, picture, digest, "rle", 1)
 
     def edit(
         self, asked: EditRequest, data: bytes | None, job: _Job

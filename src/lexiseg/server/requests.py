@@ -15,8 +15,9 @@ from lexiseg.errors import InputError, PictureError, PromptError
 from lexiseg.prompts import Example, Like, clean
 
 __all__ = [
-    "EditRequest", "ExampleImage", "ImageRequest", "MaskFormat", "SegmentRequest", "StepRequest",
-    "body_schema", "read_request",
+    "EditRequest", "ExampleImage", "ExportRequest", "ImageRequest", "MaskFormat", "RefineRequest",
+    "SegmentRequest", "StepRequest", "body_schema", "read_request", "step_options",
+    "validation_message",
 ]  # fmt: skip
 
 MaskFormat = Literal["rle", "png", "polygons", "index"]
@@ -63,6 +64,7 @@ class SegmentRequest(ImageRequest):
     not_points: list[Point] = Field([], max_length=256, description="x, y: on what is not meant")
     boxes: list[Box] = Field([], max_length=256, description="x0, y0, x1, y1 around a thing")
     examples: list[ExampleImage] = Field([], max_length=64)
+    everything: bool = Field(False, description="all masks of the picture, each with its best word")
     masks: MaskFormat = Field("rle", description="how the answer holds masks")
 
     @property
@@ -103,6 +105,40 @@ class Where(_Model):
 
     size: tuple[int, int]
     counts: str | list[int]
+
+
+class RefineRequest(ImageRequest):
+    """One thing, by all points and the box together, and the mask that they correct."""
+
+    points: list[Point] = Field([], max_length=256, description="x, y: each is on the thing")
+    not_points: list[Point] = Field([], max_length=256, description="x, y: each is beside it")
+    box: Box | None = Field(None, description="x0, y0, x1, y1 around it")
+    mask: Where | None = Field(None, description="the mask so far")
+
+
+class ExportedMask(_Model):
+    """One mask of a picture."""
+
+    word: Text
+    score: Annotated[float, Field(ge=0, le=1)] = 1.0
+    rle: Where
+
+
+class ExportedPhoto(_Model):
+    """A picture's name, size and masks; the picture itself where the format holds it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    height: Annotated[int, Field(ge=1, le=1 << 20)]
+    width: Annotated[int, Field(ge=1, le=1 << 20)]
+    masks: list[ExportedMask] = Field([], max_length=1000)
+    image: str | None = Field(None, description="base64 of its file")
+
+
+class ExportRequest(_Model):
+    """Masks to be written in a format of annotations."""
+
+    format: Text
+    photos: list[ExportedPhoto] = Field(min_length=1, max_length=10_000)
 
 
 class StepRequest(_Model):

@@ -167,8 +167,8 @@ def _token_of(scope: Scope, headers: dict[str, str]) -> str | None:
         cookie = None
     if cookie is not None:
         return cookie.value
-    # The page's own address may hold it once; it answers with the cookie.
-    if scope["path"] == "/" and scope["method"] == "GET":
+    # The address that a browser is opened with holds it once; it answers with the cookie.
+    if scope["path"] == "/login" and scope["method"] == "GET":
         return next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("token", ())), None)
     return None
 

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lexiseg.masks import label_boxes
+from lexiseg.masks import Masks, label_boxes
+from lexiseg.prompts import Clicks
 from lexiseg.protocols import Masker, MaskPrompts, MaskState, RawMasks
 
 __all__ = [
     "CandidateBatch", "PointPrompts", "PromptBatch", "Regions", "ScoredMasks", "decode_clicks",
-    "decode_prompts", "find_regions", "plan_points", "point_prompts",
+    "decode_prompts", "decode_together", "find_regions", "plan_points", "point_prompts",
 ]  # fmt: skip
 
 _ROOM = 0.5  # a further point needs a circle of at least this part of the first one's radius
@@ -311,6 +312,45 @@ def decode_prompts(
     for start in range(0, len(prompts), size):
         part = prompts[start : start + size]
         yield CandidateBatch(masker.decode(state, part.prompts, candidates=CANDIDATES), part)
+
+
+def decode_together(
+    masker: Masker, state: MaskState, clicks: Clicks, before: Masks | None
+) -> RawMasks:
+    """Return the one mask that all points and the box ask for together.
+
+    before: the mask that they correct; its box is asked with where there is no other. Of the
+    candidates that hold every point and none of the others the best rated is taken; of none, the
+    one that breaks the fewest.
+    """
+    right = np.array(clicks.points_xy, np.float32).reshape(-1, 2) + 0.5
+    wrong = np.array(clicks.not_points_xy, np.float32).reshape(-1, 2) + 0.5
+    box = next(iter(clicks.boxes_xyxy), None)
+    if box is None and before is not None and before.areas[0]:
+        x0, y0, x1, y1 = before.boxes_xyxy[0].tolist()
+        xs, ys = right.T.tolist()  # points may reach beyond what the mask had
+        box = min(x0, *xs, x0), min(y0, *ys, y0), max(x1, *xs, x1), max(y1, *ys, y1)
+    places = np.concatenate([right, wrong])
+    labels = np.array([1] * len(right) + [0] * len(wrong), np.int64)
+    prompts = MaskPrompts(
+        points_xy=torch.from_numpy(places)[None] if len(places) else None,
+        point_labels=torch.from_numpy(labels)[None] if len(places) else None,
+        boxes_xyxy=None if box is None else torch.tensor([box], dtype=torch.float32),
+    )
+    raw = masker.decode(state, prompts, candidates=CANDIDATES)
+    broken = torch.zeros(len(raw), device=raw.quality.device)
+    if len(places):
+        grid = torch.tensor(raw.logits.shape[1:], dtype=torch.float32)
+        scale = [
+            raw.frame.input_hw[i] / raw.frame.size_hw[i] * float(grid[i]) / raw.frame.padded_hw[i]
+            for i in (0, 1)
+        ]
+        rows = np.minimum(places[:, 1] * scale[0], float(grid[0]) - 1).astype(np.int64)
+        columns = np.minimum(places[:, 0] * scale[1], float(grid[1]) - 1).astype(np.int64)
+        held = raw.logits[:, torch.from_numpy(rows), torch.from_numpy(columns)] > 0
+        broken = (held != torch.from_numpy(labels == 1).to(held.device)).sum(1).float()
+    best = int((raw.quality.float() - 2 * broken).argmax())
+    return raw[best : best + 1]
 
 
 def decode_clicks(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lexiseg.web.samples import list_samples, read_sample
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 __all__ = ["add_page"]
 
@@ -19,7 +21,7 @@ _MEDIA = {
 }
 
 
-def add_page(app: Any, token: str | None, cookie: str) -> None:
+def add_page(app: FastAPI, token: str | None, cookie: str) -> None:
     """Add the page's files to a FastAPI application: `/`, `/static/NAME`, `/samples/NAME`.
 
     token: set as the cookie of that name on the page, where its address told it.
@@ -34,13 +36,11 @@ def add_page(app: Any, token: str | None, cookie: str) -> None:
         # Asked again each time, so that a newer version of the package shows its own page.
         return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
-    route: Callable[..., Any] = app.get
-
-    @route("/", include_in_schema=False)
-    async def index(token_given: bool = False) -> Any:
+    @app.get("/", include_in_schema=False)
+    async def index() -> Any:
         return answer("index.html", static["index.html"].read_bytes())
 
-    @route("/login", include_in_schema=False)
+    @app.get("/login", include_in_schema=False)
     async def login() -> Any:
         """Reached with the token alone: it becomes a cookie, and leaves the address."""
         response = RedirectResponse("/", status_code=303)
@@ -48,17 +48,17 @@ def add_page(app: Any, token: str | None, cookie: str) -> None:
             response.set_cookie(cookie, token, httponly=True, samesite="strict")
         return response
 
-    @route("/static/{name}", include_in_schema=False)
+    @app.get("/static/{name}", include_in_schema=False)
     async def file(name: str) -> Any:
         if name not in static:
             raise HTTPException(404, "no such file")
         return answer(name, static[name].read_bytes())
 
-    @route("/samples", include_in_schema=False)
+    @app.get("/samples", include_in_schema=False)
     async def samples() -> Any:
         return JSONResponse(list_samples())
 
-    @route("/samples/{name}", include_in_schema=False)
+    @app.get("/samples/{name}", include_in_schema=False)
     async def sample(name: str) -> Any:
         data = read_sample(name)
         if data is None:

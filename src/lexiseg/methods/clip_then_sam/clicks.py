@@ -1,4 +1,4 @@
-"""Points and boxes alone: each prompts for one mask, which is named after it."""
+"""Points and boxes alone: a mask for each, or one mask that all of them correct."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexiseg.errors import PromptError
 from lexiseg.methods._base import StageTimer
 from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lexiseg.masks import Masks
     from lexiseg.prompts import Clicks
     from lexiseg.protocols import Masker, MaskState, View
     from lexiseg.results import Provenance, Segmentation
 
-__all__ = ["segment_clicks"]
+__all__ = ["refine_mask", "segment_clicks"]
 
 
 def segment_clicks(
@@ -61,3 +65,70 @@ def segment_clicks(
         word_scores=scores,
         provenance=replace(provenance, prompts=prompts).with_seconds(timer.seconds),
     )
+
+
+def refine_mask(
+    masker: Masker,
+    view: View[Any],
+    state: MaskState,
+    clicks: Clicks,
+    before: Masks | None,
+    provenance: Provenance,
+) -> Segmentation:
+    """Return the one mask that all clicks mean together, "mask".
+
+    before: the mask that they correct, exactly one. Its own box stands in for one that is missing.
+    """
+    from lexiseg.masks import Masks
+    from lexiseg.results import Segmentation
+    from lexiseg.stages.mask_prompting import decode_together
+    from lexiseg.stages.mask_upsampling import upsample_masks
+
+    size_hw = view.picture.size_hw
+    if before is not None and (before.size_hw != size_hw or len(before) != 1):
+        raise PromptError(
+            f"the mask to correct is {len(before)} masks of {before.size_hw}; give one of {size_hw}"
+        )
+    if not (clicks or (before is not None and before.areas[0])):
+        raise PromptError("there is nothing to go by; give a point, a box or a mask")
+    timer = StageTimer(view.seconds)
+    with timer("decode"):
+        raw = decode_together(masker, state, clicks, before)
+    with timer("instances"):
+        drawn = upsample_masks(raw).union()
+        if before is not None:
+            drawn = _keep_far(before.union(), drawn, clicks)
+        masks = Masks.from_dense(drawn[None])
+        masks = masks[np.flatnonzero(masks.areas)]
+    quality = raw.quality.float().clamp(0, 1).cpu().numpy()[: len(masks)]
+    return Segmentation(
+        words=("mask",),
+        labels=np.array(["mask"] * len(masks), np.str_),
+        scores=quality,
+        quality=quality,
+        masks=masks,
+        label_map=np.where(drawn, 0, -1).astype(np.int16),
+        word_scores=quality if len(masks) else np.zeros(1, np.float32),
+        provenance=replace(
+            provenance, prompts=PromptSummary(num_prompts=1, points_xy=clicks.points_xy)
+        ).with_seconds(timer.seconds),
+    )
+
+
+def _keep_far(
+    before: NDArray[np.bool_], drawn: NDArray[np.bool_], clicks: Clicks
+) -> NDArray[np.bool_]:
+    """Of what a correction would change, the connected parts that a click or the box asks for."""
+    import cv2
+
+    changed = before != drawn
+    count, parts = cv2.connectedComponents(changed.astype(np.uint8))
+    wanted = np.zeros(count, np.bool_)
+    for value, places in ((True, clicks.points_xy), (False, clicks.not_points_xy)):
+        for x, y in places:
+            row, column = int(y), int(x)
+            wanted[parts[row, column]] |= bool(drawn[row, column] == value)
+    for x0, y0, x1, y1 in clicks.boxes_xyxy:
+        wanted[np.unique(parts[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))])] = True
+    wanted[0] = False
+    return np.where(wanted[parts], drawn, before)

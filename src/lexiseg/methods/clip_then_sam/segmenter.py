@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lexiseg.imaging import Picture, Source
+    from lexiseg.masks import Masks
     from lexiseg.methods.clip_then_sam.steps import Found
     from lexiseg.prompts import Vocabulary
     from lexiseg.results import Provenance, ScoreMap, Segmentation
@@ -145,6 +146,31 @@ class Segmenter(BaseSegmenter[Encoded]):
             segment = partial(self.segment, view, clicks=clicks)
             result = self.segment_phrases(view, vocabulary, segment)
         return finish(result, view, keep_image=keep_image)
+
+    def refine(
+        self,
+        image: Source | View[Encoded],
+        *,
+        points: Iterable[Sequence[float]] = (),
+        not_points: Iterable[Sequence[float]] = (),
+        box: Sequence[float] | None = None,
+        mask: Masks | None = None,
+    ) -> Segmentation:
+        """Return one mask, named "mask", of the one thing that all clicks mean together.
+
+        points: (x, y) pixels on the thing. not_points: beside it. box: (x0, y0, x1, y1) around it.
+        mask: the mask so far, which stands in for a box where none is given; what is far from all
+            clicks stays as it is.
+        Raises PromptError where there is nothing to go by.
+        """
+        from lexiseg.methods.clip_then_sam.clicks import refine_mask
+
+        clicks = Clicks.parse(points, () if box is None else (box,), not_points)
+        view = self.prepare(image, words=False)
+        clicks = clicks.clipped(view.picture.size_hw)
+        made = replace(self.provenance(view, {}), encoder="")
+        result = refine_mask(self.masker, view, view.encoded.masks, clicks, mask, made)
+        return finish(result, view, keep_image=False)
 
     def map_words(self, view: View[Encoded], vocabulary: Vocabulary) -> Segmentation:
         """Return where words win on the mapper's map."""

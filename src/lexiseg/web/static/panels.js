@@ -40,7 +40,9 @@ export function showMasks(list, photo, shown, selected, pixels, actions) {
       onkeydown: (event) => {
         if (event.key === "F2") startRename(name, mask, actions);
       },
-    }, mask.word, element("span", { class: "facts" }, facts.join(" · ")));
+    }, mask.word, element("span", { class: "facts" }, ...facts.flatMap((fact, i) => [
+      i ? " · " : "", element("span", {}, fact),
+    ])));
     const row = element("li", {
       "data-mask": mask.id, class: selected.includes(mask.id) ? "selected" : null,
       onpointerenter: () => actions.hover(mask), onpointerleave: () => actions.hover(null),

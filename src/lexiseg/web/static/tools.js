@@ -4,7 +4,7 @@ import { text } from "./strings.js";
 
 export const TOOLS = [
   ["select", "V", "↖"], ["point", "P", "•"], ["box", "B", "▭"], ["brush", "D", "✎"],
-  ["erase", "E", "⌫"], ["like", "L", "≈"], ["pan", "H", "✋"],
+  ["erase", "E", "⌫"], ["like", "L", "≈"], ["pan", "H", "✥"],
 ];
 
 export class Tools {
