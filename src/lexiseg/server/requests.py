@@ -277,6 +277,7 @@ def step_options(step: StepRequest, max_pixels: int) -> dict[str, Any]:
     Raises InputError: a server opens no file that a client names.
     """
     from lexiseg import edit, imaging
+    from lexiseg.edit.colour import is_colour
 
     options = {name: _hashable(value) for name, value in step.options.items()}
     for name in ("model", "progress"):
@@ -290,8 +291,8 @@ def step_options(step: StepRequest, max_pixels: int) -> dict[str, Any]:
         options[takes] = imaging.read_bytes(data, name="its picture", max_pixels=max_pixels)
     elif takes is not None and isinstance(options.get(takes), str):
         text = options[takes]
-        if "/" in text or "\\" in text or imaging.is_picture(text):
-            raise InputError(f"{takes}: {text!r} names a file; send the picture as 'image'")
+        if not (is_colour(text) or (takes == "ground" and text in ("transparent", "blur"))):
+            raise InputError(f"{takes}: {text!r} is no colour; a picture is sent as 'image'")
     edit.settings(step.operation, **options)  # raises UnknownName, OptionError
     return options
 
