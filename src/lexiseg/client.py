@@ -13,25 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from lexiseg import errors
-from lexiseg.errors import LexisegError, OptionError, PictureError
+from lexiseg.errors import LexisegError, OptionError, PictureError, ServerError
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
     from lexiseg.masks import Masks
     from lexiseg.results import Segmentation
 
-__all__ = ["Client", "EditAnswer", "ServerError"]
-
-
-class ServerError(LexisegError):
-    """A server cannot be reached, refuses, or answers something else than lexiseg does.
-
-    status: of HTTP, 0 where no answer came. retry_after: seconds, where the server is busy.
-    """
-
-    def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.status, self.retry_after = status, retry_after
+__all__ = ["Client", "EditAnswer"]
 
 
 class EditAnswer:

@@ -13,7 +13,8 @@
     ├── MissingError                4   something must be installed or downloaded first
     │   ├── WeightsMissing          4
     │   └── ExtraMissing            4
-    └── CheckpointError             4   weights that are damaged or do not fit
+    ├── CheckpointError             4   weights that are damaged or do not fit
+    └── ServerError                 2   a server that does not answer, or refuses (the client only)
 
 A message is one line, and says what is wrong, what was given, and what to do about it.
 """
@@ -36,6 +37,7 @@ __all__ = [
     "OutputError",
     "PictureError",
     "PromptError",
+    "ServerError",
     "UnknownName",
     "WeightsMissing",
     "WordNotAsked",
@@ -126,6 +128,17 @@ class CheckpointError(LexisegError):
     """Weights are damaged, incomplete, or do not fit the model."""
 
     exit_code = 4
+
+
+class ServerError(LexisegError):
+    """A server cannot be reached, refuses, or answers something else than lexiseg does.
+
+    status: of HTTP, 0 where no answer came. retry_after: seconds, where the server is busy.
+    """
+
+    def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after = status, retry_after
 
 
 def closest(name: str, choices: Iterable[str], *, limit: int = 3) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def run(options: ServerOptions, started: Callable[[str], None] | None = None) ->
     started: called with the address once it can be used. Raises OptionError where the address is
     taken or is not this machine's.
     """
-    allow_many_files()
+    _allow_many_files()
     config = uvicorn.Config(
         create_app(options),
         http=_protocol(options),
@@ -117,7 +117,7 @@ def _protocol(options: ServerOptions) -> type[H11Protocol]:
     return LimitedProtocol
 
 
-def allow_many_files() -> None:
+def _allow_many_files() -> None:
     """Let the process have as many connections as the system lets it."""
     with suppress(ImportError, ValueError, OSError):
         import resource

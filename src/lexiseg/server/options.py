@@ -11,7 +11,7 @@ from lexiseg.errors import OptionError
 from lexiseg.imaging import MAX_PIXELS
 from lexiseg.protocols import LoadOptions
 
-__all__ = ["Limits", "ServerOptions", "is_loopback"]
+__all__ = ["Limits", "ServerOptions", "describe_limits", "is_loopback"]
 
 
 @dataclass(frozen=True)

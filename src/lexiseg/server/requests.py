@@ -15,9 +15,9 @@ from lexiseg.errors import InputError, PictureError, PromptError
 from lexiseg.prompts import Example, Like, clean
 
 __all__ = [
-    "EditRequest", "ExampleImage", "ExportRequest", "ImageRequest", "MaskFormat", "RefineRequest",
-    "SegmentRequest", "StepRequest", "body_schema", "read_request", "step_options",
-    "validation_message",
+    "EditRequest", "ExampleImage", "ExportRequest", "ExportedMask", "ExportedPhoto",
+    "ImageRequest", "MaskFormat", "MaskRle", "RefineRequest", "SegmentRequest", "StepRequest",
+    "body_schema", "read_request", "step_options", "validation_message",
 ]  # fmt: skip
 
 MaskFormat = Literal["rle", "png", "polygons", "index"]
@@ -100,7 +100,7 @@ class SegmentRequest(ImageRequest):
         return [*out, *(Like(tuple(own), name=name) for name, own in named.items())]
 
 
-class Where(_Model):
+class MaskRle(_Model):
     """A mask of one's own: a COCO run length, {"size": [H, W], "counts": "..."}."""
 
     size: tuple[int, int]
@@ -113,7 +113,7 @@ class RefineRequest(ImageRequest):
     points: list[Point] = Field([], max_length=256, description="x, y: each is on the thing")
     not_points: list[Point] = Field([], max_length=256, description="x, y: each is beside it")
     box: Box | None = Field(None, description="x0, y0, x1, y1 around it")
-    mask: Where | None = Field(None, description="the mask so far")
+    mask: MaskRle | None = Field(None, description="the mask so far")
 
 
 class ExportedMask(_Model):
@@ -121,7 +121,7 @@ class ExportedMask(_Model):
 
     word: Text
     score: Annotated[float, Field(ge=0, le=1)] = 1.0
-    rle: Where
+    rle: MaskRle
 
 
 class ExportedPhoto(_Model):
@@ -146,7 +146,7 @@ class StepRequest(_Model):
 
     operation: Text
     words: list[Text] | Text = Field([], description="what is meant, by words")
-    masks: list[Where] = Field([], max_length=1000, description="what is meant, by masks")
+    masks: list[MaskRle] = Field([], max_length=1000, description="what is meant, by masks")
     options: dict[str, Any] = Field({}, description="fields of the operation's Config")
     image: str | None = Field(None, description="base64: the picture that replace, background take")
 

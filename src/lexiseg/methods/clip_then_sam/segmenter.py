@@ -158,10 +158,8 @@ class Segmenter(BaseSegmenter[Encoded]):
     ) -> Segmentation:
         """Return one mask, named "mask", of the one thing that all clicks mean together.
 
-        points: (x, y) pixels on the thing. not_points: beside it. box: (x0, y0, x1, y1) around it.
-        mask: the mask so far, which stands in for a box where none is given; what is far from all
-            clicks stays as it is.
-        Raises PromptError where there is nothing to go by.
+        points, not_points: (x, y) on the thing and beside it. box: (x0, y0, x1, y1) around it.
+        mask: the mask so far; what is far from all clicks stays as it is. Raises PromptError.
         """
         from lexiseg.methods.clip_then_sam.clicks import refine_mask
 
