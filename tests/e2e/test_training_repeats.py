@@ -25,6 +25,7 @@ from lexiseg.datasets import open_set
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig
 from lexiseg.models.tiny.vision import VisionConfig
+from lexiseg.training.loop import RunOptions
 from lexiseg.training.tiny import TinyRecipe, recipe, train_tiny
 from lexiseg.training.tiny.crops import CropSampling
 from lexiseg.training.tiny.masker import MaskerRecipe
@@ -55,7 +56,13 @@ def test_the_same_seed_gives_the_same_run_also_when_it_is_killed(tmp_path: Path)
 
     def train(name: str, stop_after: int | None = None) -> dict[str, torch.Tensor]:
         fitted = train_vision(
-            sets, bank, random_backbone(), tmp_path / name, VISION, SMALL, stop_after=stop_after
+            sets,
+            bank,
+            random_backbone(),
+            tmp_path / name,
+            VISION,
+            SMALL,
+            options=RunOptions(stop_after=stop_after),
         )
         return fitted.net.state_dict()
 

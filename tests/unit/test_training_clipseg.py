@@ -31,6 +31,7 @@ from lexiseg.training.clipseg import ClipSegRecipe, tiny_recipe, train_clipseg
 from lexiseg.training.clipseg.backbone import write_decoder
 from lexiseg.training.clipseg.phrases import LabelledPhoto, PhraseSet, open_phrases
 from lexiseg.training.clipseg.sampling import PromptSampler, cut_square, find_square
+from lexiseg.training.loop import RunOptions
 
 COLOURS = {"background": (20, 20, 20), "red": (220, 30, 30), "green": (30, 200, 40)}
 
@@ -233,7 +234,8 @@ def test_a_run_that_was_stopped_reaches_the_same_numbers(
     blocks: Path, tmp_path: Path, on_small_clip: None
 ) -> None:
     whole = train_clipseg(blocks, tmp_path / "whole", recipe(), backbone="small")
-    assert train_clipseg(blocks, tmp_path / "cut", recipe(), backbone="small", stop_after=3) is None
+    assert train_clipseg(blocks, tmp_path / "cut", recipe(), backbone="small",
+                         options=RunOptions(stop_after=3)) is None  # fmt: skip
     rest = train_clipseg(blocks, tmp_path / "cut", recipe(), backbone="small")
     assert whole is not None
     assert rest is not None
@@ -262,7 +264,7 @@ def test_a_run_that_was_killed_goes_on_from_what_it_saved(
 
     whole = train_clipseg(blocks, tmp_path / "whole", rare)
     with pytest.raises(KeyboardInterrupt):
-        train_clipseg(blocks, tmp_path / "cut", rare, log=killed)
+        train_clipseg(blocks, tmp_path / "cut", rare, options=RunOptions(log=killed))
     assert torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)["step"] == 2
     with open(tmp_path / "cut" / "log.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 3, "lo')  # cut off in the middle of a line
@@ -330,7 +332,9 @@ def test_the_bundled_encoders_head(
     )
     small = tiny_recipe(steps=4, side=64, batch=4, prompts=3, evaluate_every=4, val_photos=2)
     whole = train_clipseg(blocks, tmp_path / "whole", small, backbone="tiny")
-    train_clipseg(blocks, tmp_path / "cut", small, backbone="tiny", stop_after=2)
+    train_clipseg(
+        blocks, tmp_path / "cut", small, backbone="tiny", options=RunOptions(stop_after=2)
+    )
     rest = train_clipseg(blocks, tmp_path / "cut", small, backbone="tiny")
     assert whole is not None
     assert rest is not None

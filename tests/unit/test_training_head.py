@@ -21,6 +21,7 @@ from lexiseg.datasets import SemanticDataset, open_set
 from lexiseg.device import generator, seeded
 from lexiseg.errors import InputError, OptionError
 from lexiseg.models.tiny.vision import VisionNet
+from lexiseg.training.loop import RunOptions
 from lexiseg.training.tiny import features as features_module
 from lexiseg.training.tiny.features import FeatureSampling, FeatureStore
 from lexiseg.training.tiny.head import HeadRecipe, measure_head, train_head
@@ -240,7 +241,7 @@ def test_only_the_head_learns_and_a_run_in_parts_is_the_whole(
     def train(name: str, stop_after: int | None = None, **changes: Any) -> dict[str, Tensor]:
         fitted = train_head(
             net_of(), [shapes], bank_of([shapes]), tmp_path / name, replace(RECIPE, **changes),
-            stop_after=stop_after,
+            options=RunOptions(stop_after=stop_after),
         )  # fmt: skip
         return fitted.net.state_dict()
 

@@ -21,6 +21,7 @@ from lexiseg.errors import OptionError
 from lexiseg.training.loop import (
     FitSettings,
     Fitted,
+    RunOptions,
     average_of,
     deterministic,
     fit,
@@ -174,7 +175,7 @@ def test_a_run_in_parts_is_the_whole_run_bit_for_bit(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole")
     assert (whole.steps, whole.finished) == (12, True)
     assert not whole.net.training
-    part = run(tmp_path / "parts", stop_after=5)
+    part = run(tmp_path / "parts", options=RunOptions(stop_after=5))
     assert (part.steps, part.finished) == (5, False)
     assert not same(part.net, whole.net)
     again = run(tmp_path / "parts")
@@ -205,7 +206,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path: Path) -> None:
-    run(tmp_path, stop_after=3)
+    run(tmp_path, options=RunOptions(stop_after=3))
     before = (tmp_path / "recipe.json").read_text()
     with pytest.raises(OptionError) as error:
         run(tmp_path, replace(SETTINGS, lr=0.1, seed=6))
@@ -248,7 +249,7 @@ def test_the_best_weights_are_returned_also_after_a_kill(tmp_path: Path) -> None
     assert all(torch.equal(w, best[name]) for name, w in whole.net.state_dict().items())
     logged = [line["score"] for line in lines(tmp_path / "whole")]
     np.testing.assert_allclose(logged, scores, atol=1e-6)
-    run(tmp_path / "cut", stop_after=9, **how)
+    run(tmp_path / "cut", options=RunOptions(stop_after=9), **how)
     assert same(run(tmp_path / "cut", **how).net, whole.net)
 
 
@@ -314,13 +315,13 @@ def test_progress_is_a_bar_on_terminals_and_lines_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logged: list[str] = []
-    run(tmp_path / "pipe", log=logged.append, progress=True)
+    run(tmp_path / "pipe", options=RunOptions(log=logged.append, progress=True))
     assert [json.loads(line)["step"] for line in logged] == [0]
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run(tmp_path / "silent")
     assert capsys.readouterr().err == ""
-    run(tmp_path / "terminal", log=logged.append, progress=True)
+    run(tmp_path / "terminal", options=RunOptions(log=logged.append, progress=True))
     assert "12/12" in capsys.readouterr().err
     assert len(logged) == 1
 

@@ -15,6 +15,7 @@ from lexiseg.device import seeded
 from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.training.loop import RunOptions
 from lexiseg.training.tiny.masker import MaskerRecipe, mask_loss, train_masker
 from lexiseg.training.tiny.objects import (
     ObjectSampling,
@@ -140,7 +141,7 @@ RECIPE = MaskerRecipe(steps=6, warmup_steps=2, decay_steps=3, save_every=2, samp
 def test_a_killed_run_goes_on_exactly(tmp_path: Path) -> None:
     sets = [object_set(), object_set(by_class=True)]
     whole = train_masker(sets, net(), tmp_path / "whole", RECIPE, SMALL).net.state_dict()
-    train_masker(sets, net(), tmp_path / "killed", RECIPE, SMALL, stop_after=3)
+    train_masker(sets, net(), tmp_path / "killed", RECIPE, SMALL, options=RunOptions(stop_after=3))
     resumed = train_masker(sets, net(), tmp_path / "killed", RECIPE, SMALL).net.state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 

@@ -36,6 +36,7 @@ from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig
 from lexiseg.models.tiny.vision import LOW_BLOCKS, VisionNet
 from lexiseg.training import loop
+from lexiseg.training.loop import RunOptions
 from lexiseg.training.tiny import TinyRecipe, recipe, train_tiny, vision, words
 from lexiseg.training.tiny.crops import CropBatch, CropSampling
 from lexiseg.training.tiny.head import HeadRecipe
@@ -81,7 +82,14 @@ def trained(
 ) -> VisionNet:  # fmt: skip
     bank = word_bank(SETS, stuff=STUFF_WORDS if teacher else ())
     fitted = train_vision(
-        SETS, bank, random_backbone(), out, given, SMALL, teacher=teacher, stop_after=stop_after
+        SETS,
+        bank,
+        random_backbone(),
+        out,
+        given,
+        SMALL,
+        teacher=teacher,
+        options=RunOptions(stop_after=stop_after),
     )
     return fitted.net
 
@@ -267,7 +275,7 @@ def test_the_whole_recipe_from_folders_to_a_bundle(
     ) -> Path | None:
         return train_tiny(
             data, "net.tflite", out, given, only=only, sentence_encoder=sentence_encoder,
-            log=logged.append, stop_after=stop_after,
+            options=RunOptions(log=logged.append, stop_after=stop_after),
         )  # fmt: skip
 
     assert train(out, stop_after=2) is None

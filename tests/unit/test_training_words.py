@@ -20,6 +20,7 @@ from lexiseg.device import generator, seeded
 from lexiseg.errors import InputError, OptionError
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig
 from lexiseg.models.tiny.vision import VisionNet
+from lexiseg.training.loop import RunOptions
 from lexiseg.training.tiny.bundle import read_bundle, rewrite_bundle, write_bundle
 from lexiseg.training.tiny.features import FeatureSampling
 from lexiseg.training.tiny.user_words import WordsRecipe, forgetting_loss, train_words
@@ -110,8 +111,9 @@ def test_a_bundle_with_other_words_is_a_bundle(bundle: Path, tmp_path: Path) -> 
 def test_a_run_in_parts_is_the_whole_run(bundle: Path, mine: Path, tmp_path: Path) -> None:
     logged: list[str] = []
 
-    def train(name: str, **more: Any) -> Path | None:
-        return train_words(mine, tmp_path / name, RECIPE, bundle=bundle, log=logged.append, **more)
+    def train(name: str, stop_after: int | None = None) -> Path | None:
+        options = RunOptions(stop_after=stop_after, log=logged.append)
+        return train_words(mine, tmp_path / name, RECIPE, bundle=bundle, options=options)
 
     whole = train("whole")
     assert train("parts", stop_after=3) is None
@@ -135,7 +137,8 @@ def test_a_run_in_parts_is_the_whole_run(bundle: Path, mine: Path, tmp_path: Pat
 def test_few_photos_are_all_learned_from(bundle: Path, tmp_path: Path) -> None:
     logged: list[str] = []
     few = photos(tmp_path / "few", range(5))
-    assert train_words(few, tmp_path / "run", RECIPE, bundle=bundle, log=logged.append)
+    options = RunOptions(log=logged.append)
+    assert train_words(few, tmp_path / "run", RECIPE, bundle=bundle, options=options)
     assert any("no photo is held out" in line for line in logged)
     card = json.loads((few / "dataset.json").read_text())
     (few / "dataset.json").write_text(json.dumps(card | {"classes": ["background"]}))

@@ -7,11 +7,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lexiseg.cli.fields import replaced
 from lexiseg.cli.outputs import check_folder
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
+
+if TYPE_CHECKING:
+    from lexiseg.training import RunOptions
 
 __all__ = ["run"]
 
@@ -97,6 +101,12 @@ def _check(args: argparse.Namespace) -> None:
         )
 
 
+def _options(args: argparse.Namespace, log: Log) -> RunOptions:
+    from lexiseg.training import RunOptions
+
+    return RunOptions(stop_after=args.stop_after, log=log, progress=True)
+
+
 def _tiny(args: argparse.Namespace, log: Log) -> Path | None:
     from lexiseg.training.tiny import recipe_for, refine_tiny, train_tiny
 
@@ -109,9 +119,7 @@ def _tiny(args: argparse.Namespace, log: Log) -> Path | None:
             recipe,
             bundle=args.backbone or "tiny",
             only=args.only,
-            log=log,
-            stop_after=args.stop_after,
-            progress=True,
+            options=_options(args, log),
         )
     return train_tiny(
         args.data,
@@ -121,9 +129,7 @@ def _tiny(args: argparse.Namespace, log: Log) -> Path | None:
         teacher=args.teacher,
         only=args.only,
         device=args.device,
-        log=log,
-        stop_after=args.stop_after,
-        progress=True,
+        options=_options(args, log),
     )
 
 
@@ -137,9 +143,7 @@ def _words(args: argparse.Namespace, log: Log) -> Path | None:
         replaced(WordsRecipe(), [*args.settings, *steps]),
         bundle=args.backbone or "tiny",
         only=args.only,
-        log=log,
-        stop_after=args.stop_after,
-        progress=True,
+        options=_options(args, log),
     )
 
 
@@ -156,9 +160,7 @@ def _clipseg(args: argparse.Namespace, log: Log) -> Path | None:
         backbone=backbone,
         only=args.only,
         device=args.device,
-        log=log,
-        stop_after=args.stop_after,
         tensorboard=args.tensorboard,
         pull=args.pull,
-        progress=True,
+        options=_options(args, log),
     )

@@ -5,12 +5,14 @@
     train_words     words of one's own for a bundle
     train_clipseg   a prompt decoder on a frozen encoder
 
-Each takes a recipe, a folder of data and a folder for the run, and can be stopped and continued.
+Each takes a recipe, a folder of data and a folder for the run, and can be stopped and continued:
+``RunOptions``.
 """
 
 from __future__ import annotations
 
 from lexiseg.training.clipseg import ClipSegRecipe, tiny_recipe, train_clipseg
+from lexiseg.training.loop import RunOptions
 from lexiseg.training.tiny import (
     TinyRecipe,
     WordsRecipe,
@@ -21,6 +23,7 @@ from lexiseg.training.tiny import (
 
 __all__ = [
     "ClipSegRecipe",
+    "RunOptions",
     "TinyRecipe",
     "WordsRecipe",
     "refine_tiny",

@@ -25,7 +25,10 @@ from torch.optim.swa_utils import AveragedModel
 from lexiseg.device import seeded
 from lexiseg.training.run_folder import RunFolder
 
-__all__ = ["FitSettings", "Fitted", "average_of", "deterministic", "fit", "lr_factor", "prefetch"]
+__all__ = [
+    "FitSettings", "Fitted", "RunOptions", "average_of", "deterministic", "fit", "lr_factor",
+    "prefetch",
+]  # fmt: skip
 
 Batch = TypeVar("Batch")
 Net = TypeVar("Net", bound=nn.Module)
@@ -53,6 +56,23 @@ class FitSettings:
     ema_decay: float | None = None
     save_every: int = 100
     seed: int = 0
+
+
+def _nothing(line: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What of a training run changes nothing that is learned; all recipes take it.
+
+    stop_after: end early, at this step; the run goes on when it is called again. log: gets a line
+    on what is done. progress: a bar on stderr, where that is a terminal.
+    """
+
+    stop_after: int | None = None
+    log: Callable[[str], None] = _nothing
+    progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,10 +125,8 @@ def fit(
     evaluate: Callable[[Net], Mapping[str, float]] | None = None,
     evaluate_every: int = 1000,
     select: str | None = None,
-    stop_after: int | None = None,
-    log: Callable[[str], None] = lambda line: None,
     writers: Sequence[Callable[[Mapping[str, float]], None]] = (),
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Fitted[Net]:
     """Fit a net with AdamW, or continue the run in the folder where its checkpoint is.
 
@@ -117,10 +135,10 @@ def fit(
     split: batch -> parts whose gradients are accumulated; parts are numbered through over all
     steps. param_groups: AdamW's, by default all weights in one. amp: half precision on CUDA.
     evaluate: net -> measures, every ``evaluate_every`` steps and after the last; select: the
-    measure by which the best weights are kept and returned, the greater the better. stop_after:
-    end early, at this step. writers: get each line of the log. progress: a bar on stderr, where
-    that is a terminal.
+    measure by which the best weights are kept and returned, the greater the better. writers: get
+    each line of the log.
     """
+    options = options or RunOptions()
     device = next(net.parameters()).device
     state = _State(net, settings, param_groups, select, amp=amp)
     start = 0
@@ -128,15 +146,15 @@ def fit(
     if saved is not None:
         start = saved["step"]
         state.load_state_dict(saved["state"])
-        log(f"going on from step {start}")
-    end = max(start, min(settings.steps, stop_after or settings.steps))
+        options.log(f"going on from step {start}")
+    end = max(start, min(settings.steps, options.stop_after or settings.steps))
     batches = prefetch(make_batch, range(start, end))
     before = time.perf_counter()
     with (
         # CUDA has no deterministic kernels for all of it: runs repeat on CPUs only.
         deterministic() if device.type == "cpu" else nullcontext(),
         run.open_log(start) as file,
-        _bar(start, end, progress) as bar,
+        _bar(start, end, options.progress) as bar,
     ):
         for step, batch in zip(range(start, end), batches, strict=True):
             parts = [batch] if split is None else split(batch)
@@ -156,7 +174,7 @@ def fit(
             if step % _LOG_EVERY == 0 or (evaluate is not None and measure):
                 file.flush()
                 if bar is None:
-                    log(json.dumps(line))
+                    options.log(json.dumps(line))
             if done % settings.save_every == 0 or done == end:
                 run.save({"step": done, "state": state.state_dict()})
     return Fitted(state.finish(), end, end == settings.steps)

@@ -24,7 +24,7 @@ from lexiseg.training.clipseg.live_encoding import LiveEncoding
 from lexiseg.training.clipseg.phrases import PhraseSet, open_phrases
 from lexiseg.training.clipseg.recipe import ClipSegRecipe
 from lexiseg.training.clipseg.sampling import Prompt, PromptSampler
-from lexiseg.training.loop import fit
+from lexiseg.training.loop import RunOptions, fit
 from lexiseg.training.run_folder import RunFolder
 
 __all__ = ["train_clipseg"]
@@ -48,11 +48,9 @@ def train_clipseg(
     backbone: str = "clip-vit-b16.openai",
     only: Sequence[str] | None = None,
     device: str | None = None,
-    log: Callable[[str], None] = lambda line: None,
-    stop_after: int | None = None,
     tensorboard: bool = False,
     pull: bool = False,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Path | None:
     """Train a decoder on the frozen ``backbone`` and write it to ``out/decoder``.
 
@@ -60,20 +58,22 @@ def train_clipseg(
     their "train" splits are learned from, and "val" splits, where there are any, measured on. A run
     that was stopped or killed goes on exactly when called again with the same ``out`` and
     settings; with other settings OptionError is raised. Returns the decoder's folder, or None when
-    ``stop_after`` ended the run before its last step.
+    ``options.stop_after`` ended the run before its last step.
     """
-    recipe, out = recipe or ClipSegRecipe(), Path(out)
+    recipe, out, options = recipe or ClipSegRecipe(), Path(out), options or RunOptions()
     writers = [_board(out / "tensorboard")] if tensorboard else []  # what is missing shows at once
     roots = [data] if isinstance(data, str | Path) else list(data)
     sets = _open_sets(roots, "train", only, recipe.photos_per_set)
     held = _open_sets(roots, "val", only, recipe.val_photos, needed=False)
     settings = {"recipe": asdict(recipe), "backbone": backbone}
     run = RunFolder(out, {**settings, "photos": {s.name: len(s.photos) for s in sets}})
-    log(", ".join(f"{s.name}: {len(s.photos)} photos, {len(s.phrases)} phrases" for s in sets))
+    options.log(
+        ", ".join(f"{s.name}: {len(s.photos)} photos, {len(s.phrases)} phrases" for s in sets)
+    )
     with seeded(recipe.seed):
         model = build_model(backbone, recipe, device=device, pull=pull)
     sampler = PromptSampler(sets, recipe)
-    maps = _maps(model, sampler, recipe, out, log)
+    maps = _maps(model, sampler, recipe, out, options.log)
     size = recipe.batch // recipe.accumulate
 
     def split(prompts: Prompts) -> list[Prompts]:
@@ -91,7 +91,7 @@ def train_clipseg(
     fitted = fit(
         maps.decoder, sampler.sample, step_loss, recipe, run, split=split, amp=recipe.amp,
         evaluate=evaluate if held else None, evaluate_every=recipe.evaluate_every,
-        stop_after=stop_after, log=log, writers=writers, progress=progress,
+        writers=writers, options=options,
     )  # fmt: skip
     return write_decoder(model, backbone, out / "decoder", recipe) if fitted.finished else None
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lexiseg.datasets import SemanticDataset
 from lexiseg.models.tiny.vision import VisionNet
-from lexiseg.training.loop import FitSettings, Fitted, fit
+from lexiseg.training.loop import FitSettings, Fitted, RunOptions, fit
 from lexiseg.training.run_folder import RunFolder
 from lexiseg.training.tiny.features import FeatureSampling, FeatureStore
 from lexiseg.training.tiny.losses import word_loss
@@ -103,9 +103,7 @@ def train_head(
     out: Path,
     recipe: HeadRecipe | None = None,
     *,
-    log: Callable[[str], None] = lambda line: None,
-    stop_after: int | None = None,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Fitted[VisionNet]:
     """Train the net's head and return the net, or continue the run in ``out``.
 
@@ -113,8 +111,8 @@ def train_head(
     IoU over their sampled places. bank: its words, in the order of the sets. Raises OptionError
     where the run in ``out`` has other settings.
     """
-    recipe = recipe or HeadRecipe()
-    store = FeatureStore(out / "features", sets, net, recipe.sampling, log=log)
+    recipe, options = recipe or HeadRecipe(), options or RunOptions()
+    store = FeatureStore(out / "features", sets, net, recipe.sampling, log=options.log)
     run = RunFolder(
         out, {"recipe": asdict(recipe), "words": list(bank.words), "data_digest": store.key}
     )
@@ -147,7 +145,7 @@ def train_head(
 
     return fit_head(
         net, make_batch, step_loss, recipe, run, store, [s.name for s in sets], bank,
-        evaluate_every=recipe.evaluate_every, stop_after=stop_after, log=log, progress=progress,
+        evaluate_every=recipe.evaluate_every, options=options,
     )  # fmt: skip
 
 
@@ -162,24 +160,19 @@ def fit_head(
     bank: WordBank,
     *,
     evaluate_every: int,
-    stop_after: int | None,
-    log: Callable[[str], None],
-    progress: bool,
+    options: RunOptions,
 ) -> Fitted[VisionNet]:
     """Fit a net's head, and choose its best weights by the store's held-out photos, if any."""
     groups = head_parameters(net, settings)
     if not store.held_out.any():
-        log("no photo is held out, so the last weights are taken, not the best")
-        return fit(
-            net, make_batch, step_loss, settings, run, param_groups=groups,
-            stop_after=stop_after, log=log, progress=progress,
-        )  # fmt: skip
+        options.log("no photo is held out, so the last weights are taken, not the best")
+        return fit(net, make_batch, step_loss, settings, run, param_groups=groups, options=options)
     if not run.checkpoint.is_file():
-        log(f"before: {_text(measure_head(net, store, names, bank))}")
+        options.log(f"before: {_text(measure_head(net, store, names, bank))}")
     return fit(
         net, make_batch, step_loss, settings, run, param_groups=groups,
         evaluate=lambda one: measure_head(one, store, names, bank), evaluate_every=evaluate_every,
-        select="mean_iou", stop_after=stop_after, log=log, progress=progress,
+        select="mean_iou", options=options,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ own answer with a second click, as in SAM (Kirillov et al. 2023, appendix A).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from torch import Tensor
 from lexiseg.device import seeded
 from lexiseg.models.tiny.masknet import MaskNet, MaskNetConfig, Pointers
 from lexiseg.models.tiny.vision import VisionNet
-from lexiseg.training.loop import FitSettings, Fitted, fit
+from lexiseg.training.loop import FitSettings, Fitted, RunOptions, fit
 from lexiseg.training.run_folder import RunFolder
 from lexiseg.training.tiny.objects import (
     ObjectBatch,
@@ -80,9 +80,7 @@ def train_masker(
     recipe: MaskerRecipe | None = None,
     config: MaskNetConfig | None = None,
     *,
-    log: Callable[[str], None] = lambda line: None,
-    stop_after: int | None = None,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Fitted[MaskNet]:
     """Train the mask network and return its average, or continue the run in ``out``.
 
@@ -104,9 +102,7 @@ def train_masker(
         rng = np.random.default_rng([recipe.seed, step, 2])
         return _loss(net, vision, batch, bool(rng.random() < recipe.second_click_share), recipe)
 
-    return fit(
-        net, make_batch, step_loss, recipe, run, stop_after=stop_after, log=log, progress=progress
-    )
+    return fit(net, make_batch, step_loss, recipe, run, options=options)
 
 
 def mask_loss(

@@ -8,10 +8,9 @@ that (``masker``); then all is written as the bundle.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -21,7 +20,7 @@ from lexiseg.errors import InputError
 from lexiseg.models.tiny.masknet import MaskNetConfig
 from lexiseg.models.tiny.text import TextConfig, TextTower
 from lexiseg.models.tiny.vision import VisionConfig, VisionNet
-from lexiseg.training.loop import Fitted
+from lexiseg.training.loop import Fitted, RunOptions
 from lexiseg.training.tiny.bundle import TOKENIZER, read_bundle, rewrite_bundle, write_bundle
 from lexiseg.training.tiny.corpus import Teacher
 from lexiseg.training.tiny.head import HeadRecipe, train_head
@@ -80,9 +79,7 @@ def train_tiny(
     only: Sequence[str] | None = None,
     device: str | None = None,
     sentence_encoder: Teacher | None = None,
-    log: Callable[[str], None] = lambda line: None,
-    stop_after: int | None = None,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Path | None:
     """Train on every set in ``data`` (or ``only`` these) and write the bundle to ``out/bundle``.
 
@@ -94,9 +91,11 @@ def train_tiny(
 
     A run that was killed goes on when called again with the same ``out`` and settings; with
     other settings OptionError is raised. Returns the bundle's folder, or None when
-    ``stop_after`` ended the run before the picture side's last step.
+    ``options.stop_after`` ended the run before the picture side's last step.
     """
     recipe, data, out = recipe or recipe_for(device), Path(data), Path(out)
+    options = options or RunOptions()
+    later = replace(options, stop_after=None)  # it counts the steps of the picture side
     start = read_mobilenet(backbone)
     if teacher is not None:
         read_teacher(teacher)  # so that a wrong file is refused before hours of training
@@ -106,22 +105,22 @@ def train_tiny(
     imagenet = _imagenet_names(data)
     tower, tokenizer = train_text(
         list(dict.fromkeys(["background", *known, *imagenet])), out / "text", recipe.text,
-        recipe.text_sizes, teacher=sentence_encoder, log=log, progress=progress,
+        recipe.text_sizes, teacher=sentence_encoder, options=later,
     )  # fmt: skip
-    log("reading photos")
+    options.log("reading photos")
     sampling = recipe.vision.sampling
     images = [load_set(s, sampling.rarity, sampling.max_short_side) for s in sets]
     for folder in _folders(data, only):
         if not (folder / "seeds").is_dir():
             images.append(load_unlabelled(folder.name, folder, sampling.max_short_side))
     for one in images:
-        log(f"  {one.name}: {len(one.photos)} photos")
+        options.log(f"  {one.name}: {len(one.photos)} photos")
     classes = [(s.classes, s.background_index) for s in images]
     bank = build_bank(classes, imagenet, tower, tokenizer, stuff)
     fitted = train_vision(
         images, bank, start, out / "vision", recipe.vision, recipe.vision_sizes,
-        teacher=None if teacher is None else Path(teacher), device=device, log=log,
-        stop_after=stop_after, progress=progress,
+        teacher=None if teacher is None else Path(teacher), device=device,
+        options=options,
     )  # fmt: skip
     if not fitted.finished:
         return None
@@ -129,12 +128,11 @@ def train_tiny(
     net = fitted.net.to("cpu")  # the stages behind it are small
     if recipe.head.steps > 0:
         net = _refine_head(
-            net, sets, data, tower, tokenizer, out / "head", recipe.head, only, log=log,
-            progress=progress,
+            net, sets, data, tower, tokenizer, out / "head", recipe.head, only, later,
         ).net  # fmt: skip
     masker = train_masker(
         _objects(sets, data, only, recipe.masker.set_weights), net, out / "masker",
-        recipe.masker, recipe.masker_sizes, log=log, progress=progress,
+        recipe.masker, recipe.masker_sizes, options=later,
     ).net  # fmt: skip
     return write_bundle(
         out / "bundle", net, tower, masker, out / "text" / TOKENIZER,
@@ -150,21 +148,19 @@ def refine_tiny(
     *,
     bundle: str | Path = "tiny",
     only: Sequence[str] | None = None,
-    log: Callable[[str], None] = lambda line: None,
-    stop_after: int | None = None,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Path | None:
     """Run the stage ``head`` alone: on a bundle, whose other parts stay; write ``out/bundle``.
 
     data: as for ``train_tiny``. bundle: "tiny", or a folder. Returns the new bundle's folder, or
-    None when ``stop_after`` ended the run before its last step.
+    None when ``options.stop_after`` ended the run before its last step.
     """
     recipe, data, out = recipe or TinyRecipe(), Path(data), Path(out)
     sets = open_sets(data, recipe, only)
     base = read_bundle(bundle)
     fitted = _refine_head(
         base.net, sets, data, base.tower, base.tokenizer, out, recipe.head, only,
-        log=log, stop_after=stop_after, progress=progress,
+        options,
     )  # fmt: skip
     if not fitted.finished:
         return None
@@ -177,7 +173,8 @@ def refine_tiny(
 
 def _refine_head(
     net: VisionNet, sets: Sequence[SemanticDataset], data: Path, tower: TextTower,
-    tokenizer: Tokenizer, out: Path, recipe: HeadRecipe, only: Sequence[str] | None, **how: Any,
+    tokenizer: Tokenizer, out: Path, recipe: HeadRecipe, only: Sequence[str] | None,
+    options: RunOptions | None,
 ) -> Fitted[VisionNet]:  # fmt: skip
     """The head on the sets' features, with photos that lack some words where ImageNet's are."""
     absent = None
@@ -185,7 +182,7 @@ def _refine_head(
         absent = open_absent(data / _IMAGENET, recipe.negatives)
     everything = [*sets, *([] if absent is None else [absent])]
     bank = build_bank([(s.classes, s.background_index) for s in everything], [], tower, tokenizer)
-    return train_head(net, everything, bank, out, recipe, **how)
+    return train_head(net, everything, bank, out, recipe, options=options)
 
 
 def open_sets(data: Path, recipe: TinyRecipe, only: Sequence[str] | None) -> list[SemanticDataset]:

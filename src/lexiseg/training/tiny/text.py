@@ -15,7 +15,7 @@ from torch import Tensor
 from lexiseg.device import seeded
 from lexiseg.models.sentence import SentenceEncoder
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise
-from lexiseg.training.loop import FitSettings, fit
+from lexiseg.training.loop import FitSettings, RunOptions, fit
 from lexiseg.training.run_folder import RunFolder, save_atomically
 from lexiseg.training.tiny.bundle import TOKENIZER
 from lexiseg.training.tiny.corpus import (
@@ -75,8 +75,7 @@ def train_text(
     config: TextConfig | None = None,
     *,
     teacher: Teacher | None = None,
-    log: Callable[[str], None] = lambda line: None,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> tuple[TextTower, Tokenizer]:
     """Train a tower and its tokenizer on the names and WordNet, or continue the run in ``out``.
 
@@ -86,7 +85,8 @@ def train_text(
     recipe, config = recipe or TextRecipe(), config or TextConfig()
     settings = {"recipe": asdict(recipe), "tower": asdict(config), "names": list(names)}
     run = RunFolder(out, settings)
-    corpus, tokenizer, views = _prepare(names, out, recipe, teacher, log)
+    options = options or RunOptions()
+    corpus, tokenizer, views = _prepare(names, out, recipe, teacher, options.log)
     with seeded(recipe.seed):
         tower = TextTower(replace(config, vocab_size=tokenizer.get_vocab_size()))
     if not run.checkpoint.is_file():
@@ -114,7 +114,7 @@ def train_text(
         loss = 1 - cosine + recipe.relation_weight * relation
         return loss, {"cosine": float(cosine.detach()), "relation": float(relation.detach())}
 
-    fit(tower, make_batch, step_loss, recipe, run, log=log, progress=progress)
+    fit(tower, make_batch, step_loss, recipe, run, options=options)
     return tower, tokenizer
 
 

@@ -23,7 +23,7 @@ from lexiseg.errors import InputError
 from lexiseg.models.tiny.text import tokenise
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.prompts import DEFAULT_BACKGROUND
-from lexiseg.training.loop import FitSettings
+from lexiseg.training.loop import FitSettings, RunOptions
 from lexiseg.training.run_folder import RunFolder
 from lexiseg.training.tiny.bundle import Bundle, read_bundle, rewrite_bundle
 from lexiseg.training.tiny.features import FeatureSampling, FeatureStore
@@ -90,19 +90,17 @@ def train_words(
     *,
     bundle: str | Path = "tiny",
     only: Sequence[str] | None = None,
-    log: Callable[[str], None] = lambda line: None,
-    stop_after: int | None = None,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Path | None:
     """Teach a bundle the classes of labelled photos, and write the new one to ``out/bundle``.
 
     data: a data set in the plain layout, or a folder of such, each with a split "train"; its class
     names are the words. Of 32 photos or more a sixteenth, by their names, is held out and chooses
     the best weights. bundle: "tiny", or a folder. Returns the bundle's folder, or None when
-    ``stop_after`` ended the run. Raises InputError where there is nothing to learn, OptionError
-    where the run in ``out`` has other settings.
+    ``options.stop_after`` ended the run. Raises InputError where there is nothing to learn,
+    OptionError where the run in ``out`` has other settings.
     """
-    recipe, out = recipe or WordsRecipe(), Path(out)
+    recipe, out, options = recipe or WordsRecipe(), Path(out), options or RunOptions()
     sets = list(open_semantic(data, "train", only=only))
     words = list(dict.fromkeys(n for s in sets for n in s.classes if n != _BACKGROUND))
     if not words:
@@ -110,9 +108,14 @@ def train_words(
     base = read_bundle(bundle)
     photos = sum(map(len, sets))
     store = FeatureStore(
-        out / "features", sets, base.net, recipe.sampling, hold_out=photos >= _MANY, log=log
+        out / "features",
+        sets,
+        base.net,
+        recipe.sampling,
+        hold_out=photos >= _MANY,
+        log=options.log,
     )
-    log(f"{len(words)} words, {photos} photos, {len(store)} views")
+    options.log(f"{len(words)} words, {photos} photos, {len(store)} views")
     settings = {"recipe": asdict(recipe), "words": words, "data_digest": store.key}
     run = RunFolder(out, settings)
     classes = [(s.classes, s.background_index) for s in sets]
@@ -121,7 +124,7 @@ def train_words(
     fitted = fit_head(
         base.net, _batches(store, sets, bank, recipe), _step_loss(base.net, known, bank, recipe),
         recipe, run, store, [s.name for s in sets], bank, evaluate_every=recipe.evaluate_every,
-        stop_after=stop_after, log=log, progress=progress,
+        options=options,
     )  # fmt: skip
     if not fitted.finished:
         return None

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lexiseg.device import pick, seeded
 from lexiseg.models.tiny.vision import LOW_BLOCKS, MobileNetV2, VisionConfig, VisionNet
-from lexiseg.training.loop import FitSettings, Fitted, fit
+from lexiseg.training.loop import FitSettings, Fitted, RunOptions, fit
 from lexiseg.training.run_folder import RunFolder, digest
 from lexiseg.training.tiny.crops import (
     CropBatch,
@@ -125,9 +125,7 @@ def train_vision(
     *,
     teacher: Path | None = None,
     device: str | None = "cpu",
-    log: Callable[[str], None] = lambda line: None,
-    stop_after: int | None = None,
-    progress: bool = False,
+    options: RunOptions | None = None,
 ) -> Fitted[VisionNet]:
     """Train the picture side and return its average, or continue the run in ``out``.
 
@@ -136,7 +134,7 @@ def train_vision(
     as of ``lexiseg.load``. Raises OptionError where the run in ``out`` has other settings.
     """
     recipe, config = recipe or VisionRecipe(), config or VisionConfig()
-    compute = pick(device)
+    options, compute = options or RunOptions(), pick(device)
     store = PhotoStore(sets, compute.device)
     key = store.digest()
     settings: dict[str, object] = {
@@ -149,7 +147,9 @@ def train_vision(
     bank = bank.to(compute.device)
     stuff = None
     if teacher is not None:
-        answers = teach(store, read_teacher(teacher), recipe.stuff, out, digest(key, teacher), log)
+        answers = teach(
+            store, read_teacher(teacher), recipe.stuff, out, digest(key, teacher), options.log
+        )
         stuff = StuffSampler(store, answers, bank, recipe.stuff)
     judge, classifier = imagenet
     with seeded(recipe.seed):
@@ -178,10 +178,7 @@ def train_vision(
         imagenet = (judge, classifier) if distill else None
         return _loss(net, imagenet, batch, bank, recipe, precision)
 
-    return fit(
-        net, make_batch, step_loss, recipe, run, param_groups=groups,
-        stop_after=stop_after, log=log, progress=progress,
-    )  # fmt: skip
+    return fit(net, make_batch, step_loss, recipe, run, param_groups=groups, options=options)
 
 
 def _batch(
