@@ -270,3 +270,25 @@ def test_reasons_are_told(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(OutputError, match=says):
         imaging.write_text(tmp_path / "a" / "out.txt", "text")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("drawn", [False, True])
+def test_large_pngs_of_photos_and_of_drawings(
+    tmp_path: Path, channels: int, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lexiseg.imaging._write._LARGE", 1)
+    rng = np.random.default_rng(7)
+    if drawn:  # the same signs over and over
+        signs = rng.integers(0, 2, (20, 400, channels), np.uint8) * 255
+        made = np.tile(signs, (20, 2, 1))
+    else:
+        walk = rng.integers(-2, 3, (400, 800, channels), np.int16).cumsum(1) // 4
+        made = (128 + walk).astype(np.uint8)
+    path = tmp_path / "large.png"
+    imaging.write(path, made.squeeze())
+    read = Image.open(path)
+    np.testing.assert_array_equal(np.asarray(read), made.squeeze())
+    plain = tmp_path / "plain.png"
+    read.save(plain, compress_level=3)
+    assert path.stat().st_size < 1.05 * plain.stat().st_size

@@ -299,8 +299,8 @@ def test_pixels_are_labelled_once_at_the_end(
     seg, _ = guided(colours)
     monkeypatch.setattr(dense.Segmenter, "segment", None)
     labelled: list[Any] = []
-    real = map_fusion.label_map
-    monkeypatch.setattr(map_fusion, "label_map", lambda *a: labelled.append(a) or real(*a))
+    real = map_fusion.winning_labels
+    monkeypatch.setattr(map_fusion, "winning_labels", lambda *a: labelled.append(a) or real(*a))
     seg(garden, ["red", "blue"])
     assert len(labelled) == 1
 

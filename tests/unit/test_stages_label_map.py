@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tests.close import assert_close
 
-from lexiseg.stages.label_map import GuidedFilter, label_map
+from lexiseg.stages.label_map import GuidedFilter, label_map, winning_labels
 
 
 def flat_guide(size_hw: tuple[int, int], cell: int = 4, radius: int = 0) -> GuidedFilter:
@@ -77,6 +77,15 @@ def test_what_is_worked_on_at_once_makes_no_difference(
     banded = label_map(maps, guide)
     np.testing.assert_array_equal(banded.labels, whole.labels)
     assert_close(banded.scores, whole.scores, 1e-3)
+
+
+@pytest.mark.parametrize("radius", [0, 2])
+def test_labels_without_scores_are_the_same(radius: int) -> None:
+    maps = torch.rand(6, 21, 19, generator=torch.Generator().manual_seed(8)).softmax(0)
+    guide = flat_guide((84, 73), radius=radius)
+    assert (winning_labels(maps, guide) == label_map(maps, guide).labels).mean() > 0.9999
+    one = torch.ones(1, 21, 19)
+    np.testing.assert_array_equal(winning_labels(one, guide), np.zeros((84, 73)))
 
 
 def test_only_an_label_that_wins_somewhere_is_painted() -> None:

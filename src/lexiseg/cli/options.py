@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lexiseg.cli.fields import overrides
 from lexiseg.cli.inputs import words
 from lexiseg.cli.modes import mode_fields
+from lexiseg.cli.process import no_collection
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.prompts import find_word
@@ -84,7 +85,8 @@ def load_segmenter(args: argparse.Namespace, config: Any = None, **fields: Any) 
     config = build_config(args, **fields) if config is None else config
     names = ("device", "dtype", "pull", "offline")
     given = {name: getattr(args, name) for name in names if getattr(args, name)}
-    return loading.load(config, **given)
+    with no_collection():  # a seventh of the time that importing torch takes
+        return loading.load(config, **given)
 
 
 def refuse_twice(args: argparse.Namespace, fields: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ Nothing of this happens at import; `main` enters and leaves it, and puts everyth
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
-__all__ = ["GuardedStream", "finishing", "guarded_streams", "interruptible"]
+__all__ = ["GuardedStream", "finishing", "guarded_streams", "interruptible", "no_collection"]
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
@@ -45,6 +46,18 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Look for no garbage inside: imports and weights make many objects, which all stay."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextmanager

@@ -83,9 +83,10 @@ class Region:
         rows, columns = window = box_window(mask, reach)
         part = np.ascontiguousarray(mask[window])
         away = cv2.distanceTransform((~part).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        ramp = np.clip((reach + 1 - away) / (blur + 1), 0, 1)
-        ramp[away > reach] = 0
-        weight = np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+        weight = (away <= dilation).astype(np.float32)
+        border = (away > dilation) & (away <= reach)  # few pixels of a large picture
+        ramp = (reach + 1 - away[border]) / (blur + 1)
+        weight[border] = ramp * ramp * (3 - 2 * ramp)
         return cls((columns.start, rows.start, columns.stop, rows.stop), weight, part)
 
     @classmethod

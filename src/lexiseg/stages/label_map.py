@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GuidedFilter", "LabelMap", "Labels", "Window", "apply_thresholds", "connected_parts", "cut",
     "empty_labels", "guided_radius", "label_map", "map_labels", "mean_scores", "resize_labels",
+    "winning_labels",
 ]  # fmt: skip
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -208,26 +209,50 @@ def label_map(
     """
     labels = empty_labels(guide.size_hw, len(probabilities))
     scores = np.empty(guide.size_hw, np.float16)
-    on_host = probabilities.cpu()
-    classes, winners = np.unique(on_host.argmax(0).numpy(), return_inverse=True)
-    maps = on_host.numpy()[classes]
-    coefficients, reach = guide.fit(maps), guide.reach
-    classes = classes.astype(labels.dtype)
-    for (i0, j0, i1, j1), window in _tiles(guide, winners.shape):
-        near = winners[max(0, i0 - reach) : i1 + reach, max(0, j0 - reach) : j1 + reach]
-        rivals = np.unique(near)
+    for classes, coefficients, window in _rivals(probabilities, guide):
         y0, x0, y1, x1 = window
-        planes = guide.apply(coefficients[rivals], window)
+        planes = guide.apply(coefficients, window)
         best = next(planes)
-        label = np.full(best.shape, classes[rivals[0]])
-        for rival, values in zip(rivals[1:], planes, strict=True):
-            np.copyto(label, classes[rival], where=values > best)
+        label = np.full(best.shape, classes[0], labels.dtype)
+        for rival, values in zip(classes[1:], planes, strict=True):
+            np.copyto(label, rival, where=values > best)
             np.maximum(best, values, out=best)
         np.clip(best, 0, 1, out=best)
         if thresholds is not None:
             label[best < thresholds[label]] = -1
         labels[y0:y1, x0:x1], scores[y0:y1, x0:x1] = label, best
     return LabelMap(labels, scores)
+
+
+def winning_labels(probabilities: Tensor, guide: GuidedFilter) -> Labels:
+    """Return the labels of the same map, (H, W), without scores.
+
+    What is enlarged is how far classes lead over the first one: a plane less in every tile.
+    """
+    labels = empty_labels(guide.size_hw, len(probabilities))
+    for classes, coefficients, window in _rivals(probabilities, guide):
+        y0, x0, y1, x1 = window
+        label = labels[y0:y1, x0:x1]
+        label[:] = classes[0]
+        best = np.zeros(label.shape, np.float32)
+        leads = guide.apply(coefficients[1:] - coefficients[:1], window)
+        for rival, lead in zip(classes[1:], leads, strict=True):
+            np.copyto(label, rival, where=lead > best)
+            np.maximum(best, lead, out=best)
+    return labels
+
+
+def _rivals(
+    probabilities: Tensor, guide: GuidedFilter
+) -> Iterator[tuple[NDArray[np.integer], NDArray[np.float32], Window]]:
+    """For each window of the picture the classes that compete there, and their coefficients."""
+    on_host = probabilities.cpu()
+    classes, winners = np.unique(on_host.argmax(0).numpy(), return_inverse=True)
+    coefficients, reach = guide.fit(on_host.numpy()[classes]), guide.reach
+    for (i0, j0, i1, j1), window in _tiles(guide, winners.shape):
+        near = winners[max(0, i0 - reach) : i1 + reach, max(0, j0 - reach) : j1 + reach]
+        rivals = np.unique(near)
+        yield classes[rivals], coefficients[rivals], window
 
 
 def _tiles(guide: GuidedFilter, grid_hw: tuple[int, ...]) -> Iterator[tuple[Window, Window]]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lexiseg.prompts import Vocabulary
 from lexiseg.protocols import DenseScores, Frame, RawMasks
-from lexiseg.stages.label_map import GuidedFilter, Labels, guided_radius, label_map, map_labels
+from lexiseg.stages.label_map import GuidedFilter, Labels, guided_radius, map_labels, winning_labels
 from lexiseg.stages.mask_prompting import CandidateBatch, Regions, ScoredMasks
 from lexiseg.stages.mask_selection import (
     GridScores,
@@ -316,7 +316,7 @@ def label_fused(
     """
     guide = mask_grid_filter(rgb, frame, (fused.shape[1], fused.shape[2]), radius, epsilon)
     height, width = (-(-length // guide.cell) for length in guide.work_hw)  # without padding
-    winners = label_map(fused[:, :height, :width], guide).labels
+    winners = winning_labels(fused[:, :height, :width], guide)
     return map_labels(winners, candidates.class_ids)
 
 

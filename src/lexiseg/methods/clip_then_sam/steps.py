@@ -24,6 +24,7 @@ from lexiseg.stages.label_map import (
     guided_radius,
     label_map,
     map_labels,
+    winning_labels,
 )
 from lexiseg.stages.map_fusion import (
     NestedRule,
@@ -228,7 +229,7 @@ def _label_map_alone(word_map: WordMap, rgb: NDArray[np.uint8], config: Config) 
     classes = np.arange(vocabulary.num_classes)
     if vocabulary.background_class is not None and vocabulary.background_index is None:
         classes[vocabulary.background_class] = -1
-    return map_labels(label_map(scores.probabilities, guide).labels, classes)
+    return map_labels(winning_labels(scores.probabilities, guide), classes)
 
 
 def _region_of(
