@@ -326,6 +326,32 @@ def test_a_synonym_adds_its_pixels(case: Case) -> None:
     assert np.mean((together.semantic() == 0) != union) < 0.02
 
 
+def test_what_masks_cannot_say_the_whole_phrase_says(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lexiseg.stages import phrase_results
+
+    asked = []
+    make = phrase_results.whole_vocabulary
+
+    def spy(*arguments: Any) -> Vocabulary:
+        asked.append(make(*arguments).names)
+        return make(*arguments)
+
+    monkeypatch.setattr(phrase_results, "whole_vocabulary", spy)
+    noun = case.words[0]
+    phrase = f"{noun} on xyzzy"
+    for whole in (True, False):
+        asked.clear()
+        (reading,) = case.load(whole_phrases=whole)(case.picture, [phrase]).readings
+        missing = bool(reading.num_instances) and "xyzzy" not in (reading.reason or "")
+        if case.encoder in ("colours", "boxes"):
+            assert reading.num_instances
+        assert asked == ([(phrase, "xyzzy")] if whole and reading.num_instances else [])
+        assert reading.by_whole is bool(whole and reading.num_kept)
+        assert missing is bool(reading.num_kept)
+
+
 def test_thresholds_only_take_away(case: Case) -> None:
     free = case.load()(case.picture, case.words).semantic()
     shares = []

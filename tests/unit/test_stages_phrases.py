@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -299,6 +300,32 @@ def test_a_result_is_over_the_words_that_were_asked() -> None:
     assert [one.reason for one in hats.dropped] == ["not with hat"]
     assert cups.reason == "2 cups, none of them blue: white"
     assert out.word_scores[3] == 0
+
+
+def test_a_missing_noun_leaves_the_word_to_the_whole_phrase() -> None:
+    """No horse was found: the model, asked for "person on horse", sees the second one."""
+    vocabulary = Vocabulary.parse("person on horse; person on table; person with hat")
+    asked = noun_vocabulary(vocabulary, frozenset())
+    assert asked is not None
+    before = found(SCENE, asked.nouns.names)
+    calls = []
+
+    def segment(words: Vocabulary) -> Segmentation:
+        calls.append(words.names)
+        labels = np.full(SIZE, -1, np.int16)
+        labels[:, 95:128] = 0  # most of the second person
+        labels[:, 20:30] = 0  # some of the first one
+        return replace(
+            before, words=words.names, labels=before.labels[:0], scores=before.scores[:0],
+            masks=before.masks[[]], label_map=labels, score_map=None,
+            word_scores=np.array([1, 0], np.float32),
+        )  # fmt: skip
+
+    out = select_phrases(before, asked, SCENE.rgb, {}, segment)
+    assert calls == [("person on horse", "horse")]
+    assert (out["person on horse"].union() == region(2)).all()
+    assert [one.by_whole for one in out.readings] == [True, False, False]
+    assert [one.num_kept for one in out.readings] == [1, 0, 1]
 
 
 def test_everything_but_lies_below_other_words() -> None:

@@ -196,6 +196,7 @@ def _reading(reading: PhraseReading) -> dict[str, Any]:
             for x0, y0, x1, y1 in [one.box_xyxy]
         ],
         "reason": reading.reason,
+        "by_whole_phrase": reading.by_whole,
     }
 
 

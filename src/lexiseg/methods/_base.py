@@ -182,7 +182,18 @@ class BaseSegmenter(ABC, Generic[Encoded]):
         from lexiseg.stages.phrase_results import select_phrases
 
         found = segment(asked.nouns)
-        return select_phrases(found, asked, view.picture.rgb, self.config.word_thresholds)
+        wholes = self.config.whole_phrases
+        if wholes is None:
+            wholes = not self._known_words
+        if vocabulary.background is None:
+            wholes = False  # in a closed vocabulary every pixel is the phrase, or its other noun
+        return select_phrases(
+            found,
+            asked,
+            view.picture.rgb,
+            self.config.word_thresholds,
+            segment if wholes else None,
+        )
 
     def with_config(self, **fields: Any) -> Self:
         """Return a segmenter of the same models whose results follow other settings.

@@ -40,6 +40,8 @@ class VocabularyConfig(ConfigBase):
     min_share: instances smaller than this part of the image are left out (not of the label map).
     phrases: words such as "the largest red car" are read: the noun is looked for, and what is said
         of it chooses among what was found. Otherwise every word is looked for as a whole.
+    whole_phrases: of a relation whose other noun was not found ("person on horse" without a horse),
+        the model is asked for the whole phrase. None: models that know more than a list of words.
     flat: all words compete for every pixel. Otherwise parts, kinds and clothes of another word
         ("face" of "person", "poodle" of "dog") get masks beside it, and the label map shows them.
         More than 50 words always compete.
@@ -50,6 +52,7 @@ class VocabularyConfig(ConfigBase):
     word_thresholds: Mapping[str, float] = field(default_factory=dict)
     min_share: float = 0.0004
     phrases: bool = True
+    whole_phrases: bool | None = None
     flat: bool = False
 
     def check(self) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
-from lexiseg.prompts.phrases import EVERYTHING, Dropped, Phrase, PhraseReading, PhraseVocabulary
+from lexiseg.prompts import Vocabulary
+from lexiseg.prompts.phrases import (
+    EVERYTHING,
+    Dropped,
+    Phrase,
+    PhraseReading,
+    PhraseVocabulary,
+    whole_vocabulary,
+)
 from lexiseg.results import Provenance, ScoreMap, Segmentation, UnknownWord
 from lexiseg.stages.label_map import Labels, map_labels
 from lexiseg.stages.phrase_selection import Choice, Things, choose
@@ -22,14 +30,17 @@ def select_phrases(
     asked: PhraseVocabulary,
     rgb: NDArray[np.uint8],
     thresholds: Mapping[str, float],
+    segment: Callable[[Vocabulary], Segmentation] | None = None,
 ) -> Segmentation:
     """Return what the phrases of a vocabulary mean, of what was found of its nouns.
 
     found: over ``asked.nouns``. rgb: (H, W, 3), the image. thresholds: word -> what its instances
-    must score. Words that are no phrases stay as they are. In the label map a phrase lies over its
-    noun, and the first phrase over later ones; "everything but" lies below all other words.
+    must score. segment: asks the model for phrases as wholes, where masks of nouns cannot say which
+    instances stand to something else. Words that are no phrases stay as they are. In the label map
+    a phrase lies over its noun, and the first phrase over later ones; "everything but" lies below
+    all other words.
     """
-    return _Selection(found, asked, rgb, thresholds).result()
+    return _Selection(found, asked, rgb, thresholds, segment).result()
 
 
 class _Selection:
@@ -39,8 +50,10 @@ class _Selection:
         asked: PhraseVocabulary,
         rgb: NDArray[np.uint8],
         thresholds: Mapping[str, float],
+        segment: Callable[[Vocabulary], Segmentation] | None,
     ) -> None:
         self.found, self.asked, self.thresholds = found, asked, thresholds
+        self.segment = segment
         by_class = [np.flatnonzero(found.labels == name).tolist() for name in found.words]
         by_noun = {noun: by_class[k] for noun, k in asked.classes.items()}
         self.things = Things(rgb, found.masks, found.scores, by_noun)
@@ -106,6 +119,7 @@ class _Selection:
         dropped: dict[int, str] = {}
         reasons: list[str] = []
         count = 0
+        by_whole = False
         for term in terms:
             if term.head == EVERYTHING:
                 whole = self._everything(term)
@@ -115,7 +129,8 @@ class _Selection:
                 else:
                     reasons.append("nothing else was found")
                 continue
-            choice = choose(term, self.things)
+            choice = self._choose(term, word if len(terms) == 1 else str(term))
+            by_whole |= choice.by_whole
             count += len(self.things.of(term.head))
             weak = [i for i in choice.kept if found.scores[i] < limit]
             strong = [i for i in choice.kept if i not in weak]
@@ -147,9 +162,20 @@ class _Selection:
                     if i not in kept
                 ),
                 reason=None if kept else "; ".join(reasons),
+                by_whole=by_whole and bool(kept),
             )
         )
         return region
+
+    def _choose(self, term: Phrase, text: str) -> Choice:
+        segment = self.segment
+        if segment is None or not term.relations:
+            return choose(term, self.things)
+
+        def whole() -> NDArray[np.bool_]:
+            return segment(whole_vocabulary(self.asked.vocabulary, term, text)).mask(text)
+
+        return choose(term, self.things, whole)
 
     def _with_parts(self, i: int, choice: Choice) -> Masks:
         """The mask of an instance, with what is a part of it: a hat that is worn."""

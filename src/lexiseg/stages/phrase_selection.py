@@ -101,25 +101,35 @@ class Choice:
     """What a noun phrase means: the instances kept, what is part of each, and what was dropped.
 
     kept: instances. parts: instance -> others that belong into its mask. dropped: instance ->
-    reason. reason: why none is kept, None where some are.
+    reason. reason: why none is kept, None where some are. by_whole: the whole phrase said which.
     """
 
     kept: tuple[int, ...]
     parts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     dropped: dict[int, str] = field(default_factory=dict)
     reason: str | None = None
+    by_whole: bool = False
 
 
-def choose(phrase: Phrase, things: Things) -> Choice:
-    """Return the instances that a phrase without ``others`` means; not for ``EVERYTHING``."""
-    return _Chooser(phrase, things).choose()
+def choose(
+    phrase: Phrase, things: Things, whole: Callable[[], NDArray[np.bool_]] | None = None
+) -> Choice:
+    """Return the instances that a phrase without ``others`` means; not for ``EVERYTHING``.
+
+    whole: returns where a model sees the phrase as a whole, (H, W). It is asked where the other
+    noun of a relation was not found, so that masks cannot say; instances half there are meant.
+    """
+    return _Chooser(phrase, things, whole).choose()
 
 
 class _Chooser:
     """The instances that are left while one phrase is applied, and why the others went."""
 
-    def __init__(self, phrase: Phrase, things: Things) -> None:
-        self.phrase, self.things = phrase, things
+    def __init__(
+        self, phrase: Phrase, things: Things, whole: Callable[[], NDArray[np.bool_]] | None
+    ) -> None:
+        self.phrase, self.things, self.whole = phrase, things, whole
+        self.by_whole = False
         self.left = list(things.of(phrase.head))
         self.total = len(self.left)
         self.dropped: dict[int, str] = {}
@@ -147,7 +157,8 @@ class _Chooser:
         self._keep_count()
         kept = tuple(self.left)
         parts = {i: self.parts[i] for i in kept if i in self.parts}
-        return Choice(kept, parts, self.dropped, None if kept else self.reason)
+        reason = None if kept else self.reason
+        return Choice(kept, parts, self.dropped, reason, self.by_whole and bool(kept))
 
     # Colour
 
@@ -193,10 +204,26 @@ class _Chooser:
         met = set.union(*holds) if relation.any else set.intersection(*holds)
         if relation.negated:
             self._keep(lambda i: i not in met, lambda _: f"not {wanted}", wanted)
+        elif missing and not met and (seen := self._seen_whole()):
+            self.by_whole = True
+            self._keep(lambda i: i in seen, lambda _: f"not {wanted}", wanted)
         elif missing and not met:
             self._keep(lambda _: False, lambda _: missing[0], "", whole=missing[0])
         else:
             self._keep(lambda i: i in met, lambda _: f"not {wanted}", wanted)
+
+    def _seen_whole(self) -> set[int]:
+        """The instances that a model, asked for the whole phrase, sees."""
+        if self.whole is None:
+            return set()
+        where, masks = self.whole(), self.things.masks
+        seen = set()
+        for i in self.left:
+            x0, y0, x1, y1 = masks.boxes_xyxy[i].tolist()
+            inside = int(np.count_nonzero(where[y0:y1, x0:x1] & masks.crop(i)))
+            if inside >= _SAME * masks.areas[i]:
+                seen.add(i)
+        return seen
 
     def _related(self, relation: Relation, thing: Phrase, others: Sequence[int]) -> set[int]:
         name, at = relation.name, self.things.shapes

@@ -9,9 +9,10 @@ from lexiseg.prompts.phrases._nouns import WEARERS, is_plural, singular
 from lexiseg.prompts.phrases._parser import read_phrase
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._reading import Dropped, PhraseReading
-from lexiseg.prompts.phrases._vocabulary import PhraseVocabulary, noun_vocabulary
+from lexiseg.prompts.phrases._vocabulary import PhraseVocabulary, noun_vocabulary, whole_vocabulary
 
 __all__ = [
     "EVERYTHING", "WEARERS", "Attribute", "Dropped", "Phrase", "PhraseReading", "PhraseVocabulary",
     "Relation", "is_plural", "noun_vocabulary", "read_phrase", "singular",
+    "whole_vocabulary",
 ]  # fmt: skip

@@ -26,6 +26,8 @@ class PhraseReading:
     phrase: as it was asked. read_as: as it was understood. nouns: whose instances were looked at.
     num_instances: how many there were; num_kept: how many are meant; dropped: the others. reason:
     why none is meant, as in "2 cars, none of them red: yellow, grey"; None where some are.
+    by_whole: what another noun stands to was not found, and the model, asked for the whole phrase,
+    said which instances are meant.
     """
 
     phrase: str
@@ -35,3 +37,4 @@ class PhraseReading:
     num_kept: int
     dropped: tuple[Dropped, ...] = ()
     reason: str | None = None
+    by_whole: bool = False

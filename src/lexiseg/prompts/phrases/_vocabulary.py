@@ -10,7 +10,7 @@ from lexiseg.prompts.phrases._parser import read_phrase
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Phrase
 from lexiseg.prompts.vocabulary import Vocabulary, Word
 
-__all__ = ["PhraseVocabulary", "noun_vocabulary"]
+__all__ = ["PhraseVocabulary", "noun_vocabulary", "whole_vocabulary"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,19 @@ def noun_vocabulary(
             builder.add(phrase, None)
     flat = tuple(phrase for terms in excluded.values() for phrase in terms)
     return PhraseVocabulary(vocabulary, builder.vocabulary(), phrases, flat, builder.classes)
+
+
+def whole_vocabulary(vocabulary: Vocabulary, phrase: Phrase, text: str) -> Vocabulary:
+    """Return what to ask for to see a phrase as a whole: its text, and its other nouns beside it.
+
+    So that the horse of a "person on horse" is a horse.
+    """
+    things = (thing for relation in phrase.relations for thing in relation.objects)
+    nouns = dict.fromkeys(noun for thing in things for noun in thing.nouns())
+    same = {text.casefold(), phrase.head.casefold(), EVERYTHING}
+    others = [singular(noun) for noun in nouns if noun.casefold() not in same]
+    words = tuple(Word(name, (name,)) for name in (text, *dict.fromkeys(others)))
+    return replace(vocabulary, words=words, excluded=(), background_index=None)
 
 
 class _Nouns:
