@@ -3,6 +3,7 @@
 #   PYTHON=/path/to/python   the Python that .venv is made with (default: the first that fits)
 #   TORCH_INDEX=cpu          PyTorch's own CPU build, without CUDA (or cu128, or a whole URL)
 #   DATA="DIR DIR"           data sets in the plain layout, for the benchmarks that need them
+#   ONLY=ROW,ROW             only these benchmarks; COMPARE=COMMIT runs them there too, in turns
 #   TESTS="PATH ..."         only these tests; FLAGS="..." for pytest, such as FLAGS=--durations=20
 #   WORKERS=2           processes that run tests side by side
 #   QUIET=               let pip tell what it does
@@ -14,6 +15,8 @@ PYTHON ?=
 QUIET ?= -qq
 TORCH_INDEX ?=
 DATA ?=
+ONLY ?=
+COMPARE ?=
 TESTS ?=
 FLAGS ?=
 DEMO_OUT ?= demo-out
@@ -25,7 +28,8 @@ pip_install = $(BIN)/python -m pip install $(QUIET) --disable-pip-version-check 
 torch_install = $(if $(TORCH_INDEX),$(pip_install) --no-deps --index-url $(torch_url) torch)
 # Two processes of one thread each: small nets gain nothing from more threads.
 pytest = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
-bench_data = $(foreach folder,$(DATA),--data $(folder))
+bench_flags = $(foreach folder,$(DATA),--data $(folder)) $(if $(ONLY),--only $(ONLY)) \
+  $(if $(COMPARE),--compare $(COMPARE))
 
 .PHONY: help install demo test test-slow test-all test-gpu lint bench bench-gpu clean
 
@@ -66,10 +70,10 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks $(bench_data)
+	$(BIN)/python -m benchmarks run $(bench_flags)
 
 bench-gpu: $(VENV)/.installed
-	$(BIN)/python -m benchmarks --device cuda $(bench_data)
+	$(BIN)/python -m benchmarks run --device cuda $(bench_flags)
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUT) lexiseg-out dist build

@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import rows, store, tables
+from benchmarks import needs, rows, store, tables
+from benchmarks.compare import compare
 from benchmarks.machine import Unmeasurable
-from lexiseg.errors import LexisegError
+from lexiseg.errors import LexisegError, UnknownName
 
 
 def main(arguments: list[str]) -> int:
@@ -16,6 +17,15 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in ("run", "tables", "list", "-h", "--help"):
         arguments = ["run", *arguments]
     options = _parser().parse_args(arguments)
+    try:
+        return _do(options)
+    except LexisegError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _do(options: argparse.Namespace) -> int:
+    """Do what the command line asks for."""
     if options.verb == "list":
         for name in rows.NAMES:
             print(f"{name:<10} {rows.row(name).ABOUT}")
@@ -25,28 +35,49 @@ def main(arguments: list[str]) -> int:
         for path in stale:
             print(f"{'stale' if options.check else 'written'}: {path}")
         return 1 if options.check and stale else 0
-    complete = True
-    for name in options.rows or rows.NAMES:
+    names = _chosen(options)
+    ready = []
+    for name in names:  # before the first one starts
+        lack = needs.missing(name, options)
+        if lack is None:
+            ready.append(name)
+        else:
+            print(f"{name}: left out; {lack}", flush=True)
+    complete = len(ready) == len(names)
+    for name in ready:
         complete &= _run(name, options)
-    tables.update()
+    if options.out is None and options.compare is None:
+        tables.update()
     return 0 if complete else 1
+
+
+def _chosen(options: argparse.Namespace) -> list[str]:
+    """The rows that were named, by either way; all, where none was."""
+    names = [*options.rows, *(part for one in options.only for part in one.split(",") if part)]
+    for name in names:
+        if name not in rows.NAMES:
+            raise UnknownName.among("row", name, rows.NAMES)
+    return list(dict.fromkeys(names)) or list(rows.NAMES)
 
 
 def _run(name: str, options: argparse.Namespace) -> bool:
     """Measure a row and keep its result; say why where that is not possible."""
     row = rows.row(name)
-    if row.NEEDS_DATA and not options.data:
-        print(f"{name}: left out; it needs --data DIR, a data set or a folder of them")
-        return False
     print(f"{name}: {row.ABOUT}", flush=True)
     try:
+        if options.compare is not None:
+            print(compare(name, options.compare, options, _given(options)), flush=True)
+            return True
         result = row.run(options)
     except (LexisegError, Unmeasurable) as error:
         print(f"{name}: left out; {error}", flush=True)
         return False
     device = f"-{options.device}" if options.device not in (None, "cpu") else ""
     command = " ".join(["python -m benchmarks run", name, *_shown(options)])
-    path = store.write(f"{name}-{options.method}{device}", command, result, options.device)
+    path = store.write(
+        f"{name}-{options.method}{device}", command, result, options.device, folder=options.out,
+        several=getattr(row, "SPEED", False),
+    )  # fmt: skip
     print(f"{row.table(result)}\n{path}", flush=True)
     return True
 
@@ -55,7 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="measure, and write benchmarks/results/")
-    run.add_argument("rows", nargs="*", metavar="ROW", choices=[*rows.NAMES, []])
+    run.add_argument("rows", nargs="*", metavar="ROW", help="rows; all, if none is named")
+    run.add_argument("--only", action="append", default=[], metavar="ROW,...", help="rows, too")
+    run.add_argument(
+        "--compare",
+        metavar="COMMIT",
+        help="run each row on a checkout of that commit too, in turns, and print ratios",
+    )
+    run.add_argument("--rounds", type=int, default=3, metavar="N", help="of --compare (default: 3)")
+    run.add_argument("--out", type=Path, metavar="DIR", help="write results there, and no tables")
     run.add_argument("--method", default="tiny", help="what lexiseg.load takes (default: tiny)")
     run.add_argument("--device", help="cpu, cuda, ... (default: chosen)")
     run.add_argument("--data", action="append", type=Path, default=[], metavar="DIR")
@@ -79,6 +118,18 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("--check", action="store_true", help="only say which are not up to date")
     verbs.add_parser("list", help="what the rows measure")
     return parser
+
+
+def _given(options: argparse.Namespace) -> list[str]:
+    """Return the options for a run in another folder: places as whole paths."""
+    given = ["--method", options.method, "--split", options.split]
+    given += ["--device", options.device] if options.device else []
+    for folder in options.data:
+        given += ["--data", str(folder.resolve())]
+    for name in ("splits", "base", "official"):
+        place = getattr(options, name)
+        given += [f"--{name}", str(place.resolve())] if place else []
+    return given + (["--limit", str(options.limit)] if options.limit else [])
 
 
 def _shown(options: argparse.Namespace) -> list[str]:

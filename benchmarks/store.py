@@ -13,8 +13,19 @@ RESULTS = Path(__file__).resolve().parent / "results"
 _LINE = 110
 
 
-def write(name: str, command: str, result: dict[str, Any], device: str | None = None) -> Path:
-    """Write `results/NAME.json`: the result, and what it was measured on."""
+def write(
+    name: str,
+    command: str,
+    result: dict[str, Any],
+    device: str | None = None,
+    *,
+    folder: Path | None = None,
+    several: bool = False,
+) -> Path:
+    """Write NAME.json to a folder, `results` if left out: the result, and on what it was measured.
+
+    several: what the file holds of other machines is kept in it, under "others".
+    """
     content = {
         "name": name,
         "command": command,
@@ -23,10 +34,24 @@ def write(name: str, command: str, result: dict[str, Any], device: str | None = 
         "machine": machine.describe(device),
         "result": result,
     }
-    path = RESULTS / f"{name}.json"
-    RESULTS.mkdir(exist_ok=True)
+    folder = RESULTS if folder is None else folder
+    path = folder / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    if several and path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        others = before.pop("others", [])
+        del before["name"]
+        here = _place(content["machine"])
+        content["others"] = [
+            one for one in (before, *others) if _place(one["machine"]) != here
+        ]  # fmt: skip
     path.write_text(layout(content) + "\n", encoding="utf-8")
     return path
+
+
+def _place(machine: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells machines apart."""
+    return tuple(machine.get(key) for key in ("cpu", "cores", "gpu"))
 
 
 def read(name: str) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from benchmarks import rows, store
 from benchmarks.machine import ROOT
+from benchmarks.rows.common import markdown
 
 PAGE = Path("docs/results.md")
 _OTHERS = ("README.md", "docs/**/*.md", "src/**/*.md")
@@ -65,8 +67,39 @@ def _section(name: str) -> str:
     return (
         f"## {name}\n\n{rows.row(row_of(name)).ABOUT}\n\n{_table(name)}\n\n"
         f"`{content['command']}` · {content['date']} · {source} · {where}, "
-        f"torch {machine['torch']}, load {machine['load']}\n"
+        f"torch {machine['torch']}, load {machine['load']}\n{_elsewhere(name, content)}"
     )
+
+
+def _elsewhere(name: str, content: dict[str, Any]) -> str:
+    """What other machines gave: in columns beside this one's, where a line is one number."""
+    others = content.get("others", ())
+    if not others:
+        return ""
+    make = rows.row(row_of(name)).table
+    every = [content, *others]
+    tables = [_cells(make(one["result"])) for one in every]
+    heads = [
+        f"{one['machine'].get('gpu', one['machine']['cpu'])}, {one['machine']['cores']} cores, "
+        f"{one['date']}, {one['commit']['id'][:7]}"
+        for one in every
+    ]
+    if all(len(table[0]) == 2 for table in tables):
+        values = [dict(table[1:]) for table in tables]
+        lines = [[key, *(one.get(key, "-") for one in values)] for key in values[0]]
+        return f"\nBy machine, each at its own commit:\n\n{markdown(['what', *heads], lines)}\n"
+    parts = [
+        f"<details><summary>{head}</summary>\n\n{make(one['result']).strip()}\n\n</details>"
+        for head, one in zip(heads[1:], others, strict=True)
+    ]
+    return "\nOther machines, each at its own commit:\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _cells(table: str) -> list[list[str]]:
+    """The first Markdown table in a text, its rule left out."""
+    lines = [line for line in table.split("\n\n", 1)[0].splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for place, row in enumerate(cells) if place != 1]
 
 
 def _table(place: str) -> str:

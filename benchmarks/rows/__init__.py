@@ -1,6 +1,7 @@
 """The rows: each module measures one thing, and prints it as a table.
 
-A row has ABOUT (a line), NEEDS_DATA, `run(options) -> result`, and `table(result) -> Markdown`.
+A row has ABOUT (a line), NEEDS (see `benchmarks.needs`), `run(options) -> result`, and
+`table(result) -> Markdown`. With SPEED results of other machines are kept beside the newest.
 """
 
 from __future__ import annotations

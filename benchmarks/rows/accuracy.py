@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.rows.common import estimate, load, markdown, open_data, percent, progress
 
 ABOUT = "accuracy on data sets, whole pictures, each set's own words, the same settings for all"
-NEEDS_DATA = True
+NEEDS = ("data",)
 
 
 def run(options: Namespace) -> dict[str, Any]:

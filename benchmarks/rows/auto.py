@@ -10,7 +10,7 @@ from benchmarks.rows.common import load, markdown, open_data, percent
 from lexiseg.prompts import general_terms, group_synonyms
 
 ABOUT = "words that photos are given without being asked, against the annotations"
-NEEDS_DATA = True
+NEEDS = ("data",)
 SETS = ("coco-panoptic", "coco", "voc", "msrc", "camvid")
 LARGE = 0.02  # of the pixels: what should be named
 

@@ -21,7 +21,7 @@ from benchmarks.rows.common import markdown, percent, progress
 from lexiseg.protocols import LoadOptions
 
 ABOUT = "masks of one click and of a box, beside GrabCut's, on objects never met"
-NEEDS_DATA = True
+NEEDS = ("data",)
 _LEAST = 0.005  # of the photo
 _EVERY = 8  # frames
 _SPLITS = ("train", "val", "test")

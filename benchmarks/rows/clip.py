@@ -37,7 +37,8 @@ from lexiseg.prompts import TEMPLATES
 from lexiseg.stages.clip_windows import paper_size, spans
 
 ABOUT = "CLIP ViT-B/16 with drawn weights: dense maps and word vectors, against transformers"
-NEEDS_DATA = False
+NEEDS = ("package:transformers",)
+SPEED = True
 PHOTO = ROOT / "examples" / "photos" / "street.jpg"
 SIZES: Sizes = B16
 # label, width and height of the photo, its short side when looked at

@@ -14,7 +14,8 @@ from benchmarks.rows.common import markdown
 from lexiseg.protocols import LoadOptions
 
 ABOUT = "scoring 200 masks by their crops: in batches against one by one"
-NEEDS_DATA = False
+NEEDS = ()
+SPEED = True
 PHOTO = ROOT / "examples" / "photos" / "street.jpg"
 MASKS, SIDE, RUNS = 200, 224, 3
 WORDS = ("person", "car", "road", "building", "sky", "tree")

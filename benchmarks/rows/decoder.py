@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.rows.common import markdown, open_data, percent, progress
 
 ABOUT = "the prompt decoder (clipseg) against the dense head on the same encoder, by words"
-NEEDS_DATA = True
+NEEDS = ("data",)
 
 
 def run(options: Namespace) -> dict[str, Any]:

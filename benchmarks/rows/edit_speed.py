@@ -18,7 +18,8 @@ from benchmarks.machine import ROOT, Unmeasurable, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "edits of a photo of 12 megapixels: time and peak memory, beside OpenCV's own"
-NEEDS_DATA = False
+NEEDS = ()
+SPEED = True
 PHOTO = ROOT / "examples" / "photos" / "pets.jpg"
 SIZE_WH = (4000, 3000)
 COMMANDS = {

@@ -21,7 +21,8 @@ from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "masks of everything, SAM ViT-B's shape: a 32x32 grid, against the official generator"
-NEEDS_DATA = False
+NEEDS = ("package:transformers",)
+SPEED = True
 PHOTO = ROOT / "examples" / "photos" / "street.jpg"
 SIDE, TRIED = 32, 6  # points a side, and of the grid on which the limit of quality is found
 SHARE = 1 / 3

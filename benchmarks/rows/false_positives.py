@@ -15,7 +15,7 @@ from benchmarks.machine import Unmeasurable
 from benchmarks.rows.common import load, markdown, percent
 
 ABOUT = "photos that cannot hold a word on which it gets more than 2 % of the pixels"
-NEEDS_DATA = True
+NEEDS = ("data:imagenet1000",)
 SET, MOST = "imagenet1000", 0.02
 ASKED = ("person", "car", "tree", "dog", "building")
 # By number of the class, as ImageNet counts: animals are 0 to 397, dogs and their kin 151 to 280,

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.rows.common import markdown, open_data, percent, progress
 
 ABOUT = "clip-then-sam: masks and outlines against the dense map alone; time against a blind grid"
-NEEDS_DATA = True
+NEEDS = ("data",)
 SIDE = 64  # points of the blind grid
 LEAST = 32 * 32  # pixels of an object that counts
 TIMED = 24  # photos on which the grid, which is slow, runs

@@ -18,7 +18,7 @@ from benchmarks.rows.common import markdown, open_data, percent, progress
 from lexiseg.stages.label_map import GuidedFilter, label_map
 
 ABOUT = "outlines: the guided filter's radius and epsilon, and OpenCV's filter in its place"
-NEEDS_DATA = True
+NEEDS = ("data",)
 LIMIT = 72  # photos a set, where --limit says nothing else
 
 

@@ -23,7 +23,7 @@ from benchmarks.rows.common import markdown, percent, progress
 from benchmarks.rows.speed import PHOTO, SMALL_WH, WORDS
 
 ABOUT = "things found and counted, all classes asked at once: methods that give instances"
-NEEDS_DATA = True
+NEEDS = ("data", "package:pycocotools")
 
 MIN_AREA = 1024  # pixels of an object that counts as findable
 SAME = 0.5  # IoU from which on a mask is an object
@@ -35,6 +35,15 @@ WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("clip-then-sam, everything", "clip-then-sam", {"preset": "everything"}),
     ("sam-then-clip, fast", "sam-then-clip", {"preset": "fast"}),
 )
+
+
+def check(options: Namespace) -> str | None:
+    """Return what is missing, or None."""
+    try:
+        _instances_file(options)
+    except Unmeasurable as error:
+        return str(error)
+    return None
 
 
 def run(options: Namespace) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lexiseg.datasets import SemanticDataset
 from lexiseg.evaluation import Evaluation, evaluate
 
 ABOUT = "accuracy when the words of another set compete too"
-NEEDS_DATA = True
+NEEDS = ("data",)
 
 
 def run(options: Namespace) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "clip-then-sam: 300 clicks on a photo of 100 megapixels: masks, seconds, peak memory"
-NEEDS_DATA = False
+NEEDS = ()
+SPEED = True
 PHOTO = ROOT / "examples" / "photos" / "street.jpg"
 SIZE_WH = (12_500, 8_000)
 GRID_XY = (20, 15)

@@ -19,7 +19,7 @@ from benchmarks.machine import output
 from benchmarks.rows.common import estimate, markdown, percent
 
 ABOUT = "every mode on every set: accuracy, outlines, time and memory of `lexiseg evaluate`"
-NEEDS_DATA = True
+NEEDS = ("data",)
 PHOTOS, SEED = 24, 0  # of each set
 MODES: Mapping[str, tuple[str, ...]] = {
     "dense": ("dense",),

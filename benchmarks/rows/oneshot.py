@@ -26,7 +26,7 @@ from benchmarks.rows.common import estimate, markdown, open_data, progress
 
 ABOUT = "example pictures as prompts, against nearest prototypes of the raw ImageNet backbone"
 WAYS = ("bundled", "raw", "fitted")
-NEEDS_DATA = True
+NEEDS = ("data",)
 COUNTS = (1, 5)
 BACKBONE = "mobilenet_v2_1.0_224_quant.tflite"
 SIDE = 288
@@ -44,17 +44,22 @@ class _Prompt:
     plane: Tensor
 
 
+def check(options: Namespace) -> str | None:
+    """Return what is missing, or None."""
+    if _backbone(options) is None:
+        return f"there is no {BACKBONE} in a folder weights beside the data"
+    return None
+
+
 def run(options: Namespace) -> dict[str, Any]:
     """Measure every set that has a training split."""
     import lexiseg
     from lexiseg.datasets import open_set
     from lexiseg.training.tiny.tflite import read_mobilenet
 
-    folder = Path(options.data[0])
-    weights = [place / "weights" / BACKBONE for place in (folder, *folder.resolve().parents[:2])]
-    file = next((path for path in weights if path.is_file()), None)
+    file = _backbone(options)
     if file is None:
-        raise Unmeasurable(f"there is no {BACKBONE} in a folder weights beside the data")
+        raise Unmeasurable(str(check(options)))
     net = read_mobilenet(file)[0].eval()
     segmenter = lexiseg.load("clipseg", encoder=options.method, device=options.device)
     sets = []
@@ -64,6 +69,12 @@ def run(options: Namespace) -> dict[str, Any]:
         root = next(p for p in places if p.name == data.name and p.is_dir())
         sets.append(_measure(segmenter, net, data, open_set(root, "train")))
     return {"sets": sets, "config": {"side": SIDE, "examples": list(COUNTS)}}
+
+
+def _backbone(options: Namespace) -> Path | None:
+    folder = Path(options.data[0])
+    weights = [place / "weights" / BACKBONE for place in (folder, *folder.resolve().parents[:2])]
+    return next((path for path in weights if path.is_file()), None)
 
 
 def _measure(segmenter: Any, net: Any, data: Any, train: Any) -> dict[str, Any]:

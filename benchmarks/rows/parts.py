@@ -9,7 +9,7 @@ from benchmarks.machine import Unmeasurable
 from benchmarks.rows.common import estimate, load, markdown, open_data, percent, progress
 
 ABOUT = "IoU of celebamask's parts with 'person' among the words, against without"
-NEEDS_DATA = True
+NEEDS = ("data:celebamask",)
 SET, WHOLE = "celebamask", "person"
 
 

@@ -22,7 +22,7 @@ from benchmarks.rows.common import markdown, percent, progress
 from lexiseg.masks import Masks
 
 ABOUT = "phrases built from annotations: the right thing of its noun's chosen, false ones refused"
-NEEDS_DATA = True
+NEEDS = ("data",)
 SAME, RECOLOURED, ROUNDS, SEED = 0.5, 200, 4, 0
 # Focal colours of English, placed by hand after Sturges and Whitfield (1995), as sRGB.
 FOCAL = {

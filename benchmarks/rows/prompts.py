@@ -25,7 +25,8 @@ from benchmarks.drawn import B16, clipseg_state, clipseg_to_transformers, vit_st
 from benchmarks.rows.common import markdown
 
 ABOUT = "20 prompts on one picture: CLIPSeg against transformers, the picture repeated 20 times"
-NEEDS_DATA = False
+NEEDS = ("package:transformers",)
+SPEED = True
 LAYERS = (3, 6, 9)
 SIDE = 352
 WORDS = (

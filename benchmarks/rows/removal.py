@@ -16,7 +16,7 @@ from lexiseg.datasets import SemanticDataset
 from lexiseg.imaging import read
 
 ABOUT = "100 object-shaped holes in known background of real photos, filled without weights"
-NEEDS_DATA = True
+NEEDS = ("data",)
 HOLES, SEED = 100, 0
 SHARES = (0.01, 0.12)  # of the photo
 FILLED_BY = ("telea", "exemplar", "smooth", "biharmonic")

@@ -15,7 +15,7 @@ from lexiseg.evaluation.published_results import PAPERS, Row
 from lexiseg.evaluation.reproduce import arguments, data_need, weights_needs
 
 ABOUT = "published numbers measured again, where the weights and data are here"
-NEEDS_DATA = True
+NEEDS = ("data",)
 
 
 def check(options: Namespace) -> str | None:

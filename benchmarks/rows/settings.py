@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.rows.common import markdown, percent, progress
 
 ABOUT = "settings, one changed at a time, on training photos that were kept out of training"
-NEEDS_DATA = True
+NEEDS = ("data",)
 LIMIT = 12  # photos a set, where --limit says nothing else
 
 START: dict[str, Any] = {"short_side": 320, "refine_radius": 2, "refine_epsilon": 1e-3}

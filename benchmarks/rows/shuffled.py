@@ -11,7 +11,7 @@ from benchmarks.rows.common import load, markdown, open_data, percent
 from lexiseg.evaluation import evaluate
 
 ABOUT = "share of pixels that keep their word when the words are asked in another order"
-NEEDS_DATA = True
+NEEDS = ("data",)
 PHOTOS, ORDERS = 10, 3
 
 

@@ -13,7 +13,7 @@ from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "size of the wheel and of the weights inside it"
-NEEDS_DATA = False
+NEEDS = ()
 
 
 def run(options: Namespace) -> dict[str, Any]:

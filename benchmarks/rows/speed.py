@@ -15,7 +15,8 @@ from benchmarks.machine import ROOT, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "time and peak memory: a 640x480 photo and 20 words, 12 megapixels and 200 and 1,000 words"
-NEEDS_DATA = False
+NEEDS = ("wordnet",)
+SPEED = True
 PHOTO = ROOT / "examples" / "photos" / "street.jpg"
 WORDS = (
     "person", "car", "road", "building", "sky", "tree", "bicycle", "bus", "dog", "cat", "sign",

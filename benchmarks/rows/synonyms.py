@@ -12,7 +12,7 @@ from benchmarks import vocabulary
 from benchmarks.rows.common import load, markdown, open_data, percent, progress
 
 ABOUT = "IoU of a class asked by a synonym never trained on, over its IoU by its own name"
-NEEDS_DATA = True
+NEEDS = ("data", "wordnet")
 PAIRS, MOST_OF_A_CLASS, LEAST_IOU, SEED = 30, 2, 0.05, 0
 
 

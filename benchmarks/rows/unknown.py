@@ -11,7 +11,7 @@ from benchmarks.machine import ROOT
 from benchmarks.rows.common import load, markdown, percent
 
 ABOUT = "share of far-away nouns flagged as unknown, and of trained words that are not"
-NEEDS_DATA = False
+NEEDS = ("wordnet",)
 NOUNS, COMMONEST, SEED = 50, 100, 0
 PHOTO = ROOT / "examples" / "photos" / "street.jpg"
 _AT_ONCE = 100

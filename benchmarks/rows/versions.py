@@ -18,7 +18,7 @@ from benchmarks.rows.common import markdown
 from benchmarks.rows.speed import LARGE_WH, PHOTO, SMALL_WH, WORDS
 
 ABOUT = "time and memory of this version beside an earlier checkout, in turns"
-NEEDS_DATA = False
+NEEDS = ("base",)
 
 # What is measured: the name, and the job of the probe below ("command": the whole command).
 _JOBS: dict[str, dict[str, Any]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import store, tables, vocabulary
+from benchmarks import needs, store, tables, vocabulary
 from benchmarks.__main__ import main
 from benchmarks.machine import Unmeasurable
 from benchmarks.rows import NAMES, joined, row, shuffled, synonyms, unknown
@@ -311,7 +311,7 @@ def test_every_row_says_what_it_measures():
     for name in NAMES:
         module = row(name)
         assert module.ABOUT.strip(), name
-        assert module.NEEDS_DATA in (True, False), name
+        assert {need.partition(":")[0] for need in module.NEEDS} <= set(needs.NAMES), name
         assert callable(module.run), name
         assert callable(module.table), name
 
