@@ -339,7 +339,7 @@ def test_a_full_disk_leaves_the_earlier_results(
     def full(*args: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lexiseg.cli.outputs.save_label_map", full)
+    monkeypatch.setattr("lexiseg.batch.outputs.save_label_map", full)
     assert run("segment", "a.png", "green") == 2
     assert "No space left on device" in capsys.readouterr().err
     assert {name: (here / name).read_bytes() for name in files(here)} == before

@@ -14,7 +14,8 @@ import pytest
 from tests.colour_finder import COLOURS, ColourFinder, stand_in
 
 from lexiseg import imaging
-from lexiseg.cli import main, outputs
+from lexiseg.batch import outputs
+from lexiseg.cli import main
 from lexiseg.errors import DiskFull
 
 

@@ -17,7 +17,8 @@ from tests.colour_finder import COLOURS
 
 import lexiseg
 from lexiseg import device, imaging
-from lexiseg.cli.process import GuardedStream, finishing, interruptible
+from lexiseg.batch.finishing import finishing
+from lexiseg.cli.process import GuardedStream, interruptible
 from lexiseg.errors import OptionError
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_a_signal_ends_the_run_and_leaves_nothing_half_written(
 ) -> None:
     # In the second picture, when one file of it is written.
     before = (
-        "import os, signal; from lexiseg.cli import outputs; save = outputs.save_label_map\n"
+        "import os, signal; from lexiseg.batch import outputs; save = outputs.save_label_map\n"
         # Ignored from the start, as under nohup, it would stay ignored.
         f"signal.signal({int(number)}, signal.SIG_DFL)\n"
         "def patched(seg, path, *rest):\n"
@@ -85,7 +86,7 @@ def test_a_signal_ends_the_run_and_leaves_nothing_half_written(
 def test_what_is_ignored_stays_so(here: Path) -> None:
     before = (
         "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from lexiseg.cli import outputs; save = outputs.save_label_map\n"
+        "from lexiseg.batch import outputs; save = outputs.save_label_map\n"
         "def patched(*given):\n"
         "    save(*given); os.kill(os.getpid(), signal.SIGHUP)\n"
         "outputs.save_label_map = patched"

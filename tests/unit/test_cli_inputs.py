@@ -13,9 +13,9 @@ import pytest
 
 from lexiseg import imaging
 from lexiseg.cli import inputs, options
-from lexiseg.cli.fields import overrides, replaced
 from lexiseg.cli.terminal import Parser, Progress, table
 from lexiseg.errors import LexisegError, OptionError, PictureError, PromptError, UnknownName
+from lexiseg.fields import overrides, replaced
 
 
 def make_pictures(folder: Path, *names: str) -> list[Path]:

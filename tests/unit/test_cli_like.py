@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lexiseg.cli.prompt_flags import read_prompts
 from lexiseg.errors import PictureError, PromptError
 from lexiseg.prompts import Like, Vocabulary
+from lexiseg.prompts.written import read_prompts
 
 
 @pytest.fixture

@@ -19,9 +19,8 @@ from docs.make import blocks, commands, curve, runs
 from PIL import Image
 
 import lexiseg
-from lexiseg import errors, loading
+from lexiseg import errors, fields, loading
 from lexiseg.checkpoints import names as checkpoint_names
-from lexiseg.cli import fields
 from lexiseg.export import result_json
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, Segmentation, UnknownWord

@@ -49,7 +49,7 @@ def edited(path: str, picture: str | None, number: int | None = None) -> None:
 def plan(*names: str, out: str = "out", numbered: bool = False) -> list[Job]:
     pictures = select_pictures(names).pictures
     places = EditPlaces(OutputFolder(out, [p.path for p in pictures]), numbered=numbered)
-    return plan_edits(pictures, places, "-blur.png")
+    return plan_edits(pictures, places, ["-blur.png"] * len(pictures))
 
 
 def targets(*names: str, **options: bool) -> list[str]:
@@ -113,11 +113,11 @@ def test_an_input_is_never_replaced(here: Path) -> None:
     edited("out/x-blur.png", "x.jpg")
     for name in ("out/x-blur.png", "./out/../out/x-blur.png", "out/X-BLUR.png"):
         places = EditPlaces(OutputFolder("out", ["x.jpg", name]), numbered=False)
-        (job,) = plan_edits(select_pictures(["x.jpg"]).pictures, places, "-blur.png")
+        (job,) = plan_edits(select_pictures(["x.jpg"]).pictures, places, ["-blur.png"])
         assert "an input of this run lies there" in job.remark, name
     os.symlink("out/x-blur.png", "link.png")
     places = EditPlaces(OutputFolder("out", ["link.png"]), numbered=False)
-    (job,) = plan_edits(select_pictures(["x.jpg"]).pictures, places, "-blur.png")
+    (job,) = plan_edits(select_pictures(["x.jpg"]).pictures, places, ["-blur.png"])
     assert "an input of this run lies there" in job.remark
 
 

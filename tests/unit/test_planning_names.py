@@ -12,12 +12,12 @@ import pytest
 from lexiseg.planning import Item, choose_places
 
 
-def places(*paths: str, leaf: Callable[[str], str] = str) -> list[str]:
+def places(*paths: str, ending: str = "") -> list[str]:
     items = []
     for path in paths:
         *folder, name = path.split("/")
-        items.append(Item(tuple(folder), name, path))
-    return ["/".join(place) for _, place in choose_places(items, leaf)]
+        items.append(Item(tuple(folder), name, path, ending))
+    return ["/".join(place) for _, place in choose_places(items)]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,9 @@ def test_a_name_that_looks_like_a_hashed_one_is_another() -> None:
 
 
 def test_files_get_their_endings_behind_all_else() -> None:
-    def leaf(base: str) -> str:
-        return f"{base}-blur.png"
-
-    assert places("x.jpg", "y.jpg", leaf=leaf) == ["x-blur.png", "y-blur.png"]
-    assert places("x.jpg", "x.png", leaf=leaf) == ["x.jpg-blur.png", "x.png-blur.png"]
-    first, second = places("x.jpg", "x-blur.png/y.jpg", leaf=leaf)
+    assert places("x.jpg", "y.jpg", ending="-blur.png") == ["x-blur.png", "y-blur.png"]
+    assert places("x.jpg", "x.png", ending="-blur.png") == ["x.jpg-blur.png", "x.png-blur.png"]
+    first, second = places("x.jpg", "x-blur.png/y.jpg", ending="-blur.png")
     assert (first, second) == ("x.jpg-blur.png", "x-blur.png/y-blur.png")
 
 

@@ -197,7 +197,7 @@ def test_planning_is_linear(here: Path, kind: str) -> None:
         out = OutputFolder("out", (picture.path for picture in pictures))
         if kind.startswith("edits"):
             places = EditPlaces(out, numbered=True)
-            return count_calls(lambda: plan_edits(pictures, places, "-blur.png"))
+            return count_calls(lambda: plan_edits(pictures, places, ["-blur.png"] * len(pictures)))
         return count_calls(lambda: plan_folders(pictures, out, NAMES))
 
     touch("in/0.jpg", "out/0-blur-1.png")

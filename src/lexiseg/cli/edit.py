@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import edit_steps, inputs, options
-from lexiseg.cli.edit_steps import EditStep
 from lexiseg.cli.picture_run import PictureRun
 from lexiseg.cli.terminal import Parser, Progress, on_one_line
+from lexiseg.edit.steps import EditStep, missing_reasons, nothing_found, run_steps
 from lexiseg.errors import NothingFound, OptionError
 from lexiseg.planning import (
     EditPlaces,
@@ -75,9 +75,9 @@ def run(argv: list[str]) -> int:
         if task.single is None:
             task.remarks(job, _check_target(picture, job, steps))
         seg = segmenter(picture, vocabulary)
-        why.update(_reasons(seg))
-        result = _edit(picture, seg, steps)
-        from lexiseg.cli import outputs
+        why.update(missing_reasons(seg))
+        result = run_steps(picture, seg, steps)
+        from lexiseg.batch import outputs
 
         files = outputs.write_edit(job, result, places)
         edited += 1
@@ -95,7 +95,7 @@ def run(argv: list[str]) -> int:
     if not failed and not edited:
         words = [word for step in steps for word in step.names]
         where = f"{len(jobs):,} pictures" if len(jobs) > 1 else "the picture"
-        raise NothingFound(_not_found(words, where, why))
+        raise NothingFound(nothing_found(words, where, why))
     return failed
 
 
@@ -174,7 +174,7 @@ def _plan(
     Raises OutputError where nothing can be written, OptionError where several would be one.
     """
     from lexiseg import imaging
-    from lexiseg.cli import outputs
+    from lexiseg.batch import outputs
 
     path = _OUT if args.out is None else args.out
     numbered = any(step.makes_several for step in steps)
@@ -183,7 +183,7 @@ def _plan(
         outputs.check_folder(path, one_file=selection.single)
         places = EditPlaces(OutputFolder(path, reads), numbered=numbered)
         ending = edit_ending([step.operation for step in steps])
-        return plan_edits(selection.pictures, places, ending), places
+        return plan_edits(selection.pictures, places, [ending] * len(selection.pictures)), places
     if not selection.single:
         raise OptionError(
             f"--out {str(path)!r} is the name of one file, and there may be several pictures; "
@@ -208,37 +208,6 @@ def _with_networks(
     """The steps, the network of each loaded where it needs one."""
     computed = LoadOptions(args.device, args.dtype, bool(args.pull), args.offline or None)
     return [step.with_network(progress.step, computed) for step in steps]
-
-
-def _edit(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) -> EditResult:
-    """Do one step after the other. Raises NothingFound, before any is done."""
-    from lexiseg import edit
-
-    for step in steps:
-        if not any(word in seg.found for word in step.names):
-            raise NothingFound(_not_found(step.names, "the picture", _reasons(seg)))
-    result: Any = picture
-    for step in steps:
-        words, masks = step.masks(seg)
-        result = edit.run(step.operation, result, masks, step.config, words=words)
-    edited: EditResult = result
-    return edited
-
-
-def _reasons(seg: Segmentation) -> dict[str, str]:
-    """Word -> why it was not found, where something is known of that."""
-    out = {one.phrase: f"{one.phrase}: {one.reason}" for one in seg.readings if one.reason}
-    for item in seg.unknown:
-        near = f"; nearest: {', '.join(item.nearest)}" if item.nearest else ""
-        out[item.word] = f"the model does not know it{near}"
-    return out
-
-
-def _not_found(names: Sequence[str], where: str, why: Mapping[str, str]) -> str:
-    asked = ", ".join(repr(name) for name in names)
-    known = list(dict.fromkeys(why[name] for name in names if name in why))
-    hint = "; ".join(known) or "try a lower --threshold, or other --words"
-    return f"nothing found in {where} for {asked}, so nothing is written; {hint}"
 
 
 def _summary(

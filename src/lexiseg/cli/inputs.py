@@ -10,6 +10,7 @@ from pathlib import Path
 from lexiseg import imaging
 from lexiseg.errors import PictureError, PromptError
 from lexiseg.prompts import split_words
+from lexiseg.prompts.written import to_path
 
 __all__ = ["is_picture", "read_vocabulary", "split", "to_path", "word_files", "words"]
 
@@ -88,11 +89,6 @@ def words(texts: Sequence[str]) -> list[str]:
 def word_files(texts: Iterable[str | None]) -> list[str]:
     """Return the files of words that texts name: a run may write over none of them."""
     return [path for text in texts if text is not None and (path := _word_file(text)) is not None]
-
-
-def to_path(text: str) -> Path:
-    """Return a path of the command line, its "~" spelled out: shells do so only where it begins."""
-    return Path(text if os.path.lexists(text) else os.path.expanduser(text))
 
 
 def _word_file(text: str) -> str | None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli.fields import overrides
 from lexiseg.cli.inputs import words
 from lexiseg.cli.modes import mode_fields
 from lexiseg.cli.process import no_collection
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
+from lexiseg.fields import overrides
 from lexiseg.prompts import find_word
 
 if TYPE_CHECKING:

@@ -15,16 +15,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
-__all__ = ["GuardedStream", "finishing", "guarded_streams", "interruptible", "no_collection"]
+__all__ = ["GuardedStream", "guarded_streams", "interruptible", "no_collection"]
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-
-
-class _Pending:
-    """Signals that came while something had to be finished."""
-
-    depth = 0
-    came = False
 
 
 @contextmanager
@@ -35,7 +28,7 @@ def interruptible() -> Iterator[None]:
     one nothing changes.
     """
     before: dict[int, Any] = {}
-    _Pending.came = False
+    forget()
     if threading.current_thread() is threading.main_thread():
         for name in _SIGNALS:
             number = getattr(signal, name, None)
@@ -60,23 +53,8 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-@contextmanager
-def finishing() -> Iterator[None]:
-    """Finish what is begun inside, moments of work, before a signal ends the process."""
-    _Pending.depth += 1
-    try:
-        yield
-    finally:
-        _Pending.depth -= 1
-    if _Pending.came and not _Pending.depth:
-        _Pending.came = False
-        raise KeyboardInterrupt
-
-
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _Pending.depth:
-        _Pending.came = True
-    else:
+    if not postpone():
         raise KeyboardInterrupt
 
 

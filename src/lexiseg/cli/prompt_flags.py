@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
@@ -11,16 +10,15 @@ from inspect import signature
 from typing import Any
 
 from lexiseg.cli import options
-from lexiseg.cli.fields import overrides
-from lexiseg.cli.inputs import to_path
 from lexiseg.cli.modes import kind_thresholds
 from lexiseg.cli.terminal import Parser
-from lexiseg.errors import OptionError, PictureError, PromptError
-from lexiseg.prompts import Clicks, Example, Like, clean
+from lexiseg.errors import OptionError
+from lexiseg.fields import overrides
+from lexiseg.prompts import Clicks
+from lexiseg.prompts.written import read_numbers
 
 __all__ = [
-    "add_click_flags", "add_like_flag", "call_arguments", "check_method", "example_files",
-    "read_clicks", "read_prompts", "with_fields",
+    "add_click_flags", "add_like_flag", "check_method", "read_clicks", "with_fields",
 ]  # fmt: skip
 
 # Flag -> the field of a Config that it sets.
@@ -58,26 +56,16 @@ def add_click_flags(parser: Parser) -> None:
 def read_clicks(args: argparse.Namespace) -> Clicks:
     """Read the points and boxes."""
     return Clicks.parse(
-        [_numbers(text, 2, "--point") for text in args.point],
-        [_numbers(text, 4, "--box") for text in args.box],
-        [_numbers(text, 2, "--not-point") for text in args.not_point],
+        [read_numbers(text, 2, "--point") for text in args.point],
+        [read_numbers(text, 4, "--box") for text in args.box],
+        [read_numbers(text, 2, "--not-point") for text in args.not_point],
     )
-
-
-def call_arguments(given: Clicks) -> dict[str, Any]:
-    """Return what is handed to the segmenter; nothing where nothing was pointed at."""
-    parts = {
-        "points": given.points_xy,
-        "boxes": given.boxes_xyxy,
-        "not_points": given.not_points_xy,
-    }
-    return {name: part for name, part in parts.items() if part}
 
 
 def check_method(segmenter: Any, given: Clicks) -> None:
     """Raise OptionError where there are points, or boxes, and the method takes none."""
     taken = signature(segmenter.__call__).parameters
-    for name in call_arguments(given):
+    for name in given.arguments:
         if name not in taken:
             what = "boxes" if name == "boxes" else "points"
             raise OptionError(
@@ -121,23 +109,6 @@ def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> 
     return replace(config, **given)
 
 
-def _numbers(text: str, count: int, flag: str) -> list[float]:
-    try:
-        out = [float(part) for part in re.split(r"\s*[,;]\s*|\s+", text.strip(" ()[]"))]
-    except ValueError:
-        out = []
-    if len(out) != count:
-        form = "X,Y" if count == 2 else "X0,Y0,X1,Y1"
-        raise PromptError(f"{flag} takes {form}, pixels of the picture; got {text!r}")
-    return out
-
-
-_NUMBER = r"-?\d+(?:\.\d+)?"
-_FORM = re.compile(
-    rf"(?:(?P<name>[^=/\\]+)=)?(?P<path>.+?)(?::(?P<box>{_NUMBER}(?:,{_NUMBER}){{3}}))?"
-)
-
-
 def add_like_flag(parser: Parser) -> None:
     """Add --like."""
     parser.add_argument(
@@ -148,36 +119,3 @@ def add_like_flag(parser: Parser) -> None:
         help="what an example picture shows, or its box; of one WORD, examples are averaged, and "
         "mixed with the word where it is asked for too; may be repeated",
     )
-
-
-def example_files(args: argparse.Namespace) -> list[str]:
-    """Return the files that the flags name: a run may write over none of them."""
-    named = (_FORM.fullmatch(text) for text in args.like)
-    return [str(to_path(match["path"])) for match in named if match is not None]
-
-
-def read_prompts(words: Sequence[str], given: Sequence[str]) -> list[str | Like]:
-    """Return the words, of which those with examples are mixed, and the other examples behind them.
-
-    Raises PictureError for a file that is not there, PromptError for an empty word.
-    """
-    examples: dict[str, tuple[str, list[Example]]] = {}
-    for text in given:
-        match = _FORM.fullmatch(text)
-        if match is None or not text.strip():
-            raise PromptError(f"--like takes FILE, FILE:x0,y0,x1,y1 or WORD=FILE, got {text!r}")
-        path = to_path(match["path"])
-        if not path.is_file():
-            raise PictureError(f"--like names {str(path)!r}, which is not a file; give a picture")
-        box = None
-        if match["box"]:
-            x0, y0, x1, y1 = (float(part) for part in match["box"].split(","))
-            box = (x0, y0, x1, y1)
-        name = clean(match["name"] or "") or Like.of(path).title
-        _, several = examples.setdefault(name.casefold(), (name, []))
-        several.append(Example(path, box))
-    out: list[str | Like] = []
-    for word in words:
-        _, own = examples.pop(clean(word.partition("|")[0]).casefold(), ("", None))
-        out.append(word if own is None else Like(tuple(own), words=word))
-    return [*out, *(Like(tuple(own), name=name) for name, own in examples.values())]

@@ -12,6 +12,7 @@ from lexiseg.cli.picture_run import PictureRun
 from lexiseg.cli.terminal import Parser, Progress, on_one_line
 from lexiseg.errors import NothingFound
 from lexiseg.planning import Job, OutputFolder, Selection, plan_folders, select_pictures
+from lexiseg.prompts.written import example_files, read_prompts
 
 if TYPE_CHECKING:
     from lexiseg.imaging import Picture
@@ -62,7 +63,8 @@ def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     task = _task(_parser().parse(argv))
     # All that can be refused is, before a model is loaded: that takes seconds.
-    from lexiseg.cli import outputs, report
+    from lexiseg.batch import outputs
+    from lexiseg.cli import report
     from lexiseg.visualize.shaping import missing_scripts
 
     outputs.check_folder(task.args.out)
@@ -152,7 +154,7 @@ def _parser() -> Parser:
 
 def _task(args: argparse.Namespace) -> _Task:
     """Check everything that the command line says; raises InputError."""
-    from lexiseg.cli import outputs
+    from lexiseg.batch import outputs
     from lexiseg.prompts import Vocabulary
 
     clicks = prompt_flags.read_clicks(args)
@@ -160,7 +162,7 @@ def _task(args: argparse.Namespace) -> _Task:
     if automatic is None:
         wordless = bool(clicks.names or args.like or not args.not_point)
         names, texts = inputs.split(args.items, asked_words, wordless=wordless)
-        words = prompt_flags.read_prompts(texts, args.like)
+        words = read_prompts(texts, args.like)
     else:
         names, words = args.items, []
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):
@@ -186,7 +188,7 @@ def _task(args: argparse.Namespace) -> _Task:
     asked = clicks.names if vocabulary is None else vocabulary.names
     only = [options.asked_word(word, asked) for word in inputs.words(args.only or ())]
     reads = [picture.path for picture in selection.pictures]
-    reads += prompt_flags.example_files(args)
+    reads += example_files(args.like)
     reads += inputs.word_files([*args.items, args.words, asked_words, args.background])
     out = OutputFolder(args.out, reads)
     possible = outputs.possible_names(asked if known is None else known.names)
@@ -208,20 +210,15 @@ def _segment(
 ) -> tuple[Segmentation, dict[str, Any]]:
     """Segment a picture and write its files; return the result and what its JSON says."""
     from lexiseg import visualize
-    from lexiseg.cli import outputs
+    from lexiseg.batch import outputs
 
     debug_overlay = None
-    given = prompt_flags.call_arguments(task.clicks)
-    view = None
-    if task.automatic is not None:
-        view = segmenter.prepare(picture)
-        seg = segmenter(view, task.automatic, **options.background(task.args.background), **given)
-    elif task.vocabulary is None:
-        seg = segmenter(picture, **given)
-    else:
-        view = segmenter.prepare(picture)
-        seg = segmenter(view, task.vocabulary, **given)
+    words = task.vocabulary or task.automatic
+    background = options.background(task.args.background)
+    seg, view = outputs.segment_picture(segmenter, picture, words, background, task.clicks)
     prompts = seg.provenance.prompts
+    kinds = [*outputs.KINDS[:3]]
+    kinds += ["cutouts"] * task.args.cutout + ["heatmaps"] * task.args.heatmap
     if task.args.verbose:
         debug_overlay = visualize.debug_overlay(
             seg,
@@ -234,8 +231,7 @@ def _segment(
         picture,
         seg,
         task.shown or seg.words,
-        heatmaps=task.args.heatmap,
-        cutouts=task.args.cutout,
+        kinds=kinds,
         debug_overlay=debug_overlay,
         everything=None if view is None else segmenter.all_masks(view),
     )

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexiseg.cli.fields import replaced
-from lexiseg.cli.outputs import check_folder
+from lexiseg.batch.outputs import check_folder
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
+from lexiseg.fields import replaced
 
 if TYPE_CHECKING:
     from lexiseg.training import RunOptions

@@ -23,12 +23,14 @@ __all__ = ["EditPlaces", "edit_origin", "plan_edits", "plan_named_edit"]
 _NUMBERED = re.compile(r"(.+)-([1-9]\d*)(\.[^.]+)", re.DOTALL)
 
 
-def plan_edits(pictures: Sequence[Selected], places: EditPlaces, ending: str) -> list[Job]:
-    """Return the file for the edit of each picture, in order: the picture's name and `ending`.
+def plan_edits(
+    pictures: Sequence[Selected], places: EditPlaces, endings: Sequence[str]
+) -> list[Job]:
+    """Return the file for the edit of each picture, in order: the picture's name and its ending.
 
-    ending: such as "-blur.png". As `plan_folders` otherwise.
+    endings: one a picture, such as "-blur.png". As `plan_folders` otherwise.
     """
-    return plan_places(pictures, places.out, places.obstacle, lambda name: name + ending)
+    return plan_places(pictures, places.out, places.obstacle, endings)
 
 
 def plan_named_edit(picture: Selected, path: Path, places: EditPlaces) -> Job:

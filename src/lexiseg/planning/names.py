@@ -9,7 +9,7 @@ are cut. Time grows with the number of names, not faster.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2s
@@ -22,20 +22,19 @@ HASHED = 2  # from this level on, names hold digits of a hash
 _DIGITS = (8, 16, 32)
 LEVELS = HASHED + len(_DIGITS)
 
-Leaf = Callable[[str], str]
-
 
 @dataclass(frozen=True)
 class Item:
     """A picture by its names.
 
     folder: the safe names of its folders below the common parent. name: of its file.
-    identity: what no other picture has, for the hash.
+    identity: what no other picture has, for the hash. ending: of the result, such as "-blur.png".
     """
 
     folder: tuple[str, ...]
     name: str
     identity: str
+    ending: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -43,11 +42,10 @@ class Item:
         return blake2s(self.identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def place_of(item: Item, level: int, leaf: Leaf = str) -> tuple[str, ...]:
+def place_of(item: Item, level: int) -> tuple[str, ...]:
     """Return the parts of a result's path below the output folder.
 
     level: 0 without the picture's ending, 1 with it, then with ever more digits behind it.
-    leaf: makes the last part of the plain name.
     """
     if level == 0:
         base = safe_name(os.path.splitext(item.name)[0])
@@ -55,17 +53,17 @@ def place_of(item: Item, level: int, leaf: Leaf = str) -> tuple[str, ...]:
         base = safe_name(item.name)
     if level >= HASHED:
         base = f"{base}-{item.digest[: _DIGITS[level - HASHED]]}"
-    return (*item.folder, leaf(base))
+    return (*item.folder, base + item.ending)
 
 
-def choose_places(items: Sequence[Item], leaf: Leaf = str) -> list[tuple[int, tuple[str, ...]]]:
+def choose_places(items: Sequence[Item]) -> list[tuple[int, tuple[str, ...]]]:
     """Return a level and a place for each item, the lowest level at which no two results meet.
 
     Two meet where their paths are equal but for case, and where one is a folder on the way to the
     other. Whatever the order of the items, each gets the same place.
     """
     levels = [0] * len(items)
-    places = [place_of(item, 0, leaf) for item in items]
+    places = [place_of(item, 0) for item in items]
     keys = [folded(place) for place in places]
     for _ in range(LEVELS - 1):
         counts: dict[tuple[str, ...], int] = {}
@@ -78,7 +76,7 @@ def choose_places(items: Sequence[Item], leaf: Leaf = str) -> list[tuple[int, tu
             break
         for i in meeting:
             levels[i] = min(levels[i] + 1, LEVELS - 1)
-            places[i] = place_of(items[i], levels[i], leaf)
+            places[i] = place_of(items[i], levels[i])
             keys[i] = folded(places[i])
     return list(zip(levels, places, strict=True))
 

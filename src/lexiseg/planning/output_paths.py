@@ -42,12 +42,15 @@ class OutputFolder:
 
     inputs: paths of files that the run reads; none is ever replaced, whichever flag named it, and
     names that differ by case alone count as the same. Links below the folder are never followed;
-    the folder itself may be one.
+    the folder itself may be one. reserved: names in it that the run itself gives, to other files.
     """
 
-    def __init__(self, path: str | os.PathLike[str], inputs: Iterable[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], inputs: Iterable[str], reserved: Iterable[str] = ()
+    ) -> None:
         self.path = Path(path)
         self.real = os.path.realpath(path)
+        self.reserved = frozenset(name.casefold() for name in reserved)
         self._kinds: dict[str, str | None] = {}
         self._inputs: set[str] = set()
         self._with_inputs: set[str] = set()  # the folders below this one in which inputs lie
@@ -112,7 +115,7 @@ def plan_folders(
     def taken(folder: str, real: str) -> str | None:
         return results_obstacle(folder, real, may_write)
 
-    return plan_places(pictures, out, taken, str)
+    return plan_places(pictures, out, taken)
 
 
 def results_obstacle(folder: str, picture: str, may_write: frozenset[str]) -> str | None:
@@ -144,11 +147,14 @@ def plan_places(
     pictures: Sequence[Selected],
     out: OutputFolder,
     taken: Callable[[str, str], str | None],
-    leaf: Callable[[str], str],
+    endings: Sequence[str] | None = None,
 ) -> list[Job]:
-    """Return a place for each picture. taken: what is in the way at an absolute path, or None."""
-    items = _items(pictures, out)
-    chosen = choose_places(items, leaf)
+    """Return a place for each picture.
+
+    taken: what is in the way at an absolute path, or None. endings: of the names, one a picture.
+    """
+    items = _items(pictures, out, endings or [""] * len(pictures))
+    chosen = choose_places(items)
     used = {folded(place) for _, place in chosen}
     jobs = []
     for picture, item, (level, place) in zip(pictures, items, chosen, strict=True):
@@ -161,7 +167,7 @@ def plan_places(
                 raise OutputError(f"no name is free for the results of {picture.path!r}; {why}")
             # Beside what is in the way, or, where that is a folder above, at the top.
             lower = () if out.obstacle(place[:-1]) else item.folder
-            place = (*lower, place_of(item, level, leaf)[-1])
+            place = (*lower, place_of(item, level)[-1])
             if folded(place) not in used:
                 why = _obstacle(place, picture.real, out, taken)
         used.add(folded(place))
@@ -182,19 +188,22 @@ def _obstacle(
     if why is not None:
         return why
     path = os.path.join(out.real, *place)
+    if place[0].casefold() in out.reserved:
+        return "the run writes another file of that name"
     if out.holds_inputs(path) or out.is_input(path):
         return "an input of this run lies there"
     return taken(path, picture)
 
 
-def _items(pictures: Sequence[Selected], out: OutputFolder) -> list[Item]:
+def _items(pictures: Sequence[Selected], out: OutputFolder, endings: Sequence[str]) -> list[Item]:
     """The pictures by their names below the common parent of all."""
     roots = {picture.root: os.path.abspath(picture.root) for picture in pictures}
     common = _common(set(roots.values()))
     folders: dict[str, tuple[str, ...]] = {}
     relative: dict[str, str] = {}
     items = []
-    for picture in pictures:
+    seen: dict[str, int] = {}  # a table may name a picture several times
+    for picture, ending in zip(pictures, endings, strict=True):
         folder, name = os.path.split(picture.path)
         if folder not in folders:
             parts = os.path.relpath(os.path.abspath(folder), common) if common else folder
@@ -204,7 +213,10 @@ def _items(pictures: Sequence[Selected], out: OutputFolder) -> list[Item]:
         home = os.path.dirname(picture.real)
         if home not in relative:
             relative[home] = picture_path(home, out.real)
-        items.append(Item(folders[folder], name, f"{relative[home]}/{name}"))
+        identity = f"{relative[home]}/{name}"
+        count = seen[identity] = seen.get(identity, 0) + 1
+        identity += f"#{count}" if count > 1 else ""
+        items.append(Item(folders[folder], name, identity, ending))
     return items
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lexiseg.errors import PromptError
 
@@ -47,6 +48,16 @@ class Clicks:
         points = (f"point {i}" for i in range(1, len(self.points_xy) + 1))
         boxes = (f"box {i}" for i in range(1, len(self.boxes_xyxy) + 1))
         return (*points, *boxes)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What is handed to a segmenter that takes points and boxes; no more than there is."""
+        parts = {
+            "points": self.points_xy,
+            "boxes": self.boxes_xyxy,
+            "not_points": self.not_points_xy,
+        }
+        return {name: part for name, part in parts.items() if part}
 
     def clipped(self, size_hw: tuple[int, int]) -> Clicks:
         """Return the clicks inside an image of this size; those up to 2 pixels outside are moved.

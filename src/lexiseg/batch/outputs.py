@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import blake2s
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging, visualize
-from lexiseg.cli.process import finishing
+from lexiseg.batch.finishing import finishing
 from lexiseg.errors import DiskFull, OptionError, OutputError
 from lexiseg.export import file_names, result_json, save_label_map, save_masks, save_overlay
 from lexiseg.masks import Masks
@@ -32,8 +33,14 @@ from lexiseg.results import Segmentation
 
 if TYPE_CHECKING:
     from lexiseg.edit import EditResult
+    from lexiseg.prompts import Clicks, Vocabulary
+    from lexiseg.protocols import View
 
-__all__ = ["check_folder", "possible_names", "write_edit", "write_results"]
+__all__ = [
+    "KINDS", "check_folder", "possible_names", "segment_picture", "write_edit", "write_results",
+]  # fmt: skip
+
+KINDS = ("overlay", "labels", "masks", "cutouts", "heatmaps")
 
 # Endings by which a name is meant as a file, though it may be the name of a folder.
 _FILE_ENDINGS = imaging.SUFFIXES | {".psd", ".svg", ".pdf", ".jp2", ".jxl", ".ico", ".json", ".zip"}
@@ -76,26 +83,46 @@ def possible_names(words: Sequence[str]) -> set[str]:
     return fixed | {f"{part}/{name}.png" for part in folders for name in file_names(words)}
 
 
+def segment_picture(
+    segmenter: Any,
+    picture: imaging.Picture,
+    words: Vocabulary | str | None,
+    background: Mapping[str, Any],
+    clicks: Clicks,
+) -> tuple[Segmentation, View[Any] | None]:
+    """Return what a picture shows, and how it was encoded; None where clicks alone were asked.
+
+    words: a Vocabulary; "@auto" or "@known", against `background`, as the segmenter takes it.
+    """
+    if words is None:
+        return segmenter(picture, **clicks.arguments), None
+    view = segmenter.prepare(picture)
+    given = background if isinstance(words, str) else {}
+    return segmenter(view, words, **given, **clicks.arguments), view
+
+
 def write_results(
     job: Job,
     picture: imaging.Picture,
     seg: Segmentation,
     words: Sequence[str],
     *,
-    heatmaps: bool = False,
-    cutouts: bool = False,
+    kinds: Collection[str] = KINDS[:3],
     debug_overlay: NDArray[np.uint8] | None = None,
     everything: Masks | None = None,
+    workshop: Path | None = None,
 ) -> dict[str, Any]:
     """Write the results of `words` to the place of a job, and return what result.json holds.
 
+    kinds: which files of `KINDS` are written beside result.json.
     everything: the masks of a method that draws them all, drawn too.
+    workshop: a folder on the same disk in which files are made; beside the place if left out.
 
     The files are made beside the folder and moved in when all are there; files of an earlier run
     that this one does not replace go away, anything else in the folder stays.
     """
-    with _staged(job.target) as stage:
-        files = _write(stage, picture, seg, words, heatmaps, cutouts, debug_overlay, everything)
+    with _staged(job.target, workshop) as stage:
+        files = _write(stage, picture, seg, words, kinds, debug_overlay, everything)
         home = picture_path(job.real, os.path.realpath(job.target))
         result = result_json(seg, picture=picture, path=home, only=words, files=files)
         _write_json(stage / RESULT, result)
@@ -104,7 +131,9 @@ def write_results(
     return result
 
 
-def write_edit(job: Job, result: EditResult, places: EditPlaces) -> list[Path]:
+def write_edit(
+    job: Job, result: EditResult, places: EditPlaces, workshop: Path | None = None
+) -> list[Path]:
     """Write the edited pictures to the place of a job, and return their paths.
 
     One has the name of the place; of several each has a number behind it. Files of an earlier edit
@@ -116,7 +145,7 @@ def write_edit(job: Job, result: EditResult, places: EditPlaces) -> list[Path]:
     names = [target.name]
     if several:
         names = [f"{target.stem}-{n}{target.suffix}" for n in range(1, len(result.pictures) + 1)]
-    with _staged(target) as stage:
+    with _staged(target, workshop) as stage:
         for index, name in enumerate(names):
             origin = edit_origin(job.real, home, index + 1 if several else None)
             result.save(stage / name, index, origin=origin)
@@ -127,19 +156,23 @@ def write_edit(job: Job, result: EditResult, places: EditPlaces) -> list[Path]:
             for path in places.earlier(place, job.real):
                 if os.path.basename(path) not in names:
                     os.unlink(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
             for name in names:
                 os.replace(stage / name, target.with_name(name))
     return [target.with_name(name) for name in names]
 
 
 @contextmanager
-def _staged(target: Path) -> Iterator[Path]:
+def _staged(target: Path, workshop: Path | None) -> Iterator[Path]:
     """Yield a folder beside `target` from which complete files are moved; it goes away after that.
 
     Raises OutputError, DiskFull among them, for what cannot be written.
     """
     stage = target.parent / f".{target.name}.{os.getpid()}.partial"
     made = [path for path in target.parents if not path.exists()]
+    if workshop is not None:  # others may write beside the target: no folder is taken away
+        digest = blake2s(os.fsencode(target), digest_size=16).hexdigest()
+        stage, made = workshop / f"{digest}.{os.getpid()}", []
     try:
         yield stage
     except OSError as error:
@@ -165,6 +198,7 @@ def _move(stage: Path, job: Job, words: Sequence[str], result: dict[str, Any]) -
     if why is not None:  # it was free when the run began
         raise OutputError(f"the results cannot be written to {str(folder)!r}: {why}")
     if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(stage, folder)
         return
     earlier = read_record(folder)
@@ -187,8 +221,7 @@ def _write(
     picture: imaging.Picture,
     seg: Segmentation,
     words: Sequence[str],
-    heatmaps: bool,
-    cutouts: bool,
+    kinds: Collection[str],
     debug_overlay: NDArray[np.uint8] | None,
     everything: Masks | None,
 ) -> dict[str, str | dict[str, str]]:
@@ -197,9 +230,13 @@ def _write(
     def draw(name: str, pixels: NDArray[np.uint8]) -> None:
         imaging.write(stage / name, pixels, icc=picture.icc)  # the photo's colours are in it
 
-    save_overlay(seg, stage / "overlay.png", picture, only=words)
-    save_label_map(seg, stage / "labels.png", words)
-    files: dict[str, str | dict[str, str]] = {"overlay": "overlay.png", "labels": "labels.png"}
+    files: dict[str, str | dict[str, str]] = {}
+    if "overlay" in kinds:
+        save_overlay(seg, stage / "overlay.png", picture, only=words)
+        files["overlay"] = "overlay.png"
+    if "labels" in kinds:
+        save_label_map(seg, stage / "labels.png", words)
+        files["labels"] = "labels.png"
     if debug_overlay is not None:
         draw("looked-at.png", debug_overlay)
         files["looked_at"] = "looked-at.png"
@@ -207,15 +244,17 @@ def _write(
         draw("all_masks.png", visualize.mask_overlay(seg, everything, picture))
         draw("segmented.png", visualize.cutout(seg, words, picture))
         files |= {"all_masks": "all_masks.png", "segmented": "segmented.png"}
-    masks = {word: path.name for word, path in save_masks(seg, stage / "masks", words).items()}
-    files["masks"] = {word: f"masks/{name}" for word, name in masks.items()}
-    if cutouts:
-        files["cutouts"] = {word: f"cutouts/{name}" for word, name in masks.items()}
-        for word, name in masks.items():
-            draw(f"cutouts/{name}", visualize.cutout(seg, word, picture))
-    if heatmaps:
+    names = dict(zip(words, file_names(words), strict=True))
+    if "masks" in kinds:
+        masks = save_masks(seg, stage / "masks", words)
+        files["masks"] = {word: f"masks/{path.name}" for word, path in masks.items()}
+    if "cutouts" in kinds:
+        found = [word for word in words if seg.pixels[seg.index(word)]]
+        files["cutouts"] = {word: f"cutouts/{names[word]}.png" for word in found}
+        for word in found:
+            draw(f"cutouts/{names[word]}.png", visualize.cutout(seg, word, picture))
+    if "heatmaps" in kinds:
         # Of every word: why one was not found is what a heat map shows.
-        names = dict(zip(words, file_names(words), strict=True))
         files["heatmaps"] = {word: f"heatmaps/{names[word]}.png" for word in words}
         for word in words:
             draw(f"heatmaps/{names[word]}.png", visualize.heatmap(seg, word, picture))
