@@ -21,6 +21,7 @@ A message is one line, and says what is wrong, what was given, and what to do ab
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 from typing import ClassVar
@@ -43,6 +44,7 @@ __all__ = [
     "WordNotAsked",
     "closest",
     "did_you_mean",
+    "error_line",
 ]
 
 
@@ -168,3 +170,23 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
         return ""
     head = ", ".join(near[:-1])
     return f"did you mean {head} or {near[-1]}?" if head else f"did you mean {near[0]}?"
+
+
+def error_line(error: BaseException) -> str:
+    """Return what an error says, on one line; of those that are no LexisegError, whose fault it is.
+
+    With LEXISEG_DEBUG=1 in the environment its traceback is printed, too.
+    """
+    if os.environ.get("LEXISEG_DEBUG", "") not in ("", "0"):
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, LexisegError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; use smaller pictures, fewer words, or another machine"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"a fault in lexiseg, not in what you asked ({what}); "
+        "run again with LEXISEG_DEBUG=1 and report what it prints"
+    )

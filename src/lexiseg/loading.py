@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
 __all__ = [
-    "MethodInfo", "config_class", "field_descriptions", "list_methods", "load", "make_config",
-    "preset_fields",
+    "WITH_MASKS", "MethodInfo", "config_class", "field_descriptions", "list_methods", "load",
+    "make_config", "preset_fields",
 ]  # fmt: skip
 
+WITH_MASKS = "clip-then-sam"  # the method where masks are wanted and none is named
 _DEFAULT = "dense"
 
 

@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2s
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexiseg import imaging, visualize
+from lexiseg import imaging, loading, visualize
 from lexiseg.batch.finishing import finishing
 from lexiseg.errors import DiskFull, OptionError, OutputError
 from lexiseg.export import file_names, result_json, save_label_map, save_masks, save_overlay
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from lexiseg.protocols import View
 
 __all__ = [
-    "KINDS", "check_folder", "possible_names", "segment_picture", "write_edit", "write_results",
+    "KINDS", "check_folder", "check_method", "possible_names", "segment_picture", "write_edit",
+    "write_results",
 ]  # fmt: skip
 
 KINDS = ("overlay", "labels", "masks", "cutouts", "heatmaps")
@@ -99,6 +101,18 @@ def segment_picture(
     view = segmenter.prepare(picture)
     given = background if isinstance(words, str) else {}
     return segmenter(view, words, **given, **clicks.arguments), view
+
+
+def check_method(segmenter: Any, given: Clicks) -> None:
+    """Raise OptionError where there are points, or boxes, and the method takes none."""
+    taken = signature(segmenter.__call__).parameters
+    for name in given.arguments:
+        if name not in taken:
+            what = "boxes" if name == "boxes" else "points"
+            raise OptionError(
+                f"{segmenter.name} takes no {what}: points and boxes are for methods that ask "
+                f"there; use --method {loading.WITH_MASKS}"
+            )
 
 
 def write_results(

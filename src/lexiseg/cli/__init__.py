@@ -12,8 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lexiseg.cli.process import guarded_streams, interruptible
-from lexiseg.cli.terminal import error_line
-from lexiseg.errors import LexisegError, UnknownName
+from lexiseg.errors import LexisegError, UnknownName, error_line
 
 __all__ = ["main"]
 

@@ -13,6 +13,7 @@ from lexiseg.cli.process import no_collection
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.fields import overrides
+from lexiseg.loading import WITH_MASKS
 from lexiseg.prompts import find_word
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ __all__ = [
     "WITH_MASKS", "add_model_flags", "asked_word", "background", "build_config", "load_segmenter",
     "refuse_twice", "thresholds",
 ]  # fmt: skip
-
-WITH_MASKS = "clip-then-sam"  # the method where masks are wanted and none is named
 
 
 def add_model_flags(parser: Parser, *, method: bool = True) -> None:

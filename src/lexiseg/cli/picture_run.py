@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.cli.terminal import Progress, error_line, on_one_line
-from lexiseg.errors import CheckpointError, DiskFull, MissingError, NothingFound
+from lexiseg.cli.terminal import Progress, on_one_line
+from lexiseg.errors import CheckpointError, DiskFull, MissingError, NothingFound, error_line
 from lexiseg.planning import Job, Selection
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
-from inspect import signature
 from typing import Any
 
 from lexiseg.cli import options
@@ -18,7 +17,7 @@ from lexiseg.prompts import Clicks
 from lexiseg.prompts.written import read_numbers
 
 __all__ = [
-    "add_click_flags", "add_like_flag", "check_method", "read_clicks", "with_fields",
+    "add_click_flags", "add_like_flag", "read_clicks", "with_fields",
 ]  # fmt: skip
 
 # Flag -> the field of a Config that it sets.
@@ -60,18 +59,6 @@ def read_clicks(args: argparse.Namespace) -> Clicks:
         [read_numbers(text, 4, "--box") for text in args.box],
         [read_numbers(text, 2, "--not-point") for text in args.not_point],
     )
-
-
-def check_method(segmenter: Any, given: Clicks) -> None:
-    """Raise OptionError where there are points, or boxes, and the method takes none."""
-    taken = signature(segmenter.__call__).parameters
-    for name in given.arguments:
-        if name not in taken:
-            what = "boxes" if name == "boxes" else "points"
-            raise OptionError(
-                f"{segmenter.name} takes no {what}: points and boxes are for methods that ask "
-                f"there; use --method {options.WITH_MASKS}"
-            )
 
 
 def with_fields(config: Any, args: argparse.Namespace, asked: Sequence[str]) -> Any:

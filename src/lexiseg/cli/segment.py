@@ -85,7 +85,7 @@ def run(argv: list[str]) -> int:
 
     if task.jobs:
         segmenter = task.segmenter or options.load_segmenter(task.args, task.config)
-        prompt_flags.check_method(segmenter, task.clicks)
+        outputs.check_method(segmenter, task.clicks)
     with Progress(quiet=task.args.quiet) as progress:
         pictures.work_through(work, progress)
     if pictures.finish():

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import sys
-import traceback
 import unicodedata
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
-from lexiseg.errors import LexisegError, OptionError, did_you_mean
+from lexiseg.errors import OptionError, did_you_mean
 
-__all__ = ["Parser", "Progress", "error_line", "on_one_line", "table"]
+__all__ = ["Parser", "Progress", "on_one_line", "table"]
 
 
 _NEGATIVE = re.compile(r"-[\d.]")
@@ -124,24 +122,6 @@ class Progress:
 def on_one_line(text: str) -> str:
     """Return a text, or a path, as it can be shown: signs that move the cursor are spelled out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def error_line(error: BaseException) -> str:
-    """Return what an error says, on one line; of those that are no LexisegError, whose fault it is.
-
-    With LEXISEG_DEBUG=1 in the environment its traceback is printed, too.
-    """
-    if os.environ.get("LEXISEG_DEBUG", "") not in ("", "0"):
-        traceback.print_exception(error)
-    if isinstance(error, LexisegError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "not enough memory; use smaller pictures, fewer words, or another machine"
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return (
-        f"a fault in lexiseg, not in what you asked ({what}); "
-        "run again with LEXISEG_DEBUG=1 and report what it prints"
-    )
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: int = 2) -> str:

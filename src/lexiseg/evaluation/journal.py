@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from lexiseg.errors import OptionError, OutputError
+from lexiseg.errors import OptionError
+from lexiseg.planning.journal import LineFile
 from lexiseg.results import Provenance
 
 __all__ = ["FILE_NAME", "Journal", "Record"]
@@ -59,8 +60,7 @@ class Journal(Generic[Kept]):
         self._record = record
         self.provenance: Provenance | None = None
         self._settings = json.loads(json.dumps(settings))
-        self._file: IO[bytes] | None = None
-        self._length = 0  # of what is sound
+        self._lines = LineFile(self.path)
         finished = (folder / _RESULTS).is_file()
         if self.path.is_file() and resume:
             self._read()
@@ -80,50 +80,29 @@ class Journal(Generic[Kept]):
         elif provenance.to_json() != self.provenance.to_json():
             ours, theirs = provenance.to_json(), self.provenance.to_json()
             raise OptionError(self._differs({k: ours[k] for k in ours}, theirs))
-        lines = [] if self._length else [{"settings": self._settings, "provenance": provenance}]
-        text = "".join(
-            json.dumps(one, ensure_ascii=False, default=lambda value: value.to_json()) + "\n"
-            for one in (*lines, result.to_json())
-        )
-        data = text.encode("utf-8", "backslashreplace")
-        try:
-            if self._file is None:
-                self._file = self.path.open("r+b" if self._length else "wb")
-                self._file.truncate(self._length)
-                self._file.seek(self._length)
-            self._file.write(data)
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(
-                f"{str(self.path)!r} cannot be written ({error.strerror or error}); make room and "
-                "go on with --resume"
-            ) from error
-        self._length += len(data)
+        header = {"settings": self._settings, "provenance": provenance}
+        self._lines.append(*([] if self._lines.length else [header]), result.to_json())
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        self._lines.close()
 
     def _read(self) -> None:
         """Read what is whole: a line that a kill cut short is left out."""
-        data = self.path.read_bytes()
-        lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-        if not lines:
-            return
+        lines = self._lines.read()
         try:
-            header = json.loads(lines[0])
+            header = next((json.loads(line) for _, line in lines), None)
+            if header is None:
+                return
             if header["settings"] != self._settings:
                 raise OptionError(self._differs(self._settings, header["settings"]))
             known = {field.name for field in fields(Provenance)}
             made = {key: value for key, value in header["provenance"].items() if key in known}
             made |= {"prompts": None, "notes": ()}
             self.provenance = Provenance(**made)
-            self._length = len(lines[0])
-            for line in lines[1:]:
+            for _, line in lines:
                 result = self._record.from_json(json.loads(line))
                 self.done[result.id] = result
-                self._length += len(line)
         except OptionError:
             raise
         except (ValueError, KeyError, TypeError) as error:
