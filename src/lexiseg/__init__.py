@@ -16,6 +16,7 @@ from lexiseg._version import __version__
 
 if TYPE_CHECKING:
     from lexiseg import edit, errors
+    from lexiseg.batch.run import BatchOptions, BatchResult, run_batch
     from lexiseg.checkpoints import records as list_checkpoints
     from lexiseg.client import Client
     from lexiseg.datasets import list_datasets
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from lexiseg.visualize import overlay
 
 __all__ = [
+    "BatchOptions",
+    "BatchResult",
     "Client",
     "EditResult",
     "Evaluation",
@@ -57,6 +60,7 @@ __all__ = [
     "list_methods",
     "load",
     "overlay",
+    "run_batch",
     "save_masks",
     "save_overlay",
     "to_coco",
@@ -64,6 +68,8 @@ __all__ = [
 
 # Public name -> "module:attribute", or "module" for a package that is public itself.
 _PUBLIC = {
+    "BatchOptions": "lexiseg.batch.run:BatchOptions",
+    "BatchResult": "lexiseg.batch.run:BatchResult",
     "Client": "lexiseg.client:Client",
     "EditResult": "lexiseg.edit:EditResult",
     "Evaluation": "lexiseg.evaluation:Evaluation",
@@ -89,6 +95,7 @@ _PUBLIC = {
     "list_methods": "lexiseg.loading:list_methods",
     "load": "lexiseg.loading:load",
     "overlay": "lexiseg.visualize:overlay",
+    "run_batch": "lexiseg.batch.run:run_batch",
     "save_masks": "lexiseg.export:save_masks",
     "save_overlay": "lexiseg.export:save_overlay",
     "to_coco": "lexiseg.export:to_coco",

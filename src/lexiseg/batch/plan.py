@@ -25,6 +25,7 @@ from lexiseg.planning import (
     Job,
     OutputFolder,
     Selected,
+    common_parent,
     edit_ending,
     plan_edits,
     plan_folders,
@@ -32,7 +33,7 @@ from lexiseg.planning import (
 )
 from lexiseg.prompts import Vocabulary
 
-__all__ = ["Entry", "Plan", "Task", "is_table", "make_plan", "read_sources"]
+__all__ = ["Entry", "Plan", "Task", "is_table", "make_plan", "read_sources", "wants_masks"]
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,29 @@ class Task:
 class Plan:
     """All pictures, in order. tasks: by number, of those that can be done.
 
-    reads: every file that the run reads. remarks: to be said once.
+    base: the folder below which the pictures lie as the results do. remarks: to be said once.
     """
 
     entries: list[Entry]
     tasks: dict[int, Task]
-    reads: list[str]
+    base: str
     remarks: list[str] = field(default_factory=list)
 
 
 def is_table(name: str) -> bool:
     """Whether a name is that of a table, by its ending, or of stdin ("-")."""
     return name == "-" or (name.lower().endswith(SUFFIXES) and not os.path.isdir(name))
+
+
+def wants_masks(table: str) -> bool:
+    """Whether a table asks for edits, points or boxes, which are for methods with a mask model.
+
+    Of stdin that is not known before it is read.
+    """
+    if table == "-":
+        return False
+    asked = ("operation", "points", "boxes", "not_points")
+    return any(name in row.given for row in read_table(Path(table)) for name in asked)
 
 
 def read_sources(sources: Sequence[str], defaults: Defaults, remarks: list[str]) -> list[Entry]:
@@ -137,17 +149,18 @@ def make_plan(
     files += {name for request in requests.values() for name in request.files}
     files += reads
     folder = OutputFolder(out, files, reserved)
+    base = common_parent([*pictures.values()])
     edited = [n for n in pictures if requests[n].steps]
     shown = [n for n in pictures if both or not requests[n].steps]
     endings = [edit_ending([step.operation for step in requests[n].steps]) for n in edited]
     several = any(step.makes_several for n in edited for step in requests[n].steps)
     places = EditPlaces(folder, numbered=several)
     edits = dict(
-        zip(edited, plan_edits([pictures[n] for n in edited], places, endings), strict=True)
+        zip(edited, plan_edits([pictures[n] for n in edited], places, endings, base), strict=True)
     )
-    folders = plan_folders([pictures[n] for n in shown], folder, names)
+    folders = plan_folders([pictures[n] for n in shown], folder, names, base)
     results = dict(zip(shown, folders, strict=True))
-    plan = Plan(checked, {}, files)
+    plan = Plan(checked, {}, base)
     seen: dict[str, int] = {}
     for n, picture in pictures.items():
         key = _key(checked[n].name, requests[n], seen)

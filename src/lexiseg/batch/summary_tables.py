@@ -64,9 +64,7 @@ def write_pictures(pairs: Iterable[Done], entries: Sequence[Entry], out: Path) -
         (out / FAILURES).unlink(missing_ok=True)
 
 
-def write_masks(
-    pairs: Iterable[Done], entries: Sequence[Entry], out: Path, kind: str
-) -> None:
+def write_masks(pairs: Iterable[Done], entries: Sequence[Entry], out: Path, kind: str) -> None:
     """Write a row a mask, with its picture's further columns. kind: a key of `MASKS`.
 
     Raises ExtraMissing for Parquet without pyarrow, OutputError.

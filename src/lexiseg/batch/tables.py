@@ -84,7 +84,7 @@ def require_pyarrow(what: str) -> Any:
     """Return pyarrow; raises ExtraMissing. what: what needs it, for the message."""
     try:
         import pyarrow as pa
-        import pyarrow.parquet  # noqa: F401, ICN001 - it becomes an attribute
+        import pyarrow.parquet
     except ImportError as error:
         raise ExtraMissing(f"{what} needs pyarrow; pip install 'lexiseg[batch]'") from error
     return pa

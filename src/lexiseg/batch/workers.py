@@ -112,9 +112,7 @@ class _Process:
 class _Crew:
     """The processes of a run."""
 
-    def __init__(
-        self, start: Start, tasks: Iterator[Task], send: Callable[[Record], None]
-    ) -> None:
+    def __init__(self, start: Start, tasks: Iterator[Task], send: Callable[[Record], None]) -> None:
         self._start, self._tasks, self._send = start, tasks, send
         self._suspects: deque[Task] = deque()  # held by a process that died: each is done alone
         self._suspected: set[str] = set()

@@ -20,6 +20,7 @@ __all__ = ["main"]
 COMMANDS = {
     "segment": "find words in pictures",
     "edit": "remove, replace, restyle or cut out what words name",
+    "batch": "segment and edit folders and tables of pictures; go on where it was ended",
     "ui": "open a page in the browser: find, correct, edit",
     "serve": "serve the same over HTTP",
     "methods": "list the ways to segment",

@@ -24,13 +24,16 @@ _NUMBERED = re.compile(r"(.+)-([1-9]\d*)(\.[^.]+)", re.DOTALL)
 
 
 def plan_edits(
-    pictures: Sequence[Selected], places: EditPlaces, endings: Sequence[str]
+    pictures: Sequence[Selected],
+    places: EditPlaces,
+    endings: Sequence[str],
+    base: str | None = None,
 ) -> list[Job]:
     """Return the file for the edit of each picture, in order: the picture's name and its ending.
 
     endings: one a picture, such as "-blur.png". As `plan_folders` otherwise.
     """
-    return plan_places(pictures, places.out, places.obstacle, endings)
+    return plan_places(pictures, places.out, places.obstacle, endings, base)
 
 
 def plan_named_edit(picture: Selected, path: Path, places: EditPlaces) -> Job:

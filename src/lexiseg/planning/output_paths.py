@@ -18,7 +18,8 @@ from lexiseg.planning.records import FOLDERS, RESULT, picture_path, read_record
 from lexiseg.planning.selection import Selected
 
 __all__ = [
-    "Job", "OutputFolder", "kind_of", "plan_folders", "plan_places", "results_obstacle",
+    "Job", "OutputFolder", "common_parent", "kind_of", "plan_folders", "plan_places",
+    "results_obstacle",
 ]  # fmt: skip
 
 _TWINS = "other pictures are called the same but for case, or but for what is cut from long names"
@@ -101,21 +102,25 @@ class OutputFolder:
 
 
 def plan_folders(
-    pictures: Sequence[Selected], out: OutputFolder, names: Iterable[str] = ()
+    pictures: Sequence[Selected],
+    out: OutputFolder,
+    names: Iterable[str] = (),
+    base: str | None = None,
 ) -> list[Job]:
     """Return the folder for the results of each picture, in order.
 
     names: the files that a folder may get, relative to it, "/" between parts, for pictures in a
     folder of which nothing is known yet. No two folders meet, none lies inside another; earlier
     results of the same picture are replaced, all else that is there makes the name longer.
-    Raises OutputError where no name is free.
+    base: the folder below which the pictures lie as the results do below `out`; their common parent
+    if left out. Raises OutputError where no name is free.
     """
     may_write = frozenset(name.casefold() for name in (*names, RESULT))
 
     def taken(folder: str, real: str) -> str | None:
         return results_obstacle(folder, real, may_write)
 
-    return plan_places(pictures, out, taken)
+    return plan_places(pictures, out, taken, base=base)
 
 
 def results_obstacle(folder: str, picture: str, may_write: frozenset[str]) -> str | None:
@@ -148,12 +153,15 @@ def plan_places(
     out: OutputFolder,
     taken: Callable[[str, str], str | None],
     endings: Sequence[str] | None = None,
+    base: str | None = None,
 ) -> list[Job]:
     """Return a place for each picture.
 
     taken: what is in the way at an absolute path, or None. endings: of the names, one a picture.
+    base: see `plan_folders`.
     """
-    items = _items(pictures, out, endings or [""] * len(pictures))
+    base = common_parent(pictures) if base is None else base
+    items = _items(pictures, out, endings or [""] * len(pictures), base)
     chosen = choose_places(items)
     used = {folded(place) for _, place in chosen}
     jobs = []
@@ -195,10 +203,10 @@ def _obstacle(
     return taken(path, picture)
 
 
-def _items(pictures: Sequence[Selected], out: OutputFolder, endings: Sequence[str]) -> list[Item]:
-    """The pictures by their names below the common parent of all."""
-    roots = {picture.root: os.path.abspath(picture.root) for picture in pictures}
-    common = _common(set(roots.values()))
+def _items(
+    pictures: Sequence[Selected], out: OutputFolder, endings: Sequence[str], common: str
+) -> list[Item]:
+    """The pictures by their names below a folder."""
     folders: dict[str, tuple[str, ...]] = {}
     relative: dict[str, str] = {}
     items = []
@@ -220,9 +228,11 @@ def _items(pictures: Sequence[Selected], out: OutputFolder, endings: Sequence[st
     return items
 
 
-def _common(folders: set[str]) -> str:
+def common_parent(pictures: Sequence[Selected]) -> str:
+    """Return the folder that the folders of all pictures have in common, absolute, or ""."""
+    roots = {os.path.abspath(root) for root in {picture.root for picture in pictures}}
     try:
-        return os.path.commonpath(folders) if folders else ""
+        return os.path.commonpath(roots) if roots else ""
     except ValueError:  # several drives
         return ""
 
