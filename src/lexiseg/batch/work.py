@@ -24,7 +24,10 @@ from lexiseg.planning import RESULT, EditPlaces, OutputFolder
 from lexiseg.protocols import LoadOptions, View
 from lexiseg.results import Segmentation
 
-__all__ = ["DONE", "FAILED", "NOT_FOUND", "Found", "Recipe", "Record", "Worker"]
+__all__ = [
+    "DONE", "FAILED", "NOT_FOUND", "Found", "Recipe", "Record", "Worker", "failure", "is_there",
+    "stamp_of",
+]  # fmt: skip
 
 DONE, NOT_FOUND, FAILED = "done", "not found", "failed"
 _THUMBNAIL = 180  # pixels, of a picture's longer side
