@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
+from lexiseg.batch.finishing import forget, postpone
+
 __all__ = ["GuardedStream", "guarded_streams", "interruptible", "no_collection"]
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
