@@ -104,8 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--base",
         type=Path,
-        metavar="DIR",
-        help="an earlier checkout, for `versions` and `edit-speed`",
+        metavar="DIR|COMMIT",
+        help="an earlier checkout or commit, for `versions` and `edit-speed`",
+    )
+    run.add_argument(
+        "--rounds", type=int, default=3, help="turns of both, for `versions` (default: 3)"
     )
     run.add_argument(
         "--work",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,27 @@ def commit() -> dict[str, Any]:
     """Return the commit that was measured, and whether files under src differed from it."""
     head = output(["git", "rev-parse", "HEAD"])
     return {"id": head, "changed": bool(output(["git", "status", "--porcelain", "--", "src"]))}
+
+
+@contextmanager
+def checkout(base: Path) -> Iterator[Path]:
+    """Give a checkout of lexiseg: the folder, or a commit's, which is made for as long as needed.
+
+    Raises Unmeasurable where it is neither.
+    """
+    if (base / "src" / "lexiseg").is_dir():
+        yield base.resolve()
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = str(Path(name) / "lexiseg")
+        try:
+            output(["git", "worktree", "add", "--detach", folder, str(base)])
+        except Unmeasurable as error:
+            raise Unmeasurable(f"--base {base} is no checkout of lexiseg and no commit") from error
+        try:
+            yield Path(folder)
+        finally:
+            output(["git", "worktree", "remove", "--force", folder])
 
 
 def peak_mb() -> int:

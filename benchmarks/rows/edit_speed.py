@@ -2,7 +2,7 @@
 
 Each number comes from a process of its own, on one thread. An edit alone works on a given outline
 of an eighth of the photo; a whole command finds a dog by its word too, reads a JPEG file and writes
-a PNG file. With `--base DIR` the edits alone are measured by an earlier checkout, too.
+a PNG file. With `--base` the edits alone are measured by an earlier checkout, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT, Unmeasurable, output
+from benchmarks.machine import ROOT, checkout, output
 from benchmarks.rows.common import markdown
 
 ABOUT = "edits of a photo of 12 megapixels: time and peak memory, beside OpenCV's own"
@@ -34,10 +34,15 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 def run(options: Namespace) -> dict[str, Any]:
     """Enlarge a photo and edit it in every way; the edits alone by an earlier checkout, too."""
+    if options.base is None:
+        return _measure(options, None)
+    with checkout(options.base) as base:
+        return _measure(options, base)
+
+
+def _measure(options: Namespace, base: Path | None) -> dict[str, Any]:
     from PIL import Image
 
-    if options.base is not None and not (options.base / "src" / "lexiseg").is_dir():
-        raise Unmeasurable(f"--base {options.base} is no checkout of lexiseg")
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "photo.jpg"
         photo = Image.open(PHOTO).convert("RGB")
@@ -46,14 +51,14 @@ def run(options: Namespace) -> dict[str, Any]:
         for task, words in COMMANDS.items():
             alone = {"photo": str(path), "task": task}
             edits[task] = {"alone": probe(alone)}
-            if options.base is not None:
-                edits[task]["base"] = probe(alone, options.base)
+            if base is not None:
+                edits[task]["base"] = probe(alone, base)
             if task != "cut-out":  # OpenCV has none
                 edits[task]["opencv"] = probe({"photo": str(path), "task": f"{task}, OpenCV"})
             edits[task]["command"] = probe({"argv": _command(path, words, options)})
     result: dict[str, Any] = {"size_wh": SIZE_WH, "edits": edits}
-    if options.base is not None:
-        result["base"] = output(["git", "-C", str(options.base), "rev-parse", "HEAD"])
+    if base is not None:
+        result["base"] = output(["git", "-C", str(base), "rev-parse", "HEAD"])
     return result
 
 

@@ -13,7 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT, Unmeasurable
+from benchmarks.machine import ROOT, Unmeasurable, checkout, output
 from benchmarks.rows.common import markdown
 from benchmarks.rows.speed import LARGE_WH, PHOTO, SMALL_WH, WORDS
 
@@ -57,12 +57,18 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 
 
 def run(options: Namespace) -> dict[str, Any]:
     """Measure both versions in turns; medians over the rounds."""
+    if options.base is None:
+        raise Unmeasurable("give --base, another checkout of lexiseg or a commit, such as 8e0e1c3")
+    with checkout(options.base) as base:
+        lines = _measure_both({"before": base / "src", "after": ROOT / "src"}, options.rounds)
+        commit = output(["git", "-C", str(base), "rev-parse", "HEAD"])
+    return {"base": commit, "threads": os.cpu_count(), "lines": lines}
+
+
+def _measure_both(sources: dict[str, Path], rounds: int) -> dict[str, Any]:
+    """What is measured -> version -> seconds and megabytes."""
     from PIL import Image
 
-    if options.base is None or not (options.base / "src" / "lexiseg").is_dir():
-        raise Unmeasurable("give --base DIR, another checkout of lexiseg")
-    sources = {"before": options.base.resolve() / "src", "after": ROOT / "src"}
-    rounds = 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photo = Image.open(PHOTO).convert("RGB")
@@ -83,7 +89,7 @@ def run(options: Namespace) -> dict[str, Any]:
                 for version, values in found.items()
             }
             print(what, lines[what], flush=True)
-    return {"base": _commit(options.base), "threads": os.cpu_count(), "lines": lines}
+    return lines
 
 
 def table(result: dict[str, Any]) -> str:
@@ -134,8 +140,3 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[str, float]:
             raise Unmeasurable(f"a process failed: {message.strip()[-300:]}")
         out.seek(0)
         return out.read(), usage.ru_maxrss / 1024
-
-
-def _commit(folder: Path) -> str:
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import edit_probe, tables
+from benchmarks import edit_probe, machine, tables
 from benchmarks.machine import ROOT, Unmeasurable
 from benchmarks.rows import row
 from tests.edit_pictures import noise
@@ -61,8 +61,28 @@ def test_the_row_runs_every_edit_in_a_process_of_its_own(
 
 
 def test_a_base_that_is_none() -> None:
-    with pytest.raises(Unmeasurable, match="is no checkout of lexiseg"):
-        row("edit-speed").run(Namespace(device=None, base=Path("nowhere")))
+    for name in ("edit-speed", "versions"):
+        with pytest.raises(Unmeasurable, match="is no checkout of lexiseg and no commit"):
+            row(name).run(Namespace(device=None, base=Path("nowhere"), rounds=1))
+
+
+def test_a_commit_is_checked_out_for_as_long_as_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    source = tmp_path / "src" / "lexiseg" / "a.py"
+    source.parent.mkdir(parents=True)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    machine.output([*git, "init", "-q"])
+    for text in ("old", "new"):
+        source.write_text(text)
+        machine.output([*git, "add", "."])
+        machine.output([*git, "commit", "-q", "-m", text])
+    with machine.checkout(Path("HEAD~1")) as folder:
+        assert (folder / "src" / "lexiseg" / "a.py").read_text() == "old"
+    assert not folder.exists()
+    assert source.read_text() == "new"
+    assert len(machine.output(["git", "worktree", "list"]).splitlines()) == 1
 
 
 def test_a_row_of_two_words_has_its_place_in_the_tables() -> None:
