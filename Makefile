@@ -5,6 +5,7 @@
 #   DATA="DIR DIR"           data sets in the plain layout, for the benchmarks that need them
 #   ONLY=ROW,ROW             only these benchmarks; COMPARE=COMMIT runs them there too, in turns
 #   TESTS="PATH ..."         only these tests; FLAGS="..." for pytest, such as FLAGS=--durations=20
+#   ARGS='segment ...' what docker-run runs
 #   WORKERS=2           processes that run tests side by side
 #   QUIET=               let pip tell what it does
 
@@ -19,6 +20,7 @@ ONLY ?=
 COMPARE ?=
 TESTS ?=
 FLAGS ?=
+ARGS ?= info
 DEMO_OUT ?= demo-out
 DEMO_WORDS ?= cat; dog; bird|parrot; cow; person; face; hair; flower; cup; hot dog; table; chair; refrigerator; airplane; train; car; bicycle; stop sign; road; sky; tree; grass; building; curtain
 
@@ -31,7 +33,7 @@ pytest = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist works
 bench_flags = $(foreach folder,$(DATA),--data $(folder)) $(if $(ONLY),--only $(ONLY)) \
   $(if $(COMPARE),--compare $(COMPARE))
 
-.PHONY: help install demo test test-slow test-all test-gpu lint bench bench-gpu clean
+.PHONY: docker-build docker-run help install demo test test-slow test-all test-gpu lint bench bench-gpu clean
 
 help:
 	@echo "make install    lexiseg into $(VENV), ready to use"
@@ -40,6 +42,7 @@ help:
 	@echo "make test-gpu   the tests that need an NVIDIA GPU"
 	@echo "make lint       style, types, import contracts"
 	@echo "make bench      measure and write benchmarks/results (bench-gpu: on a GPU)"
+	@echo "make docker-build docker-run   the container (ARGS='segment photo.jpg sky')"
 	@echo "make clean      remove what these targets made, $(VENV) included"
 	@echo "On Linux without an NVIDIA GPU, add TORCH_INDEX=cpu to the first: it saves 2 GB."
 
@@ -74,6 +77,12 @@ bench: $(VENV)/.installed
 
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python -m benchmarks run --device cuda $(bench_flags)
+
+docker-build:
+	./scripts/docker-run.sh build
+
+docker-run:
+	./scripts/docker-run.sh $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUT) lexiseg-out dist build

@@ -12,6 +12,7 @@ const english = {
   everything: "Everything",
   everythingHint: "All things in the photo, whatever they are called",
   photos: "Photos",
+  frame: "The photo: arrow keys move the pointer, Enter clicks",
   addPhotos: "Add photos",
   removePhoto: "Close {name}",
   masks: "Found",
