@@ -33,7 +33,16 @@ OF_TORCH = (
 # And of FastAPI: its package tells which extra is missing, and imports them when one is there.
 OF_SERVER = tuple(
     f"lexiseg.server.{name}."
-    for name in ("app", "archive", "connections", "engine", "metrics", "requests", "responses")
+    for name in (
+        "app",
+        "archive",
+        "connections",
+        "engine",
+        "metrics",
+        "requests",
+        "responses",
+        "security",
+    )
 )
 
 

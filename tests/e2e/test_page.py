@@ -17,7 +17,7 @@ import pytest
 
 from lexiseg import imaging
 
-pytest.importorskip("playwright")
+playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
@@ -25,8 +25,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
-from playwright.sync_api import expect, sync_playwright
-
+expect = playwright.expect
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "examples" / "photos"
 WAIT = 60_000  # milliseconds
@@ -49,9 +48,9 @@ def address():
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
+    with playwright.sync_playwright() as started:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        one = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        one = started.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield one
         one.close()
 

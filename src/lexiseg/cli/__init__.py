@@ -23,6 +23,7 @@ COMMANDS = {
     "batch": "segment and edit folders and tables of pictures; go on where it was ended",
     "ui": "open a page in the browser: find, correct, edit",
     "serve": "serve the same over HTTP",
+    "mcp": "serve tools for agents",
     "methods": "list the ways to segment",
     "models": "list the weights; download them",
     "info": "show what is installed and where it computes",

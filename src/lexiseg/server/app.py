@@ -201,7 +201,7 @@ def _add_errors(app: FastAPI) -> None:
 
     async def refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, RoutingError)
-        document = error_document("BadRequest", str(error.detail))
+        document = error_document(getattr(error, "kind", "BadRequest"), str(error.detail))
         return JSONResponse(document, error.status_code, headers=error.headers)
 
     async def fault(_: Request, error: Exception) -> Response:

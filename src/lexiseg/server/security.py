@@ -14,11 +14,14 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from starlette.exceptions import HTTPException
+
 from lexiseg.server.options import ServerOptions
 
 __all__ = ["COOKIE", "Guard", "error_document"]
 
 COOKIE = "lexiseg-token"
+_MAX_HEADERS = 32 << 10  # bytes
 _OPEN = ("/healthz", "/readyz")  # for whoever watches over the process
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -40,10 +43,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class _Refused(Exception):
+class _Refused(HTTPException):
+    """Raised while a body is read, the application answers it, as others of its own."""
+
     def __init__(self, status: int, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.kind = status, kind
+        super().__init__(status, message)
+        self.kind = kind
 
 
 class Guard:
@@ -143,6 +148,8 @@ def _too_large(limit: int) -> _Refused:
 def _single_headers(scope: Scope) -> dict[str, str]:
     """Return the headers by name; of what may stand once, two are refused."""
     out: dict[str, str] = {}
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > _MAX_HEADERS:
+        raise _Refused(431, "HeadersTooLarge", f"headers may have {_MAX_HEADERS:,} bytes")
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         if name in out and name in ("host", "origin", "authorization", "content-length"):
@@ -174,10 +181,10 @@ def _token_of(scope: Scope, headers: dict[str, str]) -> str | None:
 
 
 async def _refuse(send: Send, refusal: _Refused) -> None:
-    body = json.dumps(error_document(refusal.kind, str(refusal))).encode()
+    body = json.dumps(error_document(refusal.kind, refusal.detail)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     headers.append((b"connection", b"close"))  # whatever is left of the body is not read
-    if refusal.status == 401:
+    if refusal.status_code == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.start", "status": refusal.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": body})
