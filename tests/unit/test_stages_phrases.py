@@ -205,6 +205,12 @@ def test_colours_are_named_like_their_prototypes() -> None:
     assert [BASIC_COLOURS[i] for i in name_colours(lab)] == list(BASIC_COLOURS)
 
 
+def test_a_school_bus_is_yellow_and_a_lime_green() -> None:
+    rgb = np.array([[(224, 158, 36), (130, 160, 40), (240, 128, 32)]], np.float32) / 255
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)[0]
+    assert [BASIC_COLOURS[i] for i in name_colours(lab)] == ["yellow", "green", "orange"]
+
+
 def test_every_colour_has_a_name() -> None:
     steps = np.linspace(0, 1, 18, dtype=np.float32)
     rgb = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)

@@ -79,6 +79,8 @@ def name_colours(lab: NDArray[np.floating]) -> NDArray[np.int8]:
     dull = (chroma < 36) & (chroma < 1.3 * light)  # in the shade red keeps its saturation
     give("brown", reddish & (light < 48) & dull & (hue >= 18) & (hue < 345))
     give("red", reddish & ((light < 62) | (hue < 38)))
+    # School buses, taxis and bananas.
+    give("yellow", (hue >= 71) & (light >= 52) & (chroma >= 45) & warm)
     give("orange", (hue < 76) & (light >= 47) & (chroma >= 48) & warm)
     give("brown", (hue < 86) & (light < 76) & warm)
     give("brown", (hue < 98) & (light < 52) & warm)
