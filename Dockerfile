@@ -6,18 +6,18 @@ FROM python:3.12-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE /src/
 COPY src /src/src
-RUN python -m venv /opt/lexiseg
-RUN /opt/lexiseg/bin/pip install --no-cache-dir --disable-pip-version-check \
+RUN python -m venv /srv/lexiseg
+RUN /srv/lexiseg/bin/pip install --no-cache-dir --disable-pip-version-check \
     -c /src/constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --no-deps torch
-RUN /opt/lexiseg/bin/pip install --no-cache-dir --disable-pip-version-check \
+RUN /srv/lexiseg/bin/pip install --no-cache-dir --disable-pip-version-check \
     -c /src/constraints.txt "/src[heif,serve]"
 
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title="lexiseg" \
       org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-lexiseg-tiny-weights"
-COPY --from=build /opt/lexiseg /opt/lexiseg
-RUN useradd --create-home --uid 1000 lexiseg && mkdir /work && chown lexiseg /work
-ENV PATH=/opt/lexiseg/bin:$PATH PYTHONUNBUFFERED=1 LEXISEG_CACHE=/home/lexiseg/.cache/lexiseg
+COPY --from=build /srv/lexiseg /srv/lexiseg
+RUN useradd --create-home --uid 1000 lexiseg && mkdir -p /work /var/cache/lexiseg && chown lexiseg /work /var/cache/lexiseg
+ENV PATH=/srv/lexiseg/bin:$PATH PYTHONUNBUFFERED=1 LEXISEG_CACHE=/var/cache/lexiseg
 USER 1000
 WORKDIR /work
 EXPOSE 8008

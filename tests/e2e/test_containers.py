@@ -84,7 +84,7 @@ def test_the_script_hands_on_words_as_they_are_typed():
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="paths of Linux")
 def test_the_steps_of_the_file_make_a_command_that_works(tmp_path):
-    here = {"/src": tmp_path / "src", "/opt/lexiseg": tmp_path / "opt"}
+    here = {"/src": tmp_path / "src", "/srv/lexiseg": tmp_path / "opt"}
 
     def placed(text: str) -> str:
         for inside, outside in here.items():
@@ -114,7 +114,7 @@ def test_the_steps_of_the_file_make_a_command_that_works(tmp_path):
             )
             assert done.returncode == 0, done.stderr[-2000:]
     shutil.copy(ROOT / "examples" / "photos" / "cows.jpg", tmp_path)
-    command = shlex.join([f"{here['/opt/lexiseg']}/bin/lexiseg", "segment", "cows.jpg", "cow"])
+    command = shlex.join([f"{here['/srv/lexiseg']}/bin/lexiseg", "segment", "cows.jpg", "cow"])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True,

@@ -16,11 +16,12 @@ from lexiseg.errors import LexisegError, NothingFound, PictureError
 from lexiseg.masks import Masks
 from lexiseg.server.metrics import Metrics
 from lexiseg.server.options import ServerOptions
-from lexiseg.server.requests import EditRequest, RefineRequest, SegmentRequest, step_options
+from lexiseg.server.requests import EditRequest, RefineRequest, SegmentRequest, edit_step
 from lexiseg.server.responses import edit_document, segment_document
 from lexiseg.server.view_cache import ViewCache
 
 if TYPE_CHECKING:
+    from lexiseg.edit.steps import EditStep
     from lexiseg.imaging import Picture
     from lexiseg.methods._base import BaseSegmenter
     from lexiseg.protocols import View
@@ -210,20 +211,24 @@ class Engine:
 
         Raises NothingFound where no word of a step is in the picture, and as `segment`.
         """
-        from lexiseg import edit
+        from lexiseg.edit.run import run
+        from lexiseg.edit.steps import check_order
 
         limits = self._options.limits
         digest, picture = self._picture(asked, data)
-        all_options = [step_options(step, limits.max_pixels) for step in asked.steps]
+        steps = [edit_step(step, limits.max_pixels) for step in asked.steps]
+        check_order(steps)
         seg = self._words_of_edit(asked, digest, picture)
-        job.check()
         result: Any = picture
         missing: list[str] = []
-        for step, options in zip(asked.steps, all_options, strict=True):
-            where, names, lost = _region(step, seg, picture)
-            missing += lost
-            result = edit.apply(step.operation, result, where, words=names, **options)
+        for step, given in zip(steps, asked.steps, strict=True):
             job.check()
+            own = None
+            if given.masks:
+                own = Masks.from_rle([one.model_dump() for one in given.masks], picture.size_hw)
+            where, found = _region(step, own, seg)
+            missing += [name for name in step.names if name not in found]
+            result = run(step.operation, result, where, step.config, words=found)
         extra: dict[str, Any] = {"digest": digest, "missing": missing}
         if seg is not None:
             extra["provenance"] = seg.provenance.to_json()
@@ -297,33 +302,20 @@ def _with_settings(
 
 
 def _region(
-    step: Any, seg: Segmentation | None, picture: Picture
-) -> tuple[Masks, tuple[str, ...], list[str]]:
-    """Return what a step means, its words that were found, and those that were not."""
-    from lexiseg import edit
-    from lexiseg.edit.region import label_mask
-    from lexiseg.prompts import Vocabulary
+    step: EditStep, own: Masks | None, seg: Segmentation | None
+) -> tuple[Masks, tuple[str, ...]]:
+    """Return what a step means, and those of its words that were found."""
+    from lexiseg.edit.steps import missing_reasons, nothing_found
 
-    if step.masks:
-        masks = Masks.from_rle([one.model_dump() for one in step.masks], picture.size_hw)
-        return masks, (), []
-    texts = _listed(step.words)
-    if seg is None or not texts:
+    if own is not None:
+        return own, ()
+    if seg is None:
         raise NothingFound(f"{step.operation}: say what is meant, by words or by masks")
-    names = Vocabulary.parse(texts).names
-    found = tuple(name for name in names if name in seg.found)
-    if not found:
-        asked = ", ".join(repr(name) for name in names)
-        raise NothingFound(f"nothing found in the picture for {asked}, so nothing is done")
-    lost = [name for name in names if name not in found]
-    if step.options.get("instances"):
-        each = [
-            seg[word] if len(seg[word]) else Masks.from_dense(label_mask(seg, (word,))[None])
-            for word in found
-        ]
-        return Masks.concat(each), found, lost
-    mask = edit.removal_mask(seg, found) if step.operation == "remove" else label_mask(seg, found)
-    return Masks.from_dense(mask[None]), found, lost
+    words, masks = step.masks(seg)
+    if not words:
+        why = missing_reasons(seg)
+        raise NothingFound(nothing_found(step.names, "the picture", why))
+    return masks, words
 
 
 def _listed(words: Any) -> list[str]:

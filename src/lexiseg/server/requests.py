@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from lexiseg.errors import InputError, PictureError, PromptError
-from lexiseg.prompts import Example, Like, clean
+from lexiseg.prompts import Example, Like, Vocabulary, clean, split_words
+
+if TYPE_CHECKING:
+    from lexiseg.edit.steps import EditStep
 
 __all__ = [
     "EditRequest", "ExampleImage", "ExportRequest", "ExportedMask", "ExportedPhoto",
     "ImageRequest", "MaskFormat", "MaskRle", "RefineRequest", "SegmentRequest", "StepRequest",
-    "body_schema", "read_request", "step_options", "validation_message",
+    "body_schema", "edit_step", "read_request", "validation_message",
 ]  # fmt: skip
 
 MaskFormat = Literal["rle", "png", "polygons", "index"]
@@ -86,8 +89,6 @@ class SegmentRequest(ImageRequest):
         if not self.examples:
             return texts or None
         if isinstance(words, str):
-            from lexiseg.prompts import split_words
-
             texts = list(split_words(words))
         named: dict[str, list[Example]] = {}
         for number, one in enumerate(self.examples, start=1):
@@ -271,13 +272,14 @@ def _pixels(example: ExampleImage, rgb: Any, max_pixels: int) -> Any:
     return imaging.read_bytes(data, name="the example", max_pixels=max_pixels).rgb
 
 
-def step_options(step: StepRequest, max_pixels: int) -> dict[str, Any]:
-    """Return the options of an edit's step; names of files in them are refused.
+def edit_step(step: StepRequest, max_pixels: int) -> EditStep:
+    """Return a step of an edit; names of files in its options are refused.
 
     Raises InputError: a server opens no file that a client names.
     """
     from lexiseg import edit, imaging
     from lexiseg.edit.colour import is_colour
+    from lexiseg.edit.steps import EditStep
 
     options = {name: _hashable(value) for name, value in step.options.items()}
     for name in ("model", "progress"):
@@ -293,8 +295,10 @@ def step_options(step: StepRequest, max_pixels: int) -> dict[str, Any]:
         text = options[takes]
         if not (is_colour(text) or (takes == "ground" and text in ("transparent", "blur"))):
             raise InputError(f"{takes}: {text!r} is no colour; a picture is sent as 'image'")
-    edit.settings(step.operation, **options)  # raises UnknownName, OptionError
-    return options
+    texts = split_words(step.words) if isinstance(step.words, str) else list(step.words)
+    names = Vocabulary.parse(texts).names if any(texts) else ()
+    config = edit.settings(step.operation, **options)
+    return EditStep(step.operation, config, tuple(texts), names)
 
 
 def _hashable(value: Any) -> Any:
