@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from docs.make import curve, decoder_curve, facts, formats, reproduced, runs, walk
+from docs.make import curve, decoder_curve, exports, facts, formats, reproduced, runs, walk
 from docs.make.commands import COMMANDS
 
 import lexiseg
@@ -28,6 +28,7 @@ FACTS: Mapping[str, Maker] = {
     "background": facts.background,
     "formats-kept": formats.table,
     "formats-kinds": formats.kinds,
+    "exports-options": exports.options,
     "errors": facts.error_classes,
     "public": facts.public,
     "model-files": facts.model_files,
@@ -38,8 +39,9 @@ FACTS: Mapping[str, Maker] = {
     "clipseg-training": decoder_curve.text,
     **{f"options-{name}": partial(facts.options, name) for name in COMMANDS},
 }
-# Text that the model itself must be run for.
+# Text that the model itself must be run for, or that takes long.
 RUNS: Mapping[str, Maker] = {
+    "exports-kept": exports.table,
     "readme-prints": runs.readme_prints,
     "segment-prints": runs.segment_prints,
     "unknown-prints": runs.unknown_prints,

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from lexiseg.protocols import View
 
 __all__ = [
-    "KINDS", "check_folder", "check_method", "possible_names", "segment_picture", "write_edit",
+    "KINDS", "check_folder", "check_method", "possible_names", "segment_picture", "staged",
+    "write_edit",
     "write_results",
 ]  # fmt: skip
 
@@ -135,7 +136,7 @@ def write_results(
     The files are made beside the folder and moved in when all are there; files of an earlier run
     that this one does not replace go away, anything else in the folder stays.
     """
-    with _staged(job.target, workshop) as stage:
+    with staged(job.target, workshop) as stage:
         files = _write(stage, picture, seg, words, kinds, debug_overlay, everything)
         home = picture_path(job.real, os.path.realpath(job.target))
         result = result_json(seg, picture=picture, path=home, only=words, files=files)
@@ -159,7 +160,7 @@ def write_edit(
     names = [target.name]
     if several:
         names = [f"{target.stem}-{n}{target.suffix}" for n in range(1, len(result.pictures) + 1)]
-    with _staged(target, workshop) as stage:
+    with staged(target, workshop) as stage:
         for index, name in enumerate(names):
             origin = edit_origin(job.real, home, index + 1 if several else None)
             result.save(stage / name, index, origin=origin)
@@ -177,7 +178,7 @@ def write_edit(
 
 
 @contextmanager
-def _staged(target: Path, workshop: Path | None) -> Iterator[Path]:
+def staged(target: Path, workshop: Path | None) -> Iterator[Path]:
     """Yield a folder beside `target` from which complete files are moved; it goes away after that.
 
     Raises OutputError, DiskFull among them, for what cannot be written.

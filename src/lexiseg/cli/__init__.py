@@ -19,6 +19,7 @@ __all__ = ["main"]
 # Name -> what it does. Each command is the file of its name here, imported when it is called.
 COMMANDS = {
     "segment": "find words in pictures",
+    "convert": "turn annotations of one format into another: COCO, YOLO, CVAT, ...",
     "edit": "remove, replace, restyle or cut out what words name",
     "batch": "segment and edit folders and tables of pictures; go on where it was ended",
     "ui": "open a page in the browser: find, correct, edit",

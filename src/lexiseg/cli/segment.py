@@ -28,6 +28,7 @@ _NOTES = """examples:
   lexiseg segment photo.jpg sky tree "red car"
   lexiseg segment --words "sky; sofa|couch; person -helmet" *.jpg --out results
   lexiseg segment photo.jpg dog --threshold 0.3 --cutout
+  lexiseg segment --words "dog; cat" photos --format coco --format yolo
   lexiseg segment --vocabulary @ade20k *.jpg
   lexiseg segment photo.jpg --point 320,200 --box 10,20,300,400
   lexiseg segment photo.jpg --like mug=example.jpg:40,60,200,180
@@ -65,9 +66,11 @@ def run(argv: list[str]) -> int:
     # All that can be refused is, before a model is loaded: that takes seconds.
     from lexiseg.batch import outputs
     from lexiseg.cli import report
+    from lexiseg.cli.exports import Exports
     from lexiseg.visualize.shaping import missing_scripts
 
     outputs.check_folder(task.args.out)
+    exports = Exports(task.args.format or (), task.args.out, task.jobs, task.shown)
     pictures = PictureRun(task.selection, task.jobs, task.args)
     if pictures.single is not None:
         task.clicks.clipped(pictures.single.size_hw)  # raises where they do not fit
@@ -81,13 +84,15 @@ def run(argv: list[str]) -> int:
         words = task.shown or seg.words
         text = report.describe(on_one_line(str(job.source)), seg, words, job.target)
         text += report.stages(seg) if task.args.verbose else ""
+        exports.add(job, seg)
         return {"folder": str(job.target), **result}, text
 
     if task.jobs:
         segmenter = task.segmenter or options.load_segmenter(task.args, task.config)
         outputs.check_method(segmenter, task.clicks)
-    with Progress(quiet=task.args.quiet) as progress:
+    with Progress(quiet=task.args.quiet) as progress, exports:
         pictures.work_through(work, progress)
+    exports.tell(quiet=task.args.quiet or task.args.json)
     if pictures.finish():
         return 1
     if not nearest.found:
@@ -144,6 +149,12 @@ def _parser() -> Parser:
     add("--json", action="store_true", help="print one JSON document instead of tables")
     add("--heatmap", action="store_true", help="write a heat map a word")
     add("--cutout", action="store_true", help="write a transparent cut-out a word")
+    add(
+        "--format",
+        metavar="NAME",
+        action="append",
+        help="annotations of all pictures, too, in OUT/NAME-export; see `convert --list`",
+    )
     add("--max-pixels", metavar="N", type=int, help="refuse larger pictures")
     add("-v", "--verbose", action="store_true", help="draw and tell what the method looked at")
     add("-q", "--quiet", action="store_true", help="print errors only")

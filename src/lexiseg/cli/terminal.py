@@ -105,10 +105,10 @@ class Progress:
         self.clear()
 
     def step(self, number: int, total: int, name: str = "") -> None:
-        """Show that picture `number` of `total` is at work, or done."""
-        if self._shown and total > 1:
+        """Show that picture `number` of `total` is at work, or done; 0 for an unknown total."""
+        if self._shown and total != 1:
             width = shutil.get_terminal_size().columns - 1
-            line = f"[{number}/{total}] {name}"
+            line = f"[{number}/{total}] {name}" if total else f"[{number}] {name}"
             sys.stderr.write(f"\r\x1b[K{line[:width]}")
             sys.stderr.flush()
 

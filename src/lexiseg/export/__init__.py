@@ -6,6 +6,7 @@ from lexiseg.export.annotated import Annotated
 from lexiseg.export.files import file_names, safe_name, save_label_map, save_masks, save_overlay
 from lexiseg.export.format import Format, Writer, Written
 from lexiseg.export.formats.coco import coco_json, to_coco
+from lexiseg.export.objects import to_fiftyone, to_supervision
 from lexiseg.export.registry import (
     format_names,
     get_format,
@@ -35,4 +36,6 @@ __all__ = [
     "save_overlay",
     "segmentation_from_json",
     "to_coco",
+    "to_fiftyone",
+    "to_supervision",
 ]

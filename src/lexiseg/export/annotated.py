@@ -13,7 +13,7 @@ from lexiseg.export.files import safe_name
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, Segmentation
 
-__all__ = ["Annotated", "instances_of", "paint", "segmentation_of"]
+__all__ = ["Annotated", "instances_of", "paint", "restricted", "safe_path", "segmentation_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,22 +23,30 @@ class Annotated:
     file_name: the picture's name, relative to the folder of all pictures, "/" between parts.
     seg: the result; it knows the size.
     photo: where the picture lies, for formats that copy it, cut from it or take its georeference.
+    stem: what its own files are called, without ending; by itself the picture's name without its
+        ending, each part made safe for any system, so that it leads out of no folder.
     """
 
     file_name: str
     seg: Segmentation
     photo: Path | None = None
+    stem: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.stem:
+            plain = PurePosixPath(self.file_name.replace("\\", "/")).with_suffix("").as_posix()
+            object.__setattr__(self, "stem", safe_path(plain))
 
     @property
     def size_hw(self) -> tuple[int, int]:
         """(H, W) of the picture."""
         return self.seg.size_hw
 
-    @property
-    def stem(self) -> str:
-        """The name without its ending, safe on any system: it leads out of no folder."""
-        parts = PurePosixPath(self.file_name.replace("\\", "/")).with_suffix("").parts
-        return "/".join(safe_name(part) for part in parts if part != "/") or "_"
+
+def safe_path(name: str) -> str:
+    """Return a path with each of its parts as a name that any system takes, "/" between."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return "/".join(safe_name(part) for part in parts if part != "/") or "_"
 
 
 def segmentation_of(
@@ -73,6 +81,33 @@ def segmentation_of(
         label_map=label_map.astype(np.int16) if short else label_map.astype(np.int32),
         word_scores=best,
         provenance=Provenance(method="read", encoder=source),
+    )
+
+
+def restricted(seg: Segmentation, words: Sequence[str]) -> Segmentation:
+    """Return a result with some of its words alone, in their order; none hides under another.
+
+    Raises WordNotAsked.
+    """
+    places = [seg.index(word) for word in words]
+    kept = tuple(seg.words[k] for k in places)
+    if kept == seg.words:
+        return seg
+    chosen = seg[np.isin(seg.labels, kept)]
+    table = np.full(len(seg.words) + 1, -1, np.int32)
+    table[places] = np.arange(len(kept))
+    label_map = table[seg.shown(kept)]
+    return Segmentation(
+        words=kept,
+        labels=chosen.labels,
+        scores=chosen.scores,
+        quality=chosen.quality,
+        masks=chosen.masks,
+        label_map=label_map,
+        word_scores=seg.word_scores[places],
+        provenance=seg.provenance,
+        image=seg.image,
+        wholes={word: whole for word, whole in seg.wholes.items() if word in kept},
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lexiseg.errors import InputError
-from lexiseg.export.annotated import Annotated, instances_of
+from lexiseg.export.annotated import Annotated, instances_of, paint, safe_path
 from lexiseg.export.source import Source
+from lexiseg.results import Segmentation
 
 __all__ = ["Format", "Loss", "Numbers", "PictureFormat", "Writer", "Written"]
 
@@ -75,14 +79,18 @@ class Writer(ABC):
         self._stems: dict[str, str] = {}
 
     def add(self, picture: Annotated) -> None:
-        """Write one picture. Raises InputError for two of one name, OutputError."""
-        other = self._stems.setdefault(picture.stem.casefold(), picture.file_name)
+        """Write one picture.
+
+        Of two that are called the same but for their ending or case, the files of the second have
+        its whole name. Raises InputError for two of one name, OutputError.
+        """
+        stem = picture.stem
+        if stem.casefold() in self._stems:
+            stem = safe_path(picture.file_name)
+        other = self._stems.setdefault(stem.casefold(), picture.file_name)
         if len(self._stems) == self.written.pictures:
-            raise InputError(
-                f"{picture.file_name!r} and {other!r} would have one name in "
-                f"{self.format.name}; rename one of them"
-            )
-        picture = Annotated(picture.file_name, instances_of(picture.seg), picture.photo)
+            raise InputError(f"{picture.file_name!r} and {other!r} have one name; rename one")
+        picture = replace(picture, seg=instances_of(picture.seg), stem=stem)
         self._add(picture)
         self.written.pictures += 1
         self.written.instances += len(picture.seg)
@@ -115,6 +123,18 @@ class Writer(ABC):
     ) -> None:
         if error is not None:
             self.abandon()
+
+    def flattened(self, seg: Segmentation) -> NDArray[np.int32]:
+        """Return the index of the instance at each pixel, (H, W), -1 for none, small over large.
+
+        What is hidden under others is counted as lost.
+        """
+        owner = paint(seg.masks, np.arange(len(seg)))
+        left = np.bincount(owner[owner >= 0], minlength=len(seg))
+        for area, seen in zip(seg.masks.areas.tolist(), left.tolist(), strict=True):
+            if seen < area:
+                self.lost("a pixel has one instance, the smaller where two overlap", seen / area)
+        return owner
 
     def lost(self, why: str, iou: float) -> None:
         """Count a mask that comes back changed; see `Loss`."""
@@ -180,13 +200,18 @@ class PictureFormat(Format):
     def read_file(self, source: Source, file_name: str) -> Annotated:
         """Return what a file holds; file_name: its path below the folder that is read."""
 
+    def files(self, source: Source) -> list[Path]:
+        """Return the files of a folder that may be of this format."""
+        return source.files(*self.suffixes)
+
     def accepts(self, source: Source) -> bool:
         if not source.is_folder:
             return source.path.suffix.lower() in self.suffixes and self.accepts_file(source)
-        return any(self.accepts_file(Source(path)) for path in source.files(*self.suffixes)[:1])
+        return any(self.accepts_file(Source(path)) for path in self.files(source)[:1])
 
     def read(self, source: Source) -> Iterator[Annotated]:
-        for path in source.files(*self.suffixes):
+        for path in self.files(source):
             one = Source(path, source.photos)
             if self.accepts_file(one):
                 yield self.read_file(one, path.relative_to(source.folder).as_posix())
+                source.notes += one.notes

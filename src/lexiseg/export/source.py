@@ -21,6 +21,7 @@ class Source:
     """What is read: `path`, and its content, parsed when first asked for.
 
     photos: the folder in which the pictures lie, where the user named one.
+    notes: remarks on what was left out, which fill while it is read.
     Raises InputError where there is nothing.
     """
 
@@ -29,6 +30,7 @@ class Source:
         self.photos = photos
         if not path.exists():
             raise InputError(f"{str(path)!r} does not exist; check the path")
+        self.notes: list[str] = []
         self.is_folder = path.is_dir()
         self.folder = path if self.is_folder else path.parent
 

@@ -51,9 +51,14 @@ class Coco(Format):
         try:
             names = {one["id"]: str(one["name"]) for one in content.get("categories", ())}
             of_image = defaultdict(list)
+            passed = 0
             for one in content["annotations"]:
                 if one.get("segmentation") and not one.get("iscrowd"):
                     of_image[one["image_id"]].append(one)
+                else:
+                    passed += 1
+            if passed:
+                source.notes.append(f"{passed:,} crowds and boxes without a mask, left out")
             for image in content["images"]:
                 size, found = (int(image["height"]), int(image["width"])), of_image[image["id"]]
                 masks = Masks.concat(

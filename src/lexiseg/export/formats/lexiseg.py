@@ -37,6 +37,9 @@ class Results(PictureFormat):
     def open(self, folder: Path, words: Sequence[str] = ()) -> Writer:
         return _ResultsWriter(self, folder, words)
 
+    def files(self, source: Source) -> list[Path]:
+        return [path for path in source.files(*self.suffixes) if path.name == _FILE]
+
     def accepts_file(self, source: Source) -> bool:
         content = source.json
         return isinstance(content, dict) and {"schema_version", "vocabulary"} <= content.keys()
