@@ -50,4 +50,4 @@ def _results(pairs: Pairs, out: Path, base: str) -> Iterator[Annotated]:
             name = record.folder + ending
         stems.add(stem.casefold())
         found = form.read_file(Source(out / record.folder / RESULT), name)
-        yield replace(found, file_name=name, photo=Path(entry.picture.path))
+        yield replace(found, file_name=name, photo=Path(entry.picture.path), stem="")

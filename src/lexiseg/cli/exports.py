@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from lexiseg import imaging
-from lexiseg.cli.fields import overrides
+from lexiseg.batch.finishing import finishing
 from lexiseg.batch.outputs import staged
-from lexiseg.cli.process import finishing
 from lexiseg.cli.terminal import on_one_line
 from lexiseg.errors import OptionError, OutputError
+from lexiseg.fields import overrides
 
 if TYPE_CHECKING:
     from lexiseg.export import Format, Writer, Written
