@@ -62,6 +62,16 @@ PHRASES: tuple[tuple[tuple[str, str, str], ...], ...] = (
         ("tiny", "pets", "the largest dog"),
         ("tiny", "sign", "red stop sign"),
     ),
+    (
+        ("tiny", "phrases/glasses", "eyes and glasses"),
+        ("tiny", "phrases/players", "left player"),
+        ("tiny", "phrases/motorcyclist", "person wearing a helmet"),
+    ),
+    (
+        ("tiny", "phrases/lamp", "lamp next to the bed"),
+        ("tiny", "phrases/bus", "red bus"),
+        ("tiny", "phrases/bus", "yellow bus"),
+    ),
 )
 
 
