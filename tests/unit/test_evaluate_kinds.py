@@ -209,8 +209,11 @@ def test_the_command_knows_kinds(
     content = json.loads(capsys.readouterr().out)
     assert set(content["folds"]) == {"fold0", "fold1", "fold2", "fold3"}
     for more, message in (
-        (["--data", "pascal5i", "--resume", "--out", str(out)], "--resume is for class masks and"),
-        (["--data", "phrasecut", "--jobs", "2"], "--jobs is for data sets with class masks"),
+        (["--data", "pascal5i", "--resume"], "--resume needs a folder; add --out"),
+        (["--data", "phrasecut", "--jobs", "2"], "2 jobs each load the method anew"),
+        (["--data", "phrasecut", "--shuffle-seed", "2"], "is for data sets with class masks"),
+        (["--data", "phrasecut", "--episodes", "hsnet"], "--episodes draws from class masks"),
+        (["--data", "voc21-aug", "--split", "val", "--episodes", "hsne"], "did you mean 'hsnet'"),
         (["--data", "phrasecut", "--instances"], "phrasecut has none"),
         (["--data", "phrasecut", "--data", "pascal5i"], "one set at a time"),
         (["--data", "davis2017"], "lexiseg.metrics.VideoMetrics"),

@@ -36,6 +36,7 @@ examples:
   lexiseg evaluate dense --data mine --use-sam --out report --resume
   lexiseg evaluate clipseg --data phrasecut --root VGPhraseCut_v0
   lexiseg evaluate clip-then-sam --data pascal5i --root VOCdevkit --shots 1
+  lexiseg evaluate clipseg --data mine --episodes hsnet --limit 100
   lexiseg evaluate dense --data mine --model ViT-B/16 --slide-inference --logit-scale 40
   lexiseg compare report other-report
 """
@@ -51,18 +52,21 @@ def run(argv: list[str]) -> int:
     command = shlex.join(["lexiseg", "evaluate", *(one for one in argv if one != "--resume")])
     opened = _open(args)
     others = chosen_kind(args, opened)
-    if others:
-        return run_kind(args, others, command)
+    try:
+        return run_kind(args, others, command) if others else _run_sets(args, opened, command)
+    except KeyboardInterrupt:
+        if args.out is not None:
+            sys.stderr.write("lexiseg: the same command with --resume goes on from here\n")
+        raise
+
+
+def _run_sets(args: argparse.Namespace, opened: Sequence[Any], command: str) -> int:
+    """Measure sets with class masks, write and print; return the exit code."""
     sets = _with_class_masks(args, opened)
     from lexiseg.evaluation.run import output_folder
 
     with output_folder(args.out):  # a run that fails leaves no empty one behind
-        try:
-            found = _evaluate(args, sets, command)
-        except KeyboardInterrupt:
-            if args.out is not None:
-                sys.stderr.write("lexiseg: the same command with --resume goes on from here\n")
-            raise
+        found = _evaluate(args, sets, command)
         several = len(found) > 1
         if several and args.out is not None:
             _write_overview(args.out, found, command)
@@ -117,9 +121,14 @@ def _parser() -> Parser:
 
 def _open(args: argparse.Namespace) -> Sequence[Any]:
     """Open all sets, before a model is loaded: that takes seconds."""
-    from lexiseg.datasets import open_datasets
+    from lexiseg.datasets import open_datasets, open_instances
 
-    return [one for data in args.data for one in open_datasets(data, args.split, root=args.root)]
+    opened: list[Any] = []
+    for data in args.data:
+        place = Path(data) if args.root is None else args.root / data
+        plain = open_instances(place, args.split or "val") if args.instances else None
+        opened += open_datasets(data, args.split, root=args.root) if plain is None else [plain]
+    return opened
 
 
 def _with_class_masks(args: argparse.Namespace, opened: Sequence[Any]) -> Sequence[SemanticDataset]:

@@ -16,7 +16,7 @@ __all__ = ["add_kind_flags", "chosen_kind", "run_kind"]
 
 # What is for class masks only.
 _NOT_HERE = (
-    "save_vis", "predictions", "jobs", "shuffle_seed", "shuffle_words", "extra_words",
+    "predictions", "shuffle_seed", "shuffle_words", "extra_words",
     "vocabulary", "background", "stuff_threshold", "thing_threshold",
 )  # fmt: skip
 
@@ -25,6 +25,10 @@ def add_kind_flags(parser: Parser) -> None:
     """Add the flags that only such data sets know."""
     add = parser.add_argument_group("of phrases, episodes and instances").add_argument
     add("--instances", action="store_true", help="measure instances, not class masks: COCO's AP")
+    add(
+        "--episodes", metavar="PROTOCOL",
+        help="draw few-shot episodes from class masks, as hsnet or pfenet does",
+    )  # fmt: skip
     add(
         "--shots",
         metavar="N",
@@ -47,6 +51,8 @@ def chosen_kind(args: argparse.Namespace, sets: Sequence[Any]) -> Sequence[Any]:
                 f"{one.name} is a set of videos, which are followed, not measured photo by photo; "
                 "lexiseg.metrics.VideoMetrics scores masks that were made of them"
             )
+    if args.episodes is not None:
+        sets = _as_episodes(args, sets)
     kinds = {type(one) for one in sets}
     if InstanceDataset not in kinds and args.instances:
         raise OptionError(f"--instances is for sets of instances, and {sets[0].name} has none")
@@ -60,7 +66,7 @@ def chosen_kind(args: argparse.Namespace, sets: Sequence[Any]) -> Sequence[Any]:
         return ()
     if len(kinds) > 1 or len(sets) > 1:
         raise InputError("phrases, episodes and instances are measured one set at a time; give one")
-    if here == {FewShotDataset} and args.split is None:
+    if here == {FewShotDataset} and args.split is None and args.episodes is None:
         return _folds(args, sets[0])
     return sets
 
@@ -75,10 +81,6 @@ def run_kind(args: argparse.Namespace, sets: Sequence[Any], command: str) -> int
             raise OptionError(
                 f"--{flag.replace('_', '-')} is for data sets with class masks; leave it out"
             )
-    from lexiseg.datasets import PhraseDataset
-
-    if args.resume and not isinstance(sets[0], PhraseDataset):
-        raise OptionError("--resume is for class masks and phrases; leave it out")
     with output_folder(args.out) as folder:
         segmenter = options.load_segmenter(args)
         with Progress() as progress:
@@ -99,28 +101,33 @@ def _measure(
 ) -> Any:
     from lexiseg.datasets import FewShotDataset, PhraseDataset
 
+    how: dict[str, Any] = {
+        name: getattr(args, name) for name in ("limit", "out", "resume", "save_vis")
+    }
+    how |= {"progress": progress} | ({} if args.jobs is None else {"jobs": args.jobs})
     if isinstance(sets[0], FewShotDataset):
         from lexiseg.evaluation.few_shot import evaluate_few_shot
 
-        shots = {} if args.shots is None else {"shots": args.shots}
-        return evaluate_few_shot(
-            segmenter,
-            sets,
-            limit=args.limit,
-            with_words=args.with_words,
-            progress=progress,
-            **shots,
-        )
+        how |= {"with_words": args.with_words}
+        how |= {} if args.shots is None else {"shots": args.shots}
+        return evaluate_few_shot(segmenter, sets, **how)
     if isinstance(sets[0], PhraseDataset):
         from lexiseg.evaluation.phrases import evaluate_phrases
 
-        return evaluate_phrases(
-            segmenter, sets[0], limit=args.limit, out=args.out, resume=args.resume,
-            progress=progress,
-        )  # fmt: skip
+        return evaluate_phrases(segmenter, sets[0], **how)
     from lexiseg.evaluation.instances import evaluate_instances
 
-    return evaluate_instances(segmenter, sets[0], limit=args.limit, progress=progress)
+    return evaluate_instances(segmenter, sets[0], **how)
+
+
+def _as_episodes(args: argparse.Namespace, sets: Sequence[Any]) -> Sequence[Any]:
+    """The sets with class masks, as episodes drawn from their photos."""
+    from lexiseg.datasets import SemanticDataset, episodes_of
+
+    for one in sets:
+        if not isinstance(one, SemanticDataset):
+            raise OptionError(f"--episodes draws from class masks, and {one.name} has none")
+    return [episodes_of(one, args.episodes) for one in sets]
 
 
 def _folds(args: argparse.Namespace, first: Any) -> Sequence[Any]:

@@ -12,10 +12,10 @@ from lexiseg.datasets.catalogue import (
     paper_words,
 )
 from lexiseg.datasets.episodes import Episode
-from lexiseg.datasets.fewshot import FewShotDataset
+from lexiseg.datasets.fewshot import FewShotDataset, episodes_of
 from lexiseg.datasets.instances import InstanceDataset
 from lexiseg.datasets.phrases import PhraseDataset
-from lexiseg.datasets.plain import find_sets, open_set
+from lexiseg.datasets.plain import find_sets, open_instances, open_set
 from lexiseg.datasets.semantic import Sample, SemanticDataset
 from lexiseg.datasets.videos import VideoDataset
 
@@ -29,10 +29,12 @@ __all__ = [
     "SemanticDataset",
     "VideoDataset",
     "dataset_info",
+    "episodes_of",
     "find_sets",
     "list_datasets",
     "open_dataset",
     "open_datasets",
+    "open_instances",
     "open_semantic",
     "open_set",
     "paper_words",

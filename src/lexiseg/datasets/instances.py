@@ -121,12 +121,14 @@ def read_coco(
     title: str,
     split: str,
     groups: Mapping[str, tuple[str, ...]] | None = None,
+    by_stem: Mapping[str, Path] | None = None,
 ) -> InstanceDataset:
     """Read a file in COCO's format, or LVIS's, whose photos lie in a folder.
 
     The order is the official readers': classes by category number, photos by image number,
     instances as they are listed. LVIS names photos by their URLs, whose last two parts are a
-    folder and a file below `photos`. groups: names of classes. Raises InputError for a file of
+    folder and a file below `photos`. groups: names of classes. by_stem: the photos by their names
+    without suffix, where these may differ from the file's. Raises InputError for a file of
     another format, and for photos that are missing.
     """
     content = read_json(path)
@@ -145,7 +147,7 @@ def read_coco(
                 )
             )
         samples = tuple(
-            _sample(image, photos, tuple(things[int(image["id"])]), index)
+            _sample(image, photos, by_stem or {}, tuple(things[int(image["id"])]), index)
             for image in sorted(content["images"], key=lambda image: int(image["id"]))
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -179,12 +181,16 @@ def shape_masks(shapes: list[Any], size_hw: tuple[int, int]) -> Masks:
 
 
 def _sample(
-    image: Mapping[str, Any], photos: Path, things: tuple[Instance, ...], index: Mapping[int, int]
+    image: Mapping[str, Any],
+    photos: Path,
+    by_stem: Mapping[str, Path],
+    things: tuple[Instance, ...],
+    index: Mapping[int, int],
 ) -> InstanceSample:
     file_name = image.get("file_name") or "/".join(str(image["coco_url"]).split("/")[-2:])
     return InstanceSample(
         str(image["id"]),
-        photos / str(file_name),
+        by_stem.get(Path(str(file_name)).stem, photos / str(file_name)),
         (int(image["height"]), int(image["width"])),
         things,
         tuple(index[int(i)] for i in image.get("neg_category_ids", ())),

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from lexiseg.datasets.annotations import MaskFile, Truth, read_instances
 from lexiseg.datasets.card import FILE_NAME, Card, read_card, read_json
+from lexiseg.datasets.instances import InstanceDataset, read_coco
 from lexiseg.datasets.semantic import Sample, SemanticDataset
 from lexiseg.errors import InputError, UnknownName
 
-__all__ = ["find_sets", "open_set"]
+__all__ = ["find_sets", "open_instances", "open_set"]
 
 PHOTO_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif")
 _SPLITS_FILE = "splits.json"
@@ -58,6 +59,21 @@ def open_set(
         card.ignore_index,
         folder.samples,
     )
+
+
+def open_instances(root: str | Path, split: str = "val") -> InstanceDataset | None:
+    """Open a split's instances.json for its things; None where the split has none.
+
+    Photos are found by the stem of their names, in SPLIT/images.
+    """
+    root = Path(root)
+    path = root / split / "instances.json"
+    if not (root / FILE_NAME).is_file() or not path.is_file():
+        return None
+    photos = _by_stem(root / split / "images")
+    title, name = read_card(root).title, root.resolve().name
+    return read_coco(path, root / split / "images", name=name, title=title, split=split,
+                     by_stem=photos)  # fmt: skip
 
 
 def find_sets(

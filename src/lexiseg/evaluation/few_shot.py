@@ -10,22 +10,48 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.datasets import FewShotDataset
+from lexiseg.datasets import Episode, FewShotDataset
 from lexiseg.errors import InputError, OptionError
+from lexiseg.evaluation.collecting import (
+    Outcome,
+    check_folder,
+    collect,
+    draw_binary,
+    open_journal,
+)
 from lexiseg.evaluation.result import versions
-from lexiseg.metrics import FewShotMetrics, FewShotScores, mean_of_folds
+from lexiseg.metrics import FewShotMetrics, FewShotScores, episode_counts, mean_of_folds
 from lexiseg.prompts import Example, Like
 from lexiseg.results import Provenance, Segmentation
 
-__all__ = ["FewShotEvaluation", "evaluate_few_shot"]
+__all__ = ["EpisodeResult", "FewShotEvaluation", "evaluate_few_shot"]
 
 _KEPT = 64  # photos that stay read: those of a fold come again and again
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """The counts of one episode, see ``episode_counts``; id: the fold and the episode's number."""
+
+    id: str
+    counts: tuple[tuple[int, ...], ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> EpisodeResult:
+        """Return what `to_json` gave; raises KeyError and TypeError for anything else."""
+        return cls(**{**fields, "counts": tuple(tuple(row) for row in fields["counts"])})
 
 
 @dataclass(frozen=True)
@@ -98,14 +124,19 @@ def evaluate_few_shot(
     shots: int = 1,
     limit: int | None = None,
     with_words: bool = False,
+    out: Path | None = None,
+    resume: bool = False,
+    jobs: int = 1,
+    save_vis: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> FewShotEvaluation:
     """Measure a segmenter on the episodes of one or several folds of a data set.
 
     shots: examples an episode; 0: the episodes of one, asked by the class's word alone. limit: only
     the first episodes of each fold: classes without one count 0, as in HSNet's evaluator.
-    with_words: name the class too, mixed with the examples.
-    Raises InputError without folds, and what the segmenter raises where it takes no examples.
+    with_words: name the class too, mixed with the examples. out, resume, jobs, save_vis: as of
+    ``evaluate_phrases``; the file is episodes.jsonl. Raises InputError without folds, and what the
+    segmenter raises where it takes no examples.
     """
     if not folds:
         raise InputError("there is no fold to measure on; give at least one")
@@ -113,35 +144,40 @@ def evaluate_few_shot(
         raise OptionError(
             f"shots is {shots} and limit {limit}; give at least 1, or 0 shots for words alone"
         )
+    check_folder(out, resume=resume, save_vis=save_vis)
+    drawings = None if out is None or not save_vis else out / "visualizations"
+    asking = _Asking(tuple(folds), shots, with_words, drawings)
     drawn = [fold.episodes(shots=max(1, shots))[:limit] for fold in folds]
-    total, done = sum(map(len, drawn)), 0
-    read = lru_cache(maxsize=_KEPT)(_read)
-    seconds: list[float] = []
+    units = [
+        (place, number, episode)
+        for place, episodes in enumerate(drawn)
+        for number, episode in enumerate(episodes)
+    ]
+    ids = [_id(folds[place], number) for place, number, _ in units]
+    settings = {
+        "set": folds[0].name, "folds": [fold.split for fold in folds], "shots": shots,
+        "with_words": with_words,
+    }  # fmt: skip
+    with open_journal(
+        out, EpisodeResult, settings, resume=resume, name="episodes.jsonl"
+    ) as journal:
+        before = {} if journal is None else journal.done
+        left = [unit for unit, name in zip(units, ids, strict=True) if name not in before]
+        results, provenance = collect(
+            segmenter, left, asking.measure, ids, journal=journal, jobs=jobs, progress=progress
+        )
+    _read.cache_clear()
+    if provenance is None:
+        raise InputError(f"{folds[0].name} has no episode; choose other folds")
     scores: dict[str, FewShotScores] = {}
     by_class: dict[str, float] = {}
-    asked: set[str] = set()
-    for fold, episodes in zip(folds, drawn, strict=True):
+    asked = {
+        folds[place].classes[episode.class_id] for place, _, episode in units
+    }  # fmt: skip
+    for place, fold in enumerate(folds):
         metrics = FewShotMetrics(fold.class_ids)
-        for episode in episodes:
-            word = fold.classes[episode.class_id]
-            asked.add(word)
-            examples = []
-            for name in episode.supports[:shots]:
-                rgb = read(str(fold.samples[name].path))
-                mask, _ = fold.mask(name, episode.class_id, rgb.shape[:2])
-                examples.append(Example(rgb, mask=mask))
-            query = read(str(fold.samples[episode.query].path))
-            prompt: Any = word
-            if examples:
-                prompt = Like(tuple(examples), name=word, words=word if with_words else None)
-            started = time.perf_counter()
-            result = segmenter(query, [prompt])
-            seconds.append(time.perf_counter() - started)
-            truth, ignored = fold.mask(episode.query, episode.class_id, query.shape[:2])
-            metrics.add(result.label_map == 0, truth, episode.class_id, ~ignored)
-            done += 1
-            if progress is not None:
-                progress(done, total)
+        for number, episode in enumerate(drawn[place]):
+            metrics.add_counts(results[_id(fold, number)].counts, episode.class_id)
         scores[fold.split] = metrics.compute()
         by_class |= {fold.classes[k]: iou for k, iou in metrics.iou().items()}
     first = folds[0]
@@ -155,10 +191,54 @@ def evaluate_few_shot(
         mean=mean_of_folds(list(scores.values())),
         by_class=by_class,
         without_episode=tuple(name for name in by_class if name not in asked),
-        seconds=float(np.median(seconds)),
-        provenance=replace(result.provenance, seconds={}, prompts=None, notes=()),
+        seconds=float(np.median([results[name].seconds for name in ids])),
+        provenance=provenance,
     )
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """What is the same for every episode of a run; a worker process gets it once."""
+
+    folds: tuple[FewShotDataset, ...]
+    shots: int
+    with_words: bool
+    drawings: Path | None
+
+    def measure(
+        self, segmenter: Callable[..., Segmentation], unit: tuple[int, int, Episode]
+    ) -> list[Outcome[EpisodeResult]]:
+        """Ask one episode: the place of its fold, its number, and what it shows."""
+        place, number, episode = unit
+        fold = self.folds[place]
+        word = fold.classes[episode.class_id]
+        examples = []
+        for name in episode.supports[: self.shots]:
+            rgb = _read(str(fold.samples[name].path))
+            mask, _ = fold.mask(name, episode.class_id, rgb.shape[:2])
+            examples.append(Example(rgb, mask=mask))
+        query = _read(str(fold.samples[episode.query].path))
+        prompt: Any = word
+        if examples:
+            prompt = Like(tuple(examples), name=word, words=word if self.with_words else None)
+        started = time.perf_counter()
+        answer = segmenter(query, [prompt])
+        seconds = time.perf_counter() - started
+        found = answer.label_map == 0
+        truth, ignored = fold.mask(episode.query, episode.class_id, query.shape[:2])
+        counts = episode_counts(found, truth, ~ignored)
+        name = _id(fold, number)
+        if self.drawings is not None:
+            draw_binary(self.drawings, name, query, truth, found, word, ignored)
+        rows = tuple(tuple(row) for row in counts.tolist())
+        made = replace(answer.provenance, seconds={}, prompts=None, notes=())
+        return [(EpisodeResult(name, rows, round(seconds, 5)), made, None)]
+
+
+def _id(fold: FewShotDataset, number: int) -> str:
+    return f"{fold.split}/{number:05}"
+
+
+@lru_cache(maxsize=_KEPT)
 def _read(path: str) -> NDArray[np.uint8]:
     return imaging.read(path).rgb

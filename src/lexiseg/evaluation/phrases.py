@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from lexiseg import imaging
 from lexiseg.datasets import PhraseDataset
 from lexiseg.datasets.phrases import PhraseSample
 from lexiseg.errors import InputError, OptionError, PromptError
-from lexiseg.evaluation.journal import Journal
+from lexiseg.evaluation.collecting import (
+    Outcome,
+    check_folder,
+    collect,
+    draw_binary,
+    open_journal,
+)
 from lexiseg.evaluation.result import versions
 from lexiseg.metrics import (
     FixedIntervalMetrics,
@@ -143,49 +150,38 @@ def evaluate_phrases(
     limit: int | None = None,
     out: Path | None = None,
     resume: bool = False,
+    jobs: int = 1,
+    save_vis: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> PhraseEvaluation:
     """Measure a segmenter on phrases, each asked alone against the background's words.
 
     limit: only the first phrases. out: a folder that is there, for phrases.jsonl; resume: go on
-    with a run of the same settings that was ended there. A segmenter with ``prepare`` encodes each
-    photo once. Raises InputError for a set without phrases, OptionError for a method that keeps no
-    probabilities.
+    with a run of the same settings that was ended there. save_vis: draw each phrase's photo, truth
+    and answer to visualizations/ID.png there. jobs: processes, see ``measure_all``. A segmenter
+    with ``prepare`` encodes each photo once. Raises InputError for a set without phrases,
+    OptionError for a method that keeps no probabilities.
     """
     if limit is not None:
         if limit < 1:
             raise OptionError(f"limit is {limit}; give at least 1 phrase")
         data = data.first(limit)
-    journal = None
-    results: dict[str, PhraseResult] = {}
-    provenance: Provenance | None = None
-    if out is not None:
-        settings = {"set": data.name, "split": data.split}
-        journal = Journal(out, PhraseResult, settings, resume=resume, name="phrases.jsonl")
-        results, provenance = dict(journal.done), journal.provenance
-    done = sum(sample.id in results for sample in data)
-    if progress is not None and done:
-        progress(done, len(data))
-    try:
-        for _, group in groupby(data, key=lambda sample: sample.path):
-            left = [sample for sample in group if sample.id not in results]
-            if not left:
-                continue
-            rgb = imaging.read(left[0].path).rgb
-            views = [_prepared(segmenter, picture) for picture in (rgb, squash(rgb))]
-            for sample in left:
-                result, made = _measure(segmenter, sample, views, rgb.shape[:2])
-                results[sample.id] = result
-                if made is not None:
-                    provenance = made
-                if journal is not None and provenance is not None:
-                    journal.append(result, provenance)
-                done += 1
-                if progress is not None:
-                    progress(done, len(data))
-    finally:
-        if journal is not None:
-            journal.close()
+    check_folder(out, resume=resume, save_vis=save_vis)
+    settings = {"set": data.name, "split": data.split}
+    drawings = None if out is None or not save_vis else out / "visualizations"
+    with open_journal(out, PhraseResult, settings, resume=resume, name="phrases.jsonl") as journal:
+        before = {} if journal is None else journal.done
+        photos = [
+            [sample for sample in group if sample.id not in before]
+            for _, group in groupby(data, key=lambda sample: sample.path)
+        ]
+        results, provenance = collect(
+            segmenter,
+            [samples for samples in photos if samples],
+            partial(_measure_photo, drawings=drawings),
+            [sample.id for sample in data],
+            journal=journal, jobs=jobs, progress=progress,
+        )  # fmt: skip
     if provenance is None:
         raise InputError(f"{data.name}/{data.split} has no phrase that can be asked; choose some")
     ours, theirs = PhraseCutMetrics(), FixedIntervalMetrics()
@@ -200,14 +196,24 @@ def evaluate_phrases(
     )  # fmt: skip
 
 
+def _measure_photo(
+    segmenter: Callable[..., Segmentation], samples: Sequence[PhraseSample], drawings: Path | None
+) -> list[Outcome[PhraseResult]]:
+    """Ask the phrases of one photo."""
+    rgb = imaging.read(samples[0].path).rgb
+    views = [_prepared(segmenter, picture) for picture in (rgb, squash(rgb))]
+    return [_measure(segmenter, sample, views, rgb, drawings) for sample in samples]
+
+
 def _measure(
     segmenter: Callable[..., Segmentation],
     sample: PhraseSample,
     views: Sequence[Any],
-    size_hw: tuple[int, int],
-) -> tuple[PhraseResult, Provenance | None]:
-    """Ask one phrase of the photo and of the squashed one; None: it cannot be asked."""
-    truth = sample.mask(size_hw)
+    rgb: NDArray[np.uint8],
+    drawings: Path | None,
+) -> Outcome[PhraseResult]:
+    """Ask one phrase of the photo and of the squashed one; made by None: it cannot be asked."""
+    truth = sample.mask(rgb.shape[:2])
     started = time.perf_counter()
     made = None
     try:
@@ -222,10 +228,12 @@ def _measure(
     counts = threshold_counts(probability, _squashed_mask(truth))
     shared, either = int((found & truth).sum()), int((found | truth).sum())
     thresholds = tuple(tuple(row) for row in counts.tolist())
+    if drawings is not None:
+        draw_binary(drawings, sample.id, rgb, truth, found, sample.phrase)
     result = PhraseResult(
         sample.id, shared, either, thresholds, round(seconds, 5), made is not None
     )
-    return result, made
+    return result, made, None
 
 
 def squash(rgb: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from lexiseg import imaging
 from lexiseg.datasets import Sample, SemanticDataset
 from lexiseg.device import peak_memory, reset_peak_memory
 from lexiseg.errors import InputError, OptionError
+from lexiseg.evaluation.collecting import drawing_path
 from lexiseg.methods._base import BaseSegmenter
 from lexiseg.metrics import boundary_counts, boundary_iou_counts, confusion
 from lexiseg.prompts import Vocabulary
@@ -225,7 +226,7 @@ def _draw(
         last = len(task.columns) - 1
         kind, nothing = (np.uint8, 255) if last < 255 else (np.uint16, 65535)
         labels = np.where(pred == last, nothing, pred).astype(kind)
-        imaging.write(_place(task.predictions, sample.id), labels)
+        imaging.write(drawing_path(task.predictions, sample.id), labels)
     if task.visualizations is None and not task.thumbnails:
         return None
     from lexiseg.visualize import comparison
@@ -234,12 +235,7 @@ def _draw(
     ground = task.background_index
     if task.visualizations is not None:
         sheet = comparison(*sides, background=ground)
-        imaging.write(_place(task.visualizations, sample.id), sheet)
+        imaging.write(drawing_path(task.visualizations, sample.id), sheet)
     if not task.thumbnails:
         return None
     return comparison(*sides, background=ground, side=_THUMBNAIL, columns=4, legend=False)
-
-
-def _place(folder: Path, picture: str) -> Path:
-    """The PNG of a picture; ids of splits that join folders hold slashes."""
-    return folder.joinpath(*f"{picture}.png".split("/"))

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lexiseg import imaging
-from lexiseg.datasets import SemanticDataset, open_semantic
+from lexiseg.datasets import Sample, SemanticDataset, open_semantic
 from lexiseg.errors import InputError, OptionError, OutputError
+from lexiseg.evaluation.collecting import Outcome, collect, open_journal
 from lexiseg.evaluation.html import Thumbnails, report
-from lexiseg.evaluation.journal import Journal
-from lexiseg.evaluation.pictures import Background, PictureResult, PictureTask, column_words
+from lexiseg.evaluation.journal import FILE_NAME
+from lexiseg.evaluation.pictures import (
+    Background,
+    PictureResult,
+    PictureTask,
+    column_words,
+    measure_picture,
+)
 from lexiseg.evaluation.result import Evaluation, dump, picture_iou
-from lexiseg.evaluation.workers import measure_all
 from lexiseg.metrics import BoundaryIoU, BoundaryScore, ConfusionMatrix, base_novel
 from lexiseg.metrics.report import score_set
 from lexiseg.results import Provenance, Segmentation
@@ -200,41 +208,39 @@ def _measure(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[PictureResult], Provenance]:
     """Measure every photo that is not done yet; return all, in the set's order."""
-    results: dict[str, PictureResult] = {}
-    provenance: Provenance | None = None
-    journal, thumbnails = None, None
-    if folder is not None:
-        thumbnails = Thumbnails(folder)
-        settings = {
-            "set": photos.name, "split": photos.split, "classes": photos.classes,
-            "asked": task.asked, "background": task.background,
-        }  # fmt: skip
-        journal = Journal(folder, PictureResult, settings, resume=resume)
-        results, provenance = dict(journal.done), journal.provenance
-        if not results:
-            thumbnails.clear()
-        for one in results.values():
-            thumbnails.count(one.id, _rank(one, task))
-    left = [sample for sample in photos if sample.id not in results]
-    done = len(photos) - len(left)
-    if progress is not None and done:
-        progress(done, len(photos))
-    try:
-        for result, made, thumbnail in measure_all(segmenter, left, task, jobs):
-            if thumbnails is not None and thumbnail is not None:
-                thumbnails.add(result.id, _rank(result, task), thumbnail)
-            if journal is not None:
-                journal.append(result, made)
-            results[result.id], provenance = result, made
-            done += 1
-            if progress is not None:
-                progress(done, len(photos))
-    finally:
-        if journal is not None:
-            journal.close()
+    thumbnails = None if folder is None else Thumbnails(folder)
+    settings = {
+        "set": photos.name, "split": photos.split, "classes": photos.classes,
+        "asked": task.asked, "background": task.background,
+    }  # fmt: skip
+
+    def keep(result: PictureResult, thumbnail: NDArray[np.uint8] | None) -> None:
+        if thumbnails is not None and thumbnail is not None:
+            thumbnails.add(result.id, _rank(result, task), thumbnail)
+
+    with open_journal(folder, PictureResult, settings, resume=resume, name=FILE_NAME) as journal:
+        before = {} if journal is None else journal.done
+        if thumbnails is not None:
+            if not before:
+                thumbnails.clear()
+            for one in before.values():
+                thumbnails.count(one.id, _rank(one, task))
+        results, provenance = collect(
+            segmenter,
+            [sample for sample in photos if sample.id not in before],
+            partial(_measured, task=task),
+            [sample.id for sample in photos],
+            journal=journal, jobs=jobs, progress=progress, keep=keep,
+        )  # fmt: skip
     if provenance is None:  # a set has at least one photo
         raise InputError(f"{photos.name}/{photos.split} has no photos; choose some")
     return [results[sample.id] for sample in photos], provenance
+
+
+def _measured(
+    segmenter: Callable[..., Segmentation], sample: Sample, task: PictureTask
+) -> list[Outcome[PictureResult]]:
+    return [measure_picture(segmenter, sample, task)]
 
 
 def _rank(result: PictureResult, task: PictureTask) -> float:

@@ -36,7 +36,7 @@ from lexiseg.metrics.edits import (
     texture_distance,
     texture_gap,
 )
-from lexiseg.metrics.few_shot import FewShotMetrics, FewShotScores, mean_of_folds
+from lexiseg.metrics.few_shot import FewShotMetrics, FewShotScores, episode_counts, mean_of_folds
 from lexiseg.metrics.fixed_interval import (
     FixedIntervalMetrics,
     FixedIntervalScores,
@@ -79,6 +79,7 @@ __all__ = [
     "confusion",
     "contour_accuracy",
     "draw_weights",
+    "episode_counts",
     "fid",
     "frechet_distance",
     "frequency_weighted_iou",

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lexiseg.errors import InputError, OptionError
 
-__all__ = ["FewShotMetrics", "FewShotScores", "mean_of_folds"]
+__all__ = ["FewShotMetrics", "FewShotScores", "episode_counts", "mean_of_folds"]
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,14 @@ class FewShotMetrics:
         counted: NDArray[np.bool_] | None = None,
     ) -> None:
         """Add an episode's mask and its truth, (H, W); pixels outside ``counted`` do not count."""
+        self.add_counts(episode_counts(pred, truth, counted), class_id)
+
+    def add_counts(self, counts: ArrayLike, class_id: int) -> None:
+        """Add what ``episode_counts`` gave of an episode."""
         if class_id not in self._counts:
             known = ", ".join(str(one) for one in sorted(self._counts))
             raise OptionError(f"class {class_id} is not of this fold; its classes are {known}")
-        if pred.shape != truth.shape:
-            raise InputError(f"the mask is {pred.shape} and the truth {truth.shape}; give one size")
-        if counted is not None:
-            pred, truth = pred[counted], truth[counted]
-        for side, (one, other) in enumerate(((~pred, ~truth), (pred, truth))):
-            self._counts[class_id][side] += (
-                np.count_nonzero(one & other),
-                np.count_nonzero(one | other),
-            )
+        self._counts[class_id] += np.asarray(counts, np.int64)
         self.episodes += 1
 
     def iou(self) -> dict[int, float]:
@@ -71,6 +67,21 @@ class FewShotMetrics:
         return FewShotScores(
             float(np.mean(values)), float(np.mean(both)), len(values), self.episodes
         )
+
+
+def episode_counts(
+    pred: NDArray[np.bool_], truth: NDArray[np.bool_], counted: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Return pixels in both and in either of a mask and its truth, of background and foreground.
+
+    pred, truth, counted: (H, W); pixels outside ``counted`` do not count. Returns (2, 2).
+    """
+    if pred.shape != truth.shape:
+        raise InputError(f"the mask is {pred.shape} and the truth {truth.shape}; give one size")
+    if counted is not None:
+        pred, truth = pred[counted], truth[counted]
+    sides = ((~pred, ~truth), (pred, truth))
+    return np.array([[(one & other).sum(), (one | other).sum()] for one, other in sides], np.int64)
 
 
 def mean_of_folds(folds: Sequence[FewShotScores]) -> FewShotScores:
