@@ -12,8 +12,8 @@ from types import ModuleType
 NAMES = (
     "accuracy", "modes", "reproduce", "settings", "synonyms", "unknown", "phrases", "parts",
     "auto", "false-positives", "shuffled", "joined", "speed", "size", "clip", "clicks", "guided",
-    "guided-filter", "crops", "everything", "memory", "prompts", "oneshot", "episodes", "decoder", "removal",
-    "instances", "edit-speed", "versions",
+    "guided-filter", "crops", "everything", "memory", "prompts", "oneshot", "episodes", "decoder",
+    "removal", "instances", "edit-speed", "versions",
 )  # fmt: skip
 
 
