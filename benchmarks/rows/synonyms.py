@@ -93,7 +93,8 @@ def table(result: dict[str, Any]) -> str:
         f"({percent(result['mean_ratio_capped'])} % with no pair above 100 %; the mean IoUs are to "
         f"each other as {percent(result['ratio_of_means'])} %). Synonyms are WordNet lemmas of the "
         "classes, drawn by the rule in `benchmarks/vocabulary.py`; none is among the words that "
-        f"the picture side was trained on.\n\n{markdown(head, lines)}"
+        "the picture side was trained on. The package's own dictionary is made of WordNet too, and "
+        f"tells the model which known word most of them stand for.\n\n{markdown(head, lines)}"
     )
 
 

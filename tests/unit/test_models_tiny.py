@@ -246,6 +246,28 @@ def test_a_word_leans_on_its_nearest_known_one(
     torch.testing.assert_close(encoder.text(["hound"]), expected)
 
 
+@pytest.mark.parametrize(
+    ("word", "known"),
+    [("trouser", "pants"), ("lounge", "sofa"), ("scissor", "scissors"), ("sandal", "sandals"),
+     ("glass", None), ("poodle", None), ("red car", None)],
+)  # fmt: skip
+def test_a_word_that_means_the_same_by_the_dictionary_is_known(
+    random_tiny: TinyEncoder, word: str, known: str | None
+) -> None:
+    """Whatever the text tower makes of it; "glass" is no singular of "glasses"."""
+    words = ["pants", "sofa", "scissors", "sandals", "glasses", "dog", "car"]
+    encoder = TinyEncoder(
+        random_tiny._net, random_tiny._tower, random_tiny._tokenizer, words,
+        Compute(torch.device("cpu"), torch.float32),
+    )  # fmt: skip
+    axes = torch.eye(len(random_tiny.meanings(["cat"])[0]))
+    encoder._meanings.update(zip([*words, word], axes, strict=False))
+    assert bool(encoder.unknown([word])) == (known is None)
+    mean = axes[7] if known is None else axes[7] + 10 * axes[words.index(known)]
+    expected = random_tiny._net.project(F.normalize(mean, dim=-1)[None])
+    torch.testing.assert_close(encoder.text([word]), expected)
+
+
 def test_a_word_means_the_same_whatever_is_asked_with_it(random_tiny: TinyEncoder) -> None:
     alone = random_tiny.text(["zebra"])
     long = random_tiny.text(["a very long phrase about zebras", "zebra"])

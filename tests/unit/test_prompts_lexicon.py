@@ -9,6 +9,7 @@ from lexiseg.prompts.lexicon import (
     hash_words,
     in_table,
     is_name,
+    meaning,
     pack_hashes,
     relations,
     singulars,
@@ -74,6 +75,14 @@ def test_synonyms_and_stand_ins_count() -> None:
     assert not in_table("goldendingle")
     assert found("goldendingle; dog") == set()
     assert found("goldendingle; dog", goldendingle="poodle") == {("goldendingle", "kind", "dog")}
+
+
+def test_synonyms_have_one_meaning_in_either_number() -> None:
+    assert meaning("trouser") == meaning("Pants") == meaning("trousers")
+    assert meaning("sofa") == meaning("couches") != meaning("bed")
+    assert meaning("glass") != meaning("glasses")
+    assert meaning("red car") is None
+    assert meaning("goldendingle") is None
 
 
 def test_names_are_no_words() -> None:

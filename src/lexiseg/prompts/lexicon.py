@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "NOUNS", "WORDS", "Relation", "general_terms", "group_synonyms", "hash_words", "in_table",
-    "is_name", "is_uncountable", "pack_hashes", "relations", "singulars", "unpack_hashes",
+    "is_name", "is_uncountable", "meaning", "pack_hashes", "relations", "singulars",
+    "unpack_hashes",
 ]  # fmt: skip
 
 # Before these words stands what a phrase is of: "wall of brick", "person with a hat".
@@ -125,6 +126,16 @@ def group_synonyms(words: Sequence[str]) -> list[tuple[str, ...]]:
         groups.setdefault(letters, groups[key])
     once = {id(group): group for group in groups.values()}
     return [tuple(dict.fromkeys(group[::-1])) for group in once.values()]
+
+
+@lru_cache(maxsize=20_000)
+def meaning(phrase: str) -> str | None:
+    """Return the first name of what a phrase means: the same for synonyms, and in either number.
+
+    None where the table does not have it, or has only its head noun.
+    """
+    node = _node(phrase, None)
+    return None if node is None or node[1] else node[0]
 
 
 @lru_cache(maxsize=20_000)

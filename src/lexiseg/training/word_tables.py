@@ -62,7 +62,10 @@ _NOT_MEANT = frozenset(
     {"intimate", "red", "green", "blue", "yellow", "black", "white", "grey", "gray", "brown",
      "pink", "purple", "violet", "scarlet", "crimson", "colour", "color", "gold", "silver"}
 )  # fmt: skip
-_ALIASES = {"people": "person", "persons": "person", "cell phone": "cellular telephone"}
+_ALIASES = {
+    "people": "person", "persons": "person", "cell phone": "cellular telephone",
+    "pants": "trouser",  # in American English
+}  # fmt: skip
 
 
 def relation_lines(nouns: Nouns, words: Iterable[str]) -> list[str]:
@@ -72,7 +75,11 @@ def relation_lines(nouns: Nouns, words: Iterable[str]) -> list[str]:
     other lines. words: those to hold beside the words that WordNet's tagged texts have.
     """
     wanted = {nouns.base(word) for word in words}
-    own = {text: sense for text in nouns.senses if (sense := _sense(nouns, text)) is not None}
+    own = {
+        text: sense
+        for text in nouns.senses
+        if text not in _ALIASES and (sense := _sense(nouns, text)) is not None
+    }
     above = frozenset().union(*(nouns.above(own[word]) for word in wanted if word in own))
     wanted |= {text for text, sense in own.items() if sense in above}
     names: dict[int, list[str]] = {}

@@ -16,7 +16,7 @@ from lexiseg.device import Compute, skip_init
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.models.tiny.weights import fill, load_vision
-from lexiseg.prompts import is_name
+from lexiseg.prompts.lexicon import is_name, meaning, singulars
 from lexiseg.protocols import BackboneMaps, SizePolicy
 from lexiseg.results import UnknownWord
 
@@ -25,6 +25,7 @@ __all__ = ["TinyEncoder", "from_checkpoint"]
 # How a word leans on its nearest known one: by cosine of meanings, nothing below the first, all of
 # the share from the second on. Chosen on train photos with synonyms (benchmarks' row `synonyms`).
 _FAR, _NEAR, _SAME, _DRAW = 0.6, 0.8, 0.999, 3.0
+_DRAW_SAME = 10.0  # towards a word that means the same by the dictionary
 _KEPT = 20_000  # meanings kept, 30 MB, so that a server's memory does not grow with its words
 
 
@@ -93,10 +94,12 @@ class TinyEncoder:
         """Return the vectors of words, (K, D) float32, unit length: the mean over templates.
 
         A word that had no masks is drawn towards its nearest word that had, the more the nearer
-        it lies: pictures have taught what that one looks like.
+        it lies: pictures have taught what that one looks like. Nearest is one that means the same
+        by the dictionary, if there is one.
         """
         versions = [self.meanings([t.format(w) for w in words]) for t in templates]
-        return self._net.project(self._drawn(F.normalize(torch.stack(versions).mean(0), dim=-1)))
+        means = F.normalize(torch.stack(versions).mean(0), dim=-1)
+        return self._net.project(self._drawn(means, words))
 
     @torch.inference_mode()
     def dense(self, rgb: Tensor) -> Tensor:
@@ -152,8 +155,9 @@ class TinyEncoder:
 
         Far: the cosine of meanings is below ``unknown_below`` to every word that had masks, and
         below ``tagged_below`` to every word that only named whole photos: what was learned
-        without masks does not reach out to its neighbours. Names of people and brands, which no
-        dictionary holds, are unknown however near their letters lie.
+        without masks does not reach out to its neighbours. What the dictionary gives as another
+        name or another number of a word that had masks is known. Names of people and brands, which
+        no dictionary holds, are unknown however near their letters lie.
         """
         if len(self._nearest) > _KEPT:
             self._nearest.clear()
@@ -170,12 +174,28 @@ class TinyEncoder:
         pairs = zip(places.tolist(), cosines.tolist(), strict=True)
         return tuple((self.known_words[place], cosine) for place, cosine in pairs)
 
+    def _same(self, word: str) -> tuple[int, ...]:
+        """The places of known words that mean the same by the dictionary, in either number.
+
+        Of a word that it lacks, those that are spelled the same but for their number.
+        """
+        places, by_meaning = self._dictionary
+        if (entry := meaning(word)) is not None:
+            return by_meaning.get(entry, ())
+        text = " ".join(word.casefold().split())
+        forms = (text, f"{text}s", f"{text}es", *singulars(text))
+        return tuple(sorted({places[form] for form in forms if form in places}))
+
     def _find_nearest(self, words: Sequence[str]) -> list[UnknownWord | None]:
         """Of each word that is far from the known ones, which they are; None for the others."""
         meanings = self.meanings(words)
         nearest = (meanings @ self._known.T).topk(min(3, len(self.known_words)))
         table = torch.cat([nearest.values[:, :1], nearest.indices.float()], 1).tolist()
-        far = [k for k, (cosine, *_) in enumerate(table) if cosine < self.unknown_below]
+        far = [
+            k
+            for k, (cosine, *_) in enumerate(table)
+            if cosine < self.unknown_below and not self._same(words[k])
+        ]
         if far and self.tagged_words:  # they are many, and most words are not far
             rows = torch.tensor(far, device=meanings.device)
             tagged = (meanings[rows] @ self._tagged.T).amax(1).tolist()
@@ -191,14 +211,29 @@ class TinyEncoder:
             out[k] = UnknownWord(words[k], tuple(self.known_words[int(i)] for i in order), cosine)
         return out
 
-    def _drawn(self, meanings: Tensor) -> Tensor:
-        """Meanings (K, 384) with a share of the nearest known word's, unit length."""
+    def _drawn(self, meanings: Tensor, words: Sequence[str]) -> Tensor:
+        """Meanings (K, 384) of words with a share of the nearest known word's, unit length."""
         if not self.known_words:
             return meanings
-        cosine, nearest = (meanings @ self._known.T).max(1)
+        cosines = meanings @ self._known.T
+        cosine, nearest = cosines.max(1)
         near = ((cosine - _FAR) / (_NEAR - _FAR)).clamp(0, 1)
         share = torch.where(cosine < _SAME, _DRAW * near, 0)  # a known word stays as it is
+        for k, own in enumerate(cosine.tolist()):
+            if own < _SAME and (same := self._same(words[k])):
+                among = torch.tensor(same, device=meanings.device)
+                nearest[k] = among[cosines[k, among].argmax()]
+                share[k] = _DRAW_SAME
         return F.normalize(meanings + share[:, None] * self._known[nearest], dim=-1)
+
+    @cached_property
+    def _dictionary(self) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+        """The places of known words by their spelling, and by what they mean."""
+        by_meaning: dict[str, tuple[int, ...]] = {}
+        for place, word in enumerate(self.known_words):
+            if (entry := meaning(word)) is not None:
+                by_meaning[entry] = (*by_meaning.get(entry, ()), place)
+        return {word.casefold(): place for place, word in enumerate(self.known_words)}, by_meaning
 
     @cached_property
     def _own_words(self) -> frozenset[str]:
