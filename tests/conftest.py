@@ -105,6 +105,7 @@ class ColourEncoder:
     name = "colours"
     scale = 20.0
     synonym_threshold = 0.85
+    presence = 0.0
     size = SizePolicy(short_side=64, window=96, multiple=8)
     cell = 4
     device_name = "cpu"

@@ -26,7 +26,8 @@ CEILINGS = {
     "sam-then-clip": 7, "sam3": 5, "trident": 3,
 }  # fmt: skip
 # The same of methods with the bundled model, whose own work is counted too, on a photo.
-BUNDLED = {"clip-then-sam": 10, "clipseg": 2, "dense": 3, "dense/masks": 7, "sam-then-clip": 7}
+# One of them is for the regions that lose their word, which are found on the host.
+BUNDLED = {"clip-then-sam": 11, "clipseg": 2, "dense": 4, "dense/masks": 8, "sam-then-clip": 7}
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ class ByMean:
     """An encoder whose features are a picture's mean colour and spread."""
 
     name, sha256 = "by mean", {}
-    scale, synonym_threshold = 1.0, 0.99
+    scale, synonym_threshold, presence = 1.0, 0.99, 0.0
 
     class size:
         window = 64

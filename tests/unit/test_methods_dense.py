@@ -366,8 +366,8 @@ def test_an_encoder_without_limits_names_no_unknown_words(colours: Any, stripes:
     del Sure.unknown
     encoder = Sure()
     wrapped = type("Bare", (), {k: getattr(encoder, k) for k in (
-        "name", "scale", "synonym_threshold", "size", "device_name", "dtype_name", "sha256",
-        "text", "dense",
+        "name", "scale", "synonym_threshold", "presence", "size", "device_name", "dtype_name",
+        "sha256", "text", "dense",
     )})()  # fmt: skip
     assert Segmenter(wrapped, PLAIN)(stripes, ["red", "zither"]).unknown == ()
 

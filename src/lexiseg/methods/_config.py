@@ -131,6 +131,8 @@ class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, Windows
         "size", as transformers does.
     logit_scale: what cosines are multiplied with before the softmax; None: the encoder's own.
     area_threshold: words that win at most this part of what is not background lose it.
+    presence: a region loses its word where, on average, the word's probability is less than this
+        part of its and the background's together; None: as suits the encoder.
     """
 
     stride: int | None = None
@@ -140,6 +142,7 @@ class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, Windows
     positions: str = "scale"
     logit_scale: float | None = None
     area_threshold: float = 0.0
+    presence: float | None = None
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range, UnknownName for no choice."""
@@ -148,7 +151,7 @@ class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, Windows
         check_range(self, 1, 8192, "stride")
         check_range(self, 1, 1000, "pamr_steps")
         check_range(self, 1e-6, 1e6, "logit_scale")
-        check_range(self, 0, 1, "area_threshold")
+        check_range(self, 0, 1, "area_threshold", "presence")
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,12 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
         """What cosines are multiplied with before the softmax."""
         return float(self.config.logit_scale or self.encoder.scale)
 
+    @property
+    def presence(self) -> float:
+        """How sure, on average, a region must be of its word against the background."""
+        own = self.config.presence
+        return float(self.encoder.presence if own is None else own)
+
     def window_settings(self, scale: float, **more: Any) -> WindowSettings:
         """Return how windows are laid at ``scale`` times the usual size, of an opened CLIP.
 
@@ -150,6 +156,10 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
     ) -> DenseScores:
         """The probabilities of all classes, and of the coarser competitions where there are any."""
         probabilities = self._probabilities(view, vectors)
+        if self.presence and vectors.background is not None:
+            from lexiseg.stages.presence import without_doubtful
+
+            probabilities = without_doubtful(probabilities, vectors.background, self.presence)
         input_hw, cell = view.encoded[0].raster
         flat = DenseScores(probabilities, input_hw, cell, view.picture.size_hw, unknown)
         if not vectors.hierarchy:
@@ -179,7 +189,8 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
             area_threshold=config.area_threshold,
         )
         first, *others = view.encoded
-        if vectors.hierarchy:  # what is shared out is probabilities, which logits do not know
+        # What is shared out, or taken away, is probabilities, which logits do not know.
+        if vectors.hierarchy or (self.presence and vectors.background is not None):
             return DenseFeatures.label_pixels(
                 first, vectors, probabilities, view.picture.rgb, rules, others
             )

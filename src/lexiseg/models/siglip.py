@@ -87,6 +87,7 @@ def tokenizer(path: Path, context: int) -> Any:
 class SiglipEncoder:
     """Protocol ``Encoder`` over transformers' ``SiglipModel``."""
 
+    presence = 0.0
     synonym_threshold = 0.999  # as of CLIP: the words of a picture are all alike
 
     def __init__(

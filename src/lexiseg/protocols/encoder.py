@@ -49,6 +49,7 @@ class Encoder(Model, Protocol):
 
     scale: float  # what cosines are multiplied with before a softmax
     synonym_threshold: float  # words whose vectors have at least this cosine mean the same
+    presence: float  # how sure, on average, a region must be of its word against the background
     size: SizePolicy
 
     def text(self, words: Sequence[str], templates: Sequence[str] = ("{}",)) -> Tensor:

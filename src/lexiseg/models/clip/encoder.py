@@ -35,6 +35,7 @@ class ClipEncoder:
     cache: keep word vectors on disk too; without it they are kept in memory only.
     """
 
+    presence = 0.0
     synonym_threshold = 0.999  # CLIP's words are all alike: plurals have 0.97
 
     def __init__(
