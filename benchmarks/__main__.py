@@ -93,7 +93,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COMMIT",
         help="run each row on a checkout of that commit too, in turns, and print ratios",
     )
-    run.add_argument("--rounds", type=int, default=3, metavar="N", help="of --compare (default: 3)")
+    run.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="turns of both, for --compare and `versions` (default: 3)",
+    )
     run.add_argument("--out", type=Path, metavar="DIR", help="write results there, and no tables")
     run.add_argument("--method", default="tiny", help="what lexiseg.load takes (default: tiny)")
     run.add_argument("--device", help="cpu, cuda, ... (default: chosen)")
@@ -106,9 +112,6 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR|COMMIT",
         help="an earlier checkout or commit, for `versions` and `edit-speed`",
-    )
-    run.add_argument(
-        "--rounds", type=int, default=3, help="turns of both, for `versions` (default: 3)"
     )
     run.add_argument(
         "--work",
