@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import blake2s
 from inspect import signature
 from pathlib import Path
@@ -79,11 +80,17 @@ def check_folder(folder: Path, *, one_file: bool = False) -> None:
             _remove_empty(path)
 
 
-def possible_names(words: Sequence[str]) -> set[str]:
+def possible_names(words: Sequence[str]) -> frozenset[str]:
     """Return every file that the results of a picture may be, relative to their folder."""
+    return _possible_names(tuple(words))
+
+
+@lru_cache(maxsize=8)  # pictures of a run mostly have the same words
+def _possible_names(words: tuple[str, ...]) -> frozenset[str]:
+    names = file_names(words)
     fixed = {"overlay.png", "labels.png", "looked-at.png", "all_masks.png", "segmented.png"}
     folders = ("masks", "cutouts", "heatmaps")
-    return fixed | {f"{part}/{name}.png" for part in folders for name in file_names(words)}
+    return frozenset(fixed | {f"{part}/{name}.png" for part in folders for name in names})
 
 
 def segment_picture(

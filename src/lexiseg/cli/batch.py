@@ -47,8 +47,12 @@ def run(argv: list[str]) -> int:
     args = _parser().parse(argv)
     if len(args.items) < 2:
         raise PictureError("name what to work on, and a folder for the results: batch SOURCE OUT")
+    from lexiseg.batch.plan import is_table
+
     # All that can be refused is, before a model is loaded: that takes seconds.
     *sources, out = args.items
+    if is_table(out):
+        raise OptionError(f"{out!r} is a table; the last name is the folder for the results")
     words = () if args.words is None else tuple(_words(args.words))
     background: Any = options.background(args.background).get("background", "default")
     from lexiseg.batch.run import run_batch
@@ -164,7 +168,11 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     from lexiseg.batch.run import BatchOptions
 
     names = {field.name for field in fields(BatchOptions)}
-    given = {name: value for name, value in vars(args).items() if name in names and value}
+    given = {
+        name: value
+        for name, value in vars(args).items()
+        if name in names and value is not None and value is not False
+    }
     given["formats"] = tuple(args.format)
     if args.no_sheet:
         given["sheet"] = False

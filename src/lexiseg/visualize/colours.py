@@ -67,10 +67,15 @@ def palette(words: Sequence[str], present: Collection[str] = ()) -> NDArray[np.u
     another one gives way: to those of ``present``, to those with an expected colour, then by the
     alphabet. It takes the nearest colour that is free.
     """
+    there = frozenset(word.casefold() for word in present)
+    return _palette(tuple(words), there).copy()
+
+
+@lru_cache(maxsize=64)  # pictures of a run mostly show the same words
+def _palette(words: tuple[str, ...], there: frozenset[str]) -> NDArray[np.uint8]:
     rgb, lab = _candidates()
     own = [_expected(word) for word in words]
     rank = {term: place for place, term in enumerate(_EXPECTED)}
-    there = {word.casefold() for word in present}
     order = sorted(
         range(len(words)),
         key=lambda k: (
