@@ -78,7 +78,8 @@ class _Nothing:
         label_map[:, : label_map.shape[1] // 2] = 0
         return Segmentation(
             words=words.names, labels=np.array(words.names[:1]),
-            masks=Masks.from_labels(label_map, [0]), scores=np.ones(1, np.float32), label_map=label_map,
+            masks=Masks.from_labels(label_map, [0]),
+            scores=np.ones(1, np.float32), label_map=label_map,
             word_scores=np.eye(1, len(words.names), dtype=np.float32)[0],
             provenance=Provenance(method="nothing", encoder="none"),
         )  # fmt: skip
