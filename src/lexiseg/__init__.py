@@ -16,7 +16,8 @@ from lexiseg._version import __version__
 
 if TYPE_CHECKING:
     from lexiseg import edit, errors
-    from lexiseg.batch.run import BatchOptions, BatchResult, run_batch
+    from lexiseg.batch.options import BatchOptions, BatchResult
+    from lexiseg.batch.run import run_batch
     from lexiseg.checkpoints import records as list_checkpoints
     from lexiseg.client import Client
     from lexiseg.datasets import list_datasets
@@ -68,8 +69,8 @@ __all__ = [
 
 # Public name -> "module:attribute", or "module" for a package that is public itself.
 _PUBLIC = {
-    "BatchOptions": "lexiseg.batch.run:BatchOptions",
-    "BatchResult": "lexiseg.batch.run:BatchResult",
+    "BatchOptions": "lexiseg.batch.options:BatchOptions",
+    "BatchResult": "lexiseg.batch.options:BatchResult",
     "Client": "lexiseg.client:Client",
     "EditResult": "lexiseg.edit:EditResult",
     "Evaluation": "lexiseg.evaluation:Evaluation",

@@ -73,6 +73,11 @@ class Journal:
             raise
         return self
 
+    @property
+    def path(self) -> Path:
+        """This shard's file."""
+        return self._own.path
+
     def __exit__(self, *_: object) -> None:
         self._own.close()
         self._lock.release()

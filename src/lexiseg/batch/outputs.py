@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -194,7 +195,7 @@ def staged(target: Path, workshop: Path | None) -> Iterator[Path]:
     made = [path for path in target.parents if not path.exists()]
     if workshop is not None:  # others may write beside the target: no folder is taken away
         digest = blake2s(os.fsencode(target), digest_size=16).hexdigest()
-        stage, made = workshop / f"{digest}.{os.getpid()}", []
+        stage, made = workshop / f"{digest}.{secrets.token_hex(4)}", []
     try:
         yield stage
     except OSError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lexiseg.batch.outputs import possible_names
+from lexiseg.batch.remote import fetched, is_remote, select_remote
 from lexiseg.batch.requests import Defaults, Request, make_request
 from lexiseg.batch.tables import SUFFIXES, Row, read_list, read_table
 from lexiseg.errors import InputError, LexisegError
@@ -99,7 +100,7 @@ def wants_masks(table: str) -> bool:
     if table == "-":
         return False
     asked = ("operation", "points", "boxes", "not_points")
-    return any(name in row.given for row in read_table(Path(table)) for name in asked)
+    return any(name in row.given for row in _read_table(table) for name in asked)
 
 
 def read_sources(sources: Sequence[str], defaults: Defaults, remarks: list[str]) -> list[Entry]:
@@ -110,11 +111,8 @@ def read_sources(sources: Sequence[str], defaults: Defaults, remarks: list[str])
     names = [name for name in sources if not is_table(name)]
     entries: list[Entry] = []
     for name in (one for one in sources if is_table(one)):
-        if name == "-":
-            listed = read_list(sys.stdin.read(), "stdin")
-            home = os.curdir
-        else:
-            listed, home = read_table(Path(name)), os.path.dirname(name)
+        home = os.curdir if name == "-" else os.path.dirname(name)
+        listed = read_list(sys.stdin.read(), "stdin") if name == "-" else _read_table(name)
         rows = [one for one in listed if isinstance(one, Row)]
         names += [one for one in listed if isinstance(one, str)]
         entries += [_of_row(row, home, defaults) for row in rows]
@@ -192,13 +190,25 @@ def _key(name: str, request: Request, seen: dict[str, int]) -> str:
     return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
 
 
+def _read_table(name: str) -> list[Row]:
+    if not is_remote(name):
+        return read_table(Path(name))
+    with fetched(name) as copy:
+        return read_table(copy)
+
+
 def _of_names(names: Sequence[str], defaults: Defaults, remarks: list[str]) -> list[Entry]:
     request = make_request(None, defaults)  # raises: it is the same for all
+    remote = [one for name in names if is_remote(name) for one in select_remote(name)]
+    entries = [Entry(one.path, one, request) for one in remote]
+    names = [name for name in names if not is_remote(name)]
+    if not names:
+        return entries
     chosen = select_pictures(names)
     remarks += [str(problem) for problem in chosen.passed_over]
     if chosen.earlier:
         remarks.append(f"{chosen.earlier:,} files of earlier results left alone")
-    entries = [Entry(one.path, one, request) for one in chosen.pictures]
+    entries += [Entry(one.path, one, request) for one in chosen.pictures]
     return entries + [Entry(one.path, error=str(one)) for one in chosen.failed]
 
 
@@ -212,11 +222,13 @@ def _of_row(row: Row, home: str, defaults: Defaults) -> Entry:
     if row.error:
         return Entry(name or row.place, extra=row.extra, error=f"{row.place}: {row.error}")
     # As seen from the table; else from where the command runs.
-    path = os.path.join(home, os.path.expanduser(name))
-    if not os.path.lexists(path) and os.path.lexists(os.path.expanduser(name)):
-        path = os.path.expanduser(name)
+    path = name if is_remote(name) else os.path.join(home, os.path.expanduser(name))
+    own = os.path.expanduser(name)
+    if not is_remote(path) and not os.path.lexists(path) and os.path.lexists(own):
+        path = own
     folder, last = os.path.split(path)
-    picture = Selected(path, folder or os.curdir, os.path.join(_real(folder), last))
+    real = path if is_remote(path) else os.path.join(_real(folder), last)
+    picture = Selected(path, folder or os.curdir, real)
     try:
         return Entry(name, picture, make_request(row, defaults), row.extra)
     except LexisegError as error:

@@ -99,13 +99,13 @@ class _Actors:
     """The actors of a run."""
 
     def __init__(self, ray: Any, start: Start, count: int) -> None:
-        self._ray, self._start = ray, start
+        self._ray, self._start, self._home = ray, start, os.getcwd()
         gpu = (start.options.device or "").startswith("cuda")
         # Small chunks are retried whole: what was written is written again, the same.
         self._kind = ray.remote(
             num_cpus=start.threads, num_gpus=int(gpu), max_restarts=-1, max_task_retries=_RETRIES
         )(_Actor)
-        self._actors = [self._kind.remote(start) for _ in range(count)]
+        self._actors = [self._kind.remote(start, self._home) for _ in range(count)]
 
     def __len__(self) -> int:
         return len(self._actors)
@@ -117,7 +117,7 @@ class _Actors:
     def replace(self, number: int) -> None:
         """Put a new actor in the place of one that does not answer."""
         self._ray.kill(self._actors[number], no_restart=True)
-        self._actors[number] = self._kind.remote(self._start)
+        self._actors[number] = self._kind.remote(self._start, self._home)
 
     def end(self) -> None:
         """End all actors; what they hold is not done."""
@@ -128,7 +128,9 @@ class _Actors:
 class _Actor:
     """A worker in a process of Ray."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, folder: str) -> None:
+        if os.path.isdir(folder):  # names are as they were given, as seen from there
+            os.chdir(folder)
         self._worker = load_worker(start)
 
     def work(self, chunk: list[Task]) -> list[Record]:
@@ -137,10 +139,6 @@ class _Actor:
         left = iter(chunk)
         run_pipeline(self._worker, lambda: next(left, None), records.append)
         return records
-
-    def pid(self) -> int:
-        """Return the number of the process."""
-        return os.getpid()
 
 
 def _ray() -> Any:
@@ -159,7 +157,7 @@ def _connected(ray: Any, address: str, count: int | None) -> Iterator[None]:
         return
     before = os.environ.get("RAY_USAGE_STATS_ENABLED")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent to anybody
-    own = {"include_dashboard": False}
+    own: dict[str, Any] = {"include_dashboard": False}
     if count is not None:
         own["num_cpus"] = count
     try:
@@ -169,7 +167,7 @@ def _connected(ray: Any, address: str, count: int | None) -> Iterator[None]:
         )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         line = " ".join(str(error).split())[:200]
-        raise OptionError(f"no Ray answers at {address!r} ({line}); start one, or see it") from error
+        raise OptionError(f"no Ray answers at {address!r} ({line}); start one there") from error
     try:
         yield
     finally:

@@ -135,7 +135,7 @@ def _asked(name: str, ask: Callable[[], T], kind: type[PictureError] | type[Outp
         return ask()
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise kind(f"{name!r} cannot be reached ({what}); check the address and its keys") from error
+        raise kind(f"{name!r} cannot be reached ({what}); check address and keys") from error
 
 
 def _shown(path: str, root: str) -> bool:

@@ -5,108 +5,40 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg._version import __version__
-from lexiseg.batch import contact_sheet, formats, summary_tables, work
+from lexiseg.batch import contact_sheet, formats, ray_workers, summary_tables, work
 from lexiseg.batch.journal import FOLDER, Journal
-from lexiseg.batch.outputs import KINDS, check_folder
+from lexiseg.batch.options import BatchOptions, BatchResult
+from lexiseg.batch.outputs import check_folder
 from lexiseg.batch.pipeline import run_pipeline
 from lexiseg.batch.plan import Entry, Plan, Task, make_plan, read_sources
+from lexiseg.batch.remote import Store, is_remote
 from lexiseg.batch.requests import Defaults, make_request
 from lexiseg.batch.tables import require_pyarrow
 from lexiseg.batch.work import DONE, FAILED, NOT_FOUND, Recipe, Record, Worker
 from lexiseg.batch.workers import Start, default_workers, run_workers
-from lexiseg.errors import ExtraMissing, OptionError, UnknownName
+from lexiseg.errors import ExtraMissing, OptionError
 from lexiseg.prompts import split_words
 from lexiseg.protocols import LoadOptions
 
 if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
-__all__ = ["BatchOptions", "BatchResult", "run_batch"]
+__all__ = ["run_batch"]
 
 RESERVED = (
     FOLDER, summary_tables.PICTURES, summary_tables.FAILURES, *summary_tables.MASKS.values(),
     contact_sheet.INDEX, contact_sheet.PAGES,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """How a run works, and what it writes.
-
-    kinds: files of each picture beside result.json: "overlay", "labels", "masks", "cutouts",
-    "heatmaps". both: write results of pictures that are edited, too. masks: the table of all
-    masks, "parquet", "jsonl" or "none"; None: Parquet where pyarrow is installed. formats: written
-    to a folder each, when all is done; see `lexiseg.export.format_names`. sheet: make index.html.
-    workers: processes; None: one a CPU, or a GPU. threads: of each, on a CPU; results are the same
-    bytes for any number of workers, not of threads. shard: (I, N), from 1: do only each Nth
-    picture. anew: forget what an earlier run has done. max_pixels: refuse larger pictures.
-    watch: seconds; look for new pictures again and again.
-    """
-
-    kinds: tuple[str, ...] = KINDS[:3]
-    both: bool = False
-    masks: str | None = None
-    formats: tuple[str, ...] = ()
-    sheet: bool = True
-    workers: int | None = None
-    threads: int = 1
-    shard: tuple[int, int] = (1, 1)
-    anew: bool = False
-    max_pixels: int | None = None
-    watch: float | None = None
-
-    def __post_init__(self) -> None:
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise UnknownName.among("kind of file", kind, KINDS)
-        if self.masks not in (None, "none", *summary_tables.MASKS):
-            raise UnknownName.among(
-                "table of masks", str(self.masks), ["none", *summary_tables.MASKS]
-            )
-        number, count = self.shard
-        if not 1 <= number <= count:
-            raise OptionError(f"shard {number}/{count}; give I/N with I from 1 to N")
-        for name, value in (("workers", self.workers), ("threads", self.threads)):
-            if value is not None and value < 1:
-                raise OptionError(f"{name} is {value}; give at least 1")
-        if self.watch is not None and not 0 < self.watch < 1e6:
-            raise OptionError(f"watch is {self.watch}; give seconds above 0")
-        formats.check(self.formats)
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """What became of a run.
-
-    total: pictures. done: in this call; earlier: before. not_found: those in which the words of
-    their edit are not. failed: those that could not be done, and why. waiting: those that other
-    shards have still to do; as long as there are any, no tables are made. found: whether any word
-    was found anywhere. instances: of all. remarks: to be said once. seconds: of this call.
-    """
-
-    out: Path
-    total: int = 0
-    done: int = 0
-    earlier: int = 0
-    not_found: tuple[str, ...] = ()
-    failed: tuple[tuple[str, str], ...] = ()
-    waiting: int = 0
-    found: bool = False
-    instances: int = 0
-    remarks: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the same as JSON values."""
-        failed = [{"picture": name, "error": error} for name, error in self.failed]
-        return {**asdict(self), "out": str(self.out), "failed": failed}
+_A_SENDING = 64  # pictures after which the journal is sent: a driver that dies loses no more
 
 
 Progress = Callable[[int, int, str], None]
@@ -134,7 +66,8 @@ def run_batch(
     sources: folders, patterns, pictures, and tables (CSV, TSV, JSON lines, Parquet) with a column
         `picture` and others as they have need: words, background, points, not_points, boxes, like,
         operation and its options. Further columns are kept. "-" is stdin.
-    out: the folder of all results, which lie in it as the pictures do.
+    out: the folder of all results, which lie in it as the pictures do. It, pictures and tables may
+        be addresses that fsspec knows: "s3://bucket/photos".
     words, background, like, operation: of pictures whose row says nothing else; without words those
         that a picture shows. like: "[WORD=]FILE[:X0,Y0,X1,Y1]". operation: as `lexiseg edit` takes
         it: "blur face --radius 8 + remove dog".
@@ -151,18 +84,41 @@ def run_batch(
     asked = (given,) if isinstance(given, str) else tuple(given or ())
     behind = background if background is None or isinstance(background, str) else tuple(background)
     several = [sources] if isinstance(sources, str | os.PathLike) else [*sources]
-    run = _Run(
-        segmenter,
-        [os.fspath(source) for source in several],
-        Path(out),
-        Defaults(asked, behind, tuple(like), operation),
-        options,
-        load_options,
-        progress,
-    )
-    if options.watch is None:
-        return run.round()
-    return run.watch(options.watch, stop or (lambda: False))
+    address = os.fspath(out)
+    with _made_in(address, options) as (folder, store):
+        run = _Run(
+            segmenter,
+            [os.fspath(source) for source in several],
+            folder,
+            Defaults(asked, behind, tuple(like), operation),
+            options,
+            load_options,
+            progress,
+            store,
+        )
+        if options.watch is None:
+            result = run.round()
+        else:
+            result = run.watch(options.watch, stop or (lambda: False))
+        return result if store is None else replace(result, out=Path(address))
+
+
+@contextmanager
+def _made_in(out: str, options: BatchOptions) -> Iterator[tuple[Path, Store | None]]:
+    """Yield the folder in which results are made, and the store to which they are sent."""
+    if not is_remote(out):
+        check_folder(Path(out))
+        yield Path(out), None
+        return
+    if options.formats:
+        raise OptionError(
+            f"formats are made of results that lie here, and {out!r} is elsewhere; get it, then "
+            "use lexiseg convert"
+        )
+    with tempfile.TemporaryDirectory(prefix="lexiseg-") as name:
+        store = Store(out, Path(os.path.realpath(name)))
+        store.receive(FOLDER)
+        yield store.local, store
 
 
 @dataclass
@@ -176,10 +132,10 @@ class _Run:
     options: BatchOptions
     load_options: LoadOptions | None
     progress: Progress | None
+    store: Store | None = None
     stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_folder(self.out)
         self.config: Any = getattr(self.segmenter, "config", self.segmenter)
         if is_dataclass(self.segmenter) and not hasattr(self.segmenter, "prepare"):
             self.alone = False
@@ -221,6 +177,8 @@ class _Run:
                 self._work(plan, todo, journal)
             finally:
                 shutil.rmtree(journal.workshop, ignore_errors=True)
+                if self.store is not None and journal.path.is_file():
+                    self.store.send(journal.path)
             result = self._finish(plan, journal, {task.key for task in todo})
         said = (*remarks, *plan.remarks, *result.remarks)
         return replace(result, remarks=said, seconds=time.perf_counter() - started)
@@ -258,7 +216,7 @@ class _Run:
             elif status == FAILED:
                 if not self.options.watch:  # it may be mended by now
                     out.append(task)
-            elif not work.is_there(record, self.out):
+            elif self.store is None and not work.is_there(record, self.out):
                 out.append(task)
         return out
 
@@ -285,6 +243,8 @@ class _Run:
             nonlocal count
             journal.append(record)
             count += 1
+            if self.store is not None and count % _A_SENDING == 0:
+                self.store.send(journal.path)
             if self.progress is not None:
                 self.progress(count, total, names[record.key])
 
@@ -298,13 +258,20 @@ class _Run:
             thumbnails=self.options.sheet,
             numbered=any(step.makes_several for task in todo for step in task.request.steps),
             options=self.how,
+            store=None if self.store is None else self.store.url,
         )
         tasks: Iterator[Task] = iter(todo)
+        if self.alone and self.options.ray is not None:
+            raise OptionError("Ray's actors load the method themselves; give one of lexiseg.load")
         if self.alone:
             run_pipeline(Worker(self.segmenter, recipe), lambda: next(tasks, None), keep)
             return
-        workers = self.options.workers or default_workers(self.how)
         start = Start(self.config, recipe, self.how, self.options.threads)
+        if self.options.ray is not None:
+            actors = self.options.workers
+            ray_workers.run_on_ray(start, self.options.ray, actors, tasks, keep)
+            return
+        workers = self.options.workers or default_workers(self.how)
         run_workers(start, min(workers, len(todo)), tasks, keep)
 
     def _finish(self, plan: Plan, journal: Journal, worked: set[str]) -> BatchResult:
@@ -369,6 +336,9 @@ class _Run:
             contact_sheet.write_contact_sheet(pairs(), len(plan.entries), self.out)
         for name in self.options.formats:
             remarks += formats.write(name, pairs(), self.out, plan.base)
+        if self.store is not None:
+            for made in (path for path in self.out.iterdir() if path.name in RESERVED[1:]):
+                self.store.send(made)
         return remarks
 
 

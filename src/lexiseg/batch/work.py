@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from lexiseg import imaging
 from lexiseg.batch import outputs
 from lexiseg.batch.plan import Task
+from lexiseg.batch.remote import Store, fetched, is_remote
 from lexiseg.edit import EditResult
 from lexiseg.edit.steps import EditStep, run_steps
 from lexiseg.errors import NothingFound
@@ -40,7 +42,7 @@ class Recipe:
 
     workshop: where files are made before they are moved into their places. kinds: see
     `outputs.KINDS`. numbered: an edit may give several pictures. options: where networks of edits
-    compute.
+    compute. store: the address to which results are sent, and not kept in `out`.
     """
 
     out: Path
@@ -50,6 +52,7 @@ class Recipe:
     thumbnails: bool = True
     numbered: bool = False
     options: LoadOptions = field(default_factory=LoadOptions)
+    store: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,17 @@ class Worker:
         self.recipe = recipe
         self._places = EditPlaces(OutputFolder(recipe.out, ()), numbered=recipe.numbered)
         self._networks: dict[str, EditStep] = {}
+        self._store = None if recipe.store is None else Store(recipe.store, recipe.out)
 
     def read(self, task: Task) -> Picture:
         """Read a picture. Raises PictureError."""
         limit = self.recipe.max_pixels
         given = {} if limit is None else {"max_pixels": limit}
-        return imaging.read(task.source.source, **given)
+        name = task.source.real
+        if not is_remote(name):
+            return imaging.read(task.source.source, **given)
+        with fetched(name) as copy:
+            return replace(imaging.read(copy, **given), path=Path(name))
 
     def find(self, task: Task, picture: Picture) -> Found:
         """Find the words in a picture, and edit it. Raises whatever segmenter and edits raise."""
@@ -136,22 +144,26 @@ class Worker:
     def write(self, task: Task, picture: Picture, found: Found) -> Record:
         """Write what was found; return the record of it. Raises OutputError."""
         seg, workshop = found.seg, self.recipe.workshop
-        folder, files = None, []
+        folder, files, sent = None, [], list[Path]()
+        jobs = self._jobs(task)
         if task.folder is not None:
             _sweep(task.folder.target)
             everything = None
             if found.view is not None and "overlay" in self.recipe.kinds:
                 everything = self.segmenter.all_masks(found.view)
             document = outputs.write_results(
-                task.folder, picture, seg, seg.words,
+                jobs[0], picture, seg, seg.words,
                 kinds=self.recipe.kinds, everything=everything, workshop=workshop,
             )  # fmt: skip
             folder = self._relative(task.folder.target)
+            sent.append(task.folder.target)
         else:
             document = result_json(seg, picture=picture)
         if task.edit is not None and found.edit is not None:
-            written = outputs.write_edit(task.edit, found.edit, self._places, workshop)
+            written = outputs.write_edit(jobs[1], found.edit, self._places, workshop)
             files = [self._relative(path) for path in written]
+            sent += written
+        self._send(sent)
         shown = picture if found.edit is None else found.edit.picture
         return Record(
             key=task.key,
@@ -170,6 +182,24 @@ class Worker:
             else "",
             provenance={k: v for k, v in document["provenance"].items() if k not in _OF_ONE},
         )
+
+    def _jobs(self, task: Task) -> tuple[Any, Any]:
+        """The places of a task; what is sent away tells of a picture by its address."""
+        if self._store is None or is_remote(task.source.real):
+            return task.folder, task.edit
+        address = Path(task.source.real).as_uri()
+        folder, edit = (job and replace(job, real=address) for job in (task.folder, task.edit))
+        return folder, edit
+
+    def _send(self, paths: Sequence[Path]) -> None:
+        """Send results to the store, if there is one, and keep none here."""
+        for path in paths if self._store is not None else ():
+            assert self._store is not None
+            self._store.send(path)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.recipe.out).as_posix()

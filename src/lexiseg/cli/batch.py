@@ -15,7 +15,7 @@ from lexiseg.errors import NothingFound, OptionError, PictureError, PromptError
 from lexiseg.prompts.written import to_path
 
 if TYPE_CHECKING:
-    from lexiseg.batch.run import BatchResult
+    from lexiseg.batch.options import BatchResult
 
 __all__ = ["run"]
 
@@ -64,7 +64,7 @@ def run(argv: list[str]) -> int:
         result = run_batch(
             config,
             sources,
-            to_path(out),
+            out if "://" in out else to_path(out),
             words,
             background=background if isinstance(background, str | None) else tuple(background),
             like=args.like,
@@ -119,6 +119,10 @@ def _parser() -> Parser:
     add = parser.add_argument_group("the run").add_argument
     add("--workers", metavar="N", type=int, help="processes; else one a CPU, or a GPU")
     add("--threads", metavar="N", type=int, help="of each process; the bytes may depend on it")
+    add(
+        "--ray", metavar="ADDRESS", nargs="?", const="local",
+        help="work on Ray: HOST:PORT, auto, or without an address one on this machine",
+    )  # fmt: skip
     add("--shard", metavar="I/N", type=_shard, help="do only each Nth picture, from the Ith on")
     add("--anew", action="store_true", help="forget what an earlier run has done")
     add("--watch", metavar="SECONDS", type=float, help="look for new pictures, until interrupted")
@@ -165,7 +169,7 @@ def _config(args: argparse.Namespace, words: tuple[str, ...], sources: list[str]
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of BatchOptions that flags give."""
-    from lexiseg.batch.run import BatchOptions
+    from lexiseg.batch.options import BatchOptions
 
     names = {field.name for field in fields(BatchOptions)}
     given = {

@@ -84,8 +84,11 @@ def picture_path(picture: str, folder: str) -> str:
     """Return the path of a picture as a folder's record tells it: relative, "/" between parts.
 
     Both are absolute, links resolved. So a record holds where pictures and results are moved
-    together. An absolute path where no relative one leads there (another drive).
+    together. An absolute path where no relative one leads there (another drive); an address as it
+    is.
     """
+    if "://" in picture:
+        return picture
     try:
         path = os.path.relpath(picture, folder)
     except ValueError:
