@@ -263,6 +263,7 @@ READ = {
     "the dogs' tails": "tails of the dogs",
     "the dog that is left of the cat": "dog left of cat",
     "not red car": "not red car",
+    "the dog that is left of the other dog": "dog left of dog",
     "dogs that aren't black": "not black dogs",
     "person who doesn't have a hat": "person without hat",
     "person with no hat": "person without hat",

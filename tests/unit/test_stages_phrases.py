@@ -78,7 +78,7 @@ THREE = things(
         ("dog next to (white dog)", set()), ("dog between dogs", {1}),
         ("dog left of (white dog)", {0, 1}), ("three dogs", {0, 1, 2}), ("last dog", {2}),
         ("last two dogs", {1, 2}), ("dog nearest to (white dog)", {1}),
-        ("dog farthest from (white dog)", {0}),
+        ("dog farthest from (white dog)", {0}), ("dog right of the other dogs", {1, 2}),
     ],
 )  # fmt: skip
 def test_attributes_choose(phrase: str, kept: set[int]) -> None:

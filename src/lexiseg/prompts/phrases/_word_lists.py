@@ -29,6 +29,7 @@ SHADES = frozenset({"light", "dark", "bright", "pale", "deep", "navy", "sky", "r
 DETERMINERS = frozenset({
     "a", "an", "the", "this", "that", "these", "those", "my", "your", "his", "her", "its", "our",
     "their", "all", "any", "some", "every", "each", "only", "just",
+    "other", "another",
 })  # fmt: skip
 NUMBERS: Mapping[str, int] = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
