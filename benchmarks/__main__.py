@@ -134,7 +134,8 @@ def _given(options: argparse.Namespace) -> list[str]:
         given += ["--data", str(folder.resolve())]
     for name in ("splits", "base", "official"):
         place = getattr(options, name)
-        given += [f"--{name}", str(place.resolve())] if place else []
+        if place:  # of --base also a commit
+            given += [f"--{name}", str(place.resolve() if place.exists() else place)]
     return given + (["--limit", str(options.limit)] if options.limit else [])
 
 

@@ -10,14 +10,12 @@ import subprocess
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import ROOT, Unmeasurable, output
+from benchmarks.machine import ROOT, Unmeasurable, checkout
 from benchmarks.rows.common import markdown
 
 __all__ = ["compare", "figures", "ratio"]
@@ -34,7 +32,7 @@ def compare(name: str, commit: str, options: Namespace, arguments: list[str]) ->
     Unmeasurable where it does not, or where a run fails.
     """
     found: dict[str, list[dict[str, float]]] = {"before": [], "now": []}
-    with _checkout(commit) as before:
+    with checkout(Path(commit)) as before:
         trees = {"before": before, "now": ROOT}
         for turn in range(options.rounds):
             order = list(trees) if turn % 2 == 0 else list(trees)[::-1]
@@ -84,22 +82,6 @@ def figures(result: Any, path: str = "") -> dict[str, float]:
         elif isinstance(value, int | float) and _COST.search(str(key)):
             out[place] = float(value)
     return out
-
-
-@contextmanager
-def _checkout(commit: str) -> Iterator[Path]:
-    """A checkout of a commit in a folder that goes again."""
-    try:
-        output(["git", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"])
-    except Unmeasurable as error:
-        raise Unmeasurable(f"{commit!r} is no commit of this repository") from error
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made) / "tree"
-        output(["git", "worktree", "add", "--detach", "--quiet", str(folder), commit])
-        try:
-            yield folder
-        finally:
-            output(["git", "worktree", "remove", "--force", str(folder)])
 
 
 def _run(name: str, tree: Path, arguments: list[str]) -> dict[str, float]:

@@ -62,7 +62,7 @@ def checkout(base: Path) -> Iterator[Path]:
         try:
             output(["git", "worktree", "add", "--detach", folder, str(base)])
         except Unmeasurable as error:
-            raise Unmeasurable(f"--base {base} is no checkout of lexiseg and no commit") from error
+            raise Unmeasurable(f"{base} is no checkout of lexiseg and no commit") from error
         try:
             yield Path(folder)
         finally:

@@ -61,9 +61,9 @@ def _package(options: Namespace, what: str) -> str | None:
 
 
 def _base(options: Namespace, what: str) -> str | None:
-    if options.base is not None and (options.base / "src" / "lexiseg").is_dir():
+    if options.base is not None:
         return None
-    return "it needs --base DIR, another checkout of lexiseg"
+    return "it needs --base, another checkout of lexiseg or a commit"
 
 
 _CHECKS: Mapping[str, Callable[[Namespace, str], str | None]] = {

@@ -32,7 +32,7 @@ def test_no_row_starts_before_all_have_what_they_need(monkeypatch, capsys, tmp_p
     assert main(["run", "--only", "speed,crops", "--only", "versions", "--out", str(out)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("speed: left out; WordNet's index.noun was not found")
-    assert said[1] == "versions: left out; it needs --base DIR, another checkout of lexiseg"
+    assert said[1] == "versions: left out; it needs --base, another checkout of lexiseg or a commit"
     assert said[2].startswith("crops: ")
     assert started == ["crops"]
     assert [path.name for path in out.iterdir()] == ["crops-tiny.json"]
@@ -87,7 +87,7 @@ def test_two_commits_take_turns(monkeypatch, tmp_path):
     text = compare.compare("speed", "HEAD", Namespace(rounds=3), [])
     assert order == ["before", "now", "now", "before", "before", "now"]
     assert "| warm_s | 4 | 2 | 0.500 | 0.500 to 0.500 |" in text
-    with pytest.raises(Unmeasurable, match="'no-such' is no commit"):
+    with pytest.raises(Unmeasurable, match="no-such is no checkout of lexiseg and no commit"):
         compare.compare("speed", "no-such", Namespace(rounds=1), [])
 
 

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from lexiseg import imaging
 from lexiseg.evaluation.result import Evaluation, picture_iou
-from lexiseg.metrics.report import ClassScore, Estimate
+from lexiseg.metrics.report import MIN_PHOTOS, ClassScore, Estimate
+from lexiseg.visualize.colours import palette
 
 __all__ = ["Thumbnails", "bar", "image", "page", "report"]
 
 _SHOWN = 6  # pictures, of the worst and of the best
+_NAMED = 9  # classes below a picture
 _CONFUSED = 20  # classes in the table of confusions
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e22; background: #fcfcfa;
@@ -27,7 +29,10 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e22; background: #fcfcfa
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; } td, th { padding: .15rem .6rem; text-align: left;
   vertical-align: middle; } th { color: #7a7e86; font-weight: 500; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; } th.n { text-align: right; }
+.made { margin-bottom: 1.2rem; } .made th, .made td { vertical-align: top; }
+.made th { white-space: nowrap; }
+.key { display: inline-block; width: .8em; height: .8em; margin: 0 .25em 0 .6em; }
 .bar { position: relative; width: 320px; height: 14px; background: #eeeff1; }
 .bar i { position: absolute; top: 0; bottom: 0; left: 0; background: #3b6fb5; }
 .bar b { position: absolute; top: 6px; height: 2px; background: #1c1e22; }
@@ -86,7 +91,7 @@ def report(found: Evaluation, document: Mapping[str, Any], thumbnails: Thumbnail
     numbers = lines[3 : lines.index("", 3)]  # between the heading and the table of classes
     body = [
         f"<h1>{escape(found.provenance.method)} on {escape(found.title)}</h1>",
-        f"<p>{'<br>'.join(escape(line) for line in lines[:2])}</p>",
+        f"<p>{escape(found.name)}/{escape(found.split)}: {escape(lines[1])}</p>",
         f"<pre>{escape(chr(10).join(numbers))}</pre>",
         "<p class=note>Intervals of 95 % come from drawing the photos anew, with replacement.</p>",
         "<h2>IoU by class</h2>",
@@ -94,8 +99,8 @@ def report(found: Evaluation, document: Mapping[str, Any], thumbnails: Thumbnail
         "<h2>What is taken for what</h2>",
         _confusions(found),
         "<h2>Worst pictures</h2>",
-        "<p class=note>Photo, truth, answer, errors (red: wrong, grey: not counted), and the mean "
-        "IoU of the classes that the photo holds.</p>",
+        "<p class=note>Photo, truth, answer, errors (red: wrong, grey: not counted), the mean IoU "
+        "of the classes that the photo holds, and the colours of what is there or answered.</p>",
         *_figures(worst, found, thumbnails),
         "<h2>Best pictures</h2>",
         *(_figures(best, found, thumbnails) or ["<p class=note>All are above.</p>"]),
@@ -123,18 +128,33 @@ def bar(value: Estimate) -> str:
 
 
 def _classes(classes: Sequence[ClassScore]) -> str:
-    held = [one for one in classes if one.photos or one.predicted_share]
-    held.sort(key=lambda one: (one.photos == 0, -np.nan_to_num(one.iou.value)))
+    held = sorted((one for one in classes if one.photos), key=lambda one: -one.iou.value)
     rows = [
-        f"<tr><td>{escape(one.name)}</td><td class=n>{one.photos}</td><td>{bar(one.iou)}</td>"
-        f"<td class=n>{escape(str(one.iou))}</td><td class=n>{_percent(one.precision)}</td>"
+        f"<tr><td>{escape(one.name)}</td><td class=n>{one.photos}</td><td>{bar(_sure(one))}</td>"
+        f"<td class=n>{escape(str(_sure(one)))}</td><td class=n>{_percent(one.precision)}</td>"
         f"<td class=n>{_percent(one.recall)}</td><td class=n>{_percent(one.boundary_f1)}</td></tr>"
         for one in held
     ]
-    absent = len(classes) - len(held)
-    note = f"<p class=note>{absent} more classes are in no photo and were never answered.</p>"
-    head = "<tr><th>class<th>photos<th><th>IoU, %<th>precision<th>recall<th>boundary F1</tr>"
-    return f"<table>{head}{''.join(rows)}</table>{note if absent else ''}"
+    notes = [f"Intervals stand at classes in at least {MIN_PHOTOS} photos."]
+    wrong = [one for one in classes if not one.photos and one.predicted_share]
+    if wrong:
+        wrong.sort(key=lambda one: -one.predicted_share)
+        named = [f"{one.name} ({100 * one.predicted_share:.2g} %)" for one in wrong[:_CONFUSED]]
+        more = [f"{len(wrong) - _CONFUSED} others"] if len(wrong) > _CONFUSED else []
+        names = ", ".join([*named, *more])
+        notes.append(f"In no photo, and answered in this part of the pixels: {names}.")
+    absent = len(classes) - len(held) - len(wrong)
+    if absent:
+        notes.append(f"{absent} more classes are in no photo and were never answered.")
+    head = "<tr><th>class<th class=n>photos<th><th class=n>IoU, %<th class=n>precision"
+    head += "<th class=n>recall<th class=n>boundary F1</tr>"
+    said = "".join(f"<p class=note>{escape(note)}</p>" for note in notes)
+    return f"<table>{head}{''.join(rows)}</table>{said}"
+
+
+def _sure(one: ClassScore) -> Estimate:
+    """The IoU of a class, with its interval where enough photos hold it."""
+    return one.iou if one.photos >= MIN_PHOTOS else Estimate(one.iou.value, math.nan, math.nan)
 
 
 def _confusions(found: Evaluation) -> str:
@@ -153,6 +173,8 @@ def _confusions(found: Evaluation) -> str:
     head = "".join(f"<th class=up>{name}</th>" for name in names)
     rows = []
     for k, name in zip(chosen, names, strict=True):
+        if not total[k].sum():
+            continue  # in no photo: nothing of it is taken for anything
         cells = []
         for other in chosen:
             part = share[k, other]
@@ -174,9 +196,22 @@ def _figures(names: Sequence[str], found: Evaluation, thumbnails: Thumbnails) ->
         path = thumbnails.path(name)
         if path.is_file():
             areas = by_id[name].areas(found.matrix.num_classes, found.matrix.num_predicted)
-            held = [found.classes[k] for k in np.flatnonzero(areas[:, 1])]
-            caption = f"{name}: {100 * picture_iou(areas):.1f} % ({', '.join(held)})"
-            out.append(f"<figure>{image(path)}<figcaption>{escape(caption)}</figcaption></figure>")
+            caption = f"{escape(name)}: {100 * picture_iou(areas):.1f} %{_key(areas, found)}"
+            out.append(f"<figure>{image(path)}<figcaption>{caption}</figcaption></figure>")
+    return out
+
+
+def _key(areas: NDArray[np.int64], found: Evaluation) -> str:
+    """The colours of the classes that a photo holds or was answered, the largest first."""
+    sizes = areas[:, 1:].max(1)
+    colours = palette(found.classes)
+    out = ""
+    for k in np.argsort(-sizes, kind="stable")[:_NAMED].tolist():
+        if sizes[k] and k != found.background_index:
+            red, green, blue = colours[k].tolist()
+            wrong = "" if areas[k, 1] else " (not there)"
+            style = f"background:rgb({red},{green},{blue})"
+            out += f'<i class=key style="{style}"></i>{escape(found.classes[k])}{wrong}'
     return out
 
 
@@ -206,12 +241,13 @@ def _settings(document: Mapping[str, Any]) -> str:
         "weights": ", ".join(
             f"{name} {digest[:12]}" for name, digest in made["checkpoint_sha256"].items()
         ),
-        "where": f"{made['device']}, {made['dtype']}; "
-        + ", ".join(f"{value} {key}" for key, value in document["machine"].items()),
+        "where": f"{made['device']}, {made['dtype']}; {_machine(document['machine'])}",
         "versions": ", ".join(f"{key} {value}" for key, value in document["versions"].items()),
     }
     stages = [
         f"<tr><td>{escape(name)}</td><td class=n>{1000 * one['seconds']:.1f} ms</td><td class=n>"
+        + (f"{1000 * one['cpu_seconds']:.1f} ms" if "cpu_seconds" in one else "")
+        + "</td><td class=n>"
         + (f"{one['peak_memory_bytes'] / 1e6:,.0f} MB" if "peak_memory_bytes" in one else "")
         + "</td></tr>"
         for name, one in document["stages"].items()
@@ -219,8 +255,14 @@ def _settings(document: Mapping[str, Any]) -> str:
     lines = "".join(
         f"<tr><th>{key}</th><td>{escape(str(value))}</td></tr>" for key, value in rows.items()
     )
-    head = "<tr><th>stage of a picture<th>median time<th>peak memory</tr>"
-    return f"<table>{lines}</table><table>{head}{''.join(stages)}</table>"
+    head = "<tr><th>stage of a picture<th class=n>median time<th class=n>of the processor"
+    head += "<th class=n>peak memory</tr>"
+    return f"<table class=made>{lines}</table><table>{head}{''.join(stages)}</table>"
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    units = {"cores": " cores", "memory_gb": " GB"}
+    return ", ".join(f"{value}{units.get(key, '')}" for key, value in machine.items())
 
 
 def _percent(value: float) -> str:

@@ -41,6 +41,8 @@ class Estimate:
         """Return "52.1 (49.0 to 55.3)": percent."""
         if math.isnan(self.value):
             return "-"
+        if math.isnan(self.low):
+            return f"{100 * self.value:.1f}"
         return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
