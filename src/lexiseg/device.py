@@ -91,6 +91,7 @@ def pick(device: str | None = None, dtype: str | None = None, *, compile: bool =
     import torch
 
     found = _device(device)
+    check_process(found.type)  # to load weights is to compute, too
     if compile:
         check_compiling(found)
     if dtype is None or dtype == "auto":
@@ -180,7 +181,8 @@ def check_process(device_name: str = "cpu") -> None:
     """Make computing possible in a process that was forked from one that has computed.
 
     The threads of the first are not in the second, and waiting for them would never end: there, one
-    thread computes. Called before each image, it costs nothing. device_name: as of `Compute`.
+    thread computes. Called by `pick` and before each image, it costs nothing. device_name: as of
+    `Compute`.
     Raises OptionError for a GPU, which a forked process cannot use.
     """
     here = os.getpid()

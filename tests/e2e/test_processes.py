@@ -249,11 +249,17 @@ photo = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 def work(view):
     return seg(view or photo, "dog, grass", background=None).label_map
 
+def edit():  # another method is loaded first
+    other = lexiseg.load("clip-then-sam")
+    lexiseg.edit.blur(photo, other(photo, "dog", background=None)["dog"])
+
 if __name__ == "__main__":
     expected, view = work(None), seg.prepare(photo)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         for got in pool.map_async(work, [None, None]).get(timeout=90):
             assert (got == expected).mean() > 0.999
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pool.apply_async(edit).get(timeout=60)
     print("fine")
 """
 

@@ -96,8 +96,8 @@ class WeightFile:
 
     @property
     def pinned(self) -> bool:
-        """Whether it can be told from any other file."""
-        return bool(self.sha256) and self.bytes > 0
+        """Whether it can be told from any other file; its size need not be known for that."""
+        return bool(self.sha256)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Record:
 
     @property
     def pinned(self) -> bool:
-        """Whether size and digest of all files are known, so that no others can come."""
+        """Whether the digests of all files are known, so that no others can come."""
         return all(file.pinned for file in self.files)
 
     @property

@@ -8,7 +8,16 @@ from typing import Any
 
 from lexiseg.checkpoints.records import Preprocessing, Record, WeightFile
 
-__all__ = ["row"]
+__all__ = ["hub_files", "row"]
+
+_HUB = ("model.safetensors", "config.json", "tokenizer.json")
+
+
+def hub_files(*known: tuple[int, str]) -> tuple[WeightFile, ...]:
+    """Return the files of a hub's repository, by size and SHA-256: weights, config, tokenizer."""
+    return tuple(
+        WeightFile(name, sha256, size) for name, (size, sha256) in zip(_HUB, known, strict=False)
+    )
 
 
 def row(

@@ -3,8 +3,9 @@
 OpenAI's addresses hold the SHA-256 of their files (github.com/openai/CLIP, clip/clip.py); their
 sizes are those that public projects hold them against. The others are OpenCLIP's
 (mlfoundations/open_clip, pretrained.py), which names neither commits nor digests; where these stand
-here, several public projects independently name them. SigLIP 2: Tschannen et al. 2025, arXiv
-2502.14786, in the sizes with square patches.
+here, several public projects independently name them. Meta publishes the digests of its own files
+(github.com/facebookresearch/MetaCLIP, src/mini_clip/pretrained.py), and not their sizes. SigLIP 2:
+Tschannen et al. 2025, arXiv 2502.14786, in the sizes with square patches.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from lexiseg.checkpoints.records import CLIP_PIXELS, HALF_PIXELS, Record, WeightFile
-from lexiseg.checkpoints.table._row import row
+from lexiseg.checkpoints.table._row import hub_files, row
 
 __all__ = ["ENCODERS"]
 
@@ -70,7 +71,7 @@ def _dfn(name: str, repo: str, dim: int, stride: int, size: int, activation: str
     )
 
 
-def _metaclip(name: str, file: str, dim: int, stride: int) -> Record:
+def _metaclip(name: str, file: str, dim: int, stride: int, sha256: str) -> Record:
     return _clip(
         name,
         "",
@@ -78,7 +79,7 @@ def _metaclip(name: str, file: str, dim: int, stride: int) -> Record:
         stride,
         224,
         activation="quick-gelu",
-        files=(WeightFile(file, url=f"{_META}/{file}"),),
+        files=(WeightFile(file, sha256, url=f"{_META}/{file}"),),
         licence="CC-BY-NC-4.0",
         licence_url="https://github.com/facebookresearch/MetaCLIP/blob/main/LICENSE",
     )
@@ -129,11 +130,20 @@ ENCODERS = [
     _dfn("clip-vit-l14.dfn2b-39b", "apple/DFN2B-CLIP-ViT-L-14-39B", 768, 14, 224, "gelu"),
     _dfn("clip-vit-h14.dfn5b", "apple/DFN5B-CLIP-ViT-H-14", 1024, 14, 224, "quick-gelu"),
     _dfn("clip-vit-h14-378.dfn5b", "apple/DFN5B-CLIP-ViT-H-14-378", 1024, 14, 378, "quick-gelu"),
-    _metaclip("clip-vit-b32.metaclip", "b32_fullcc2.5b.pt", 512, 32),
-    _metaclip("clip-vit-b16.metaclip", "b16_fullcc2.5b.pt", 512, 16),
-    _metaclip("clip-vit-l14.metaclip", "l14_fullcc2.5b.pt", 768, 14),
-    _metaclip("clip-vit-h14.metaclip", "h14_fullcc2.5b.pt", 1024, 14),
-    _siglip("siglip2-vit-b16.webli", "google/siglip2-base-patch16-224", 768, 16, 224),
+    _metaclip("clip-vit-b32.metaclip", "b32_fullcc2.5b.pt", 512, 32,
+              "885b7ec11fe07a9826e2e6812d70e5011918e32fe9b12136b49d5dded92b4386"),
+    _metaclip("clip-vit-b16.metaclip", "b16_fullcc2.5b.pt", 512, 16,
+              "512ea0fb9f2cf88d027e96e4674247a1a91a96af18abc2e2fcdb8008c551e04b"),
+    _metaclip("clip-vit-l14.metaclip", "l14_fullcc2.5b.pt", 768, 14,
+              "ce24750710544ee288ef0abdead2016730da1893a1d07447bda3a75e1c148f97"),
+    _metaclip("clip-vit-h14.metaclip", "h14_fullcc2.5b.pt", 1024, 14,
+              "1286807d5cc8d9a0b12563b47474efb53b9522eb3d7eac5a9a5d39c3a776ad5c"),
+    _siglip("siglip2-vit-b16.webli", "google/siglip2-base-patch16-224", 768, 16, 224,
+            revision="75de2d55ec2d0b4efc50b3e9ad70dba96a7b2fa2",
+            files=hub_files(
+                (1_500_800_904, "612923381c76ec5a9bed335d1c48827e3f2e506ac31b044b63b2031fadee6a0b"),
+                (253, "fe8b5fe6d5734360678fd71c11c21e1ea3364bd8598d34295d9206335973ffd7"),
+                (34_363_039, "cb9140fae3ac5122c972d37adf83e1248471a38147ad76f8215c8872c6fd8322"))),
     _siglip("siglip2-vit-b16-256.webli", "google/siglip2-base-patch16-256", 768, 16, 256),
     _siglip("siglip2-vit-b16-384.webli", "google/siglip2-base-patch16-384", 768, 16, 384),
     _siglip("siglip2-vit-b16-512.webli", "google/siglip2-base-patch16-512", 768, 16, 512),
