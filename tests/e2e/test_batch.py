@@ -86,7 +86,8 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(tmp_path: Path) -
             kills += 1
         process.communicate()
     assert kills >= 3
-    process = command(tmp_path, *ARGUMENTS, "out", "--json")
+    fewer = ("1" if one == "2" else one for one in ARGUMENTS)  # any number of them
+    process = command(tmp_path, *fewer, "out", "--json")
     said = json.loads(process.communicate()[0])
     assert process.returncode == 1
     assert said["earlier"] > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ from lexiseg import imaging
 from lexiseg.batch import outputs
 from lexiseg.batch.plan import Task
 from lexiseg.batch.remote import Store, fetched, is_remote
-from lexiseg.edit import EditResult
+from lexiseg.edit import EditResult, wanted_model
+from lexiseg.edit.generative import load_inpainter
 from lexiseg.edit.steps import EditStep, run_steps
 from lexiseg.errors import NothingFound
 from lexiseg.export import result_json
 from lexiseg.imaging import Picture
 from lexiseg.masks import Masks
 from lexiseg.planning import RESULT, EditPlaces, OutputFolder
-from lexiseg.protocols import LoadOptions, View
+from lexiseg.protocols import Inpainter, LoadOptions, View
 from lexiseg.results import Segmentation
 
 __all__ = [
@@ -110,7 +111,7 @@ class Worker:
         self.segmenter = segmenter
         self.recipe = recipe
         self._places = EditPlaces(OutputFolder(recipe.out, ()), numbered=recipe.numbered)
-        self._networks: dict[str, EditStep] = {}
+        self._networks: dict[str, Inpainter] = {}
         self._store = None if recipe.store is None else Store(recipe.store, recipe.out)
 
     def read(self, task: Task) -> Picture:
@@ -205,13 +206,18 @@ class Worker:
         return path.relative_to(self.recipe.out).as_posix()
 
     def _ready(self, steps: Sequence[EditStep]) -> list[EditStep]:
-        """The steps, the network of each loaded where it needs one."""
-        quiet: Callable[[int, int], None] = lambda step, count: None  # noqa: E731
+        """The steps, the network of each loaded where it needs one; each network once."""
         out = []
         for step in steps:
-            if repr(step) not in self._networks:
-                self._networks[repr(step)] = step.with_network(quiet, self.recipe.options)
-            out.append(self._networks[repr(step)])
+            model = wanted_model(step.config)
+            if isinstance(model, str | Path):
+                if str(model) not in self._networks:
+                    network = load_inpainter(model, self.recipe.options)
+                    self._networks[str(model)] = network
+                config: Any = step.config
+                config = replace(config, model=self._networks[str(model)])
+                step = replace(step, config=config)
+            out.append(step)
         return out
 
 
