@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -26,6 +26,7 @@ from lexiseg.protocols import LoadOptions
 
 __all__ = ["Start", "default_workers", "load_worker", "run_workers"]
 
+_DEATHS = 2  # of processes that did nothing but one picture, and then it fails
 _IN_FLIGHT = 5  # tasks that a process holds: one in each stage and those that wait between
 
 
@@ -88,7 +89,7 @@ def run_workers(
     """Do tasks in `count` processes; send: called with each record, in any order.
 
     A process that dies is replaced, and the pictures that it held are done one by one; one with
-    which it happens again fails. Raises what would end any run: see `run_pipeline`.
+    which it happens twice more fails. Raises what would end any run: see `run_pipeline`.
     """
     crew = _Crew(start, tasks, send)
     try:
@@ -116,6 +117,7 @@ class _Crew:
         self._start, self._tasks, self._send = start, tasks, send
         self._suspects: deque[Task] = deque()  # held by a process that died: each is done alone
         self._suspected: set[str] = set()
+        self._deaths: Counter[str] = Counter()
         self._processes: list[_Process] = []
         self._context = multiprocessing.get_context("spawn")  # torch does not survive a fork
 
@@ -198,7 +200,9 @@ class _Crew:
         if held and not one.ready:
             raise LexisegError(f"a process ended while it loaded the method; {_MEMORY}")
         if len(held) == 1 and held[0].key in self._suspected:
-            self._send(failure(held.pop(), _death(one.process.exitcode)))
+            self._deaths[held[0].key] += 1
+            if self._deaths[held[0].key] == _DEATHS:
+                self._send(failure(held.pop(), _death(one.process.exitcode)))
         self._suspects.extend(held)
         self._suspected |= {task.key for task in held}
         if (task := self._next()) is not None:
