@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from tests.unit.test_batch_run import WORDS, here, results, rows, run
 
+import lexiseg
 from lexiseg.batch.ray_workers import check_address
 from lexiseg.batch.remote import select_remote
 from lexiseg.errors import ExtraMissing, OptionError, OutputError, PictureError
@@ -59,6 +61,15 @@ def test_what_a_store_lacks_is_one_line(here: Path) -> None:
         run("in", (here / "file" / "out").as_uri(), WORDS)
     with pytest.raises(OptionError, match="lexiseg convert"):
         run("in", (here / "out").as_uri(), WORDS, formats=("coco",))
+
+
+def test_without_ray_the_extra_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    config = lexiseg.config_class("dense")()
+    with pytest.raises(ExtraMissing, match=r"pip install 'lexiseg\[ray\]'"):
+        lexiseg.run_batch(config, "in", "out", WORDS, ray="local")
+    with pytest.raises(OptionError, match="load the method themselves"):
+        run("in", "out", WORDS, ray="local")
 
 
 @pytest.mark.parametrize("address", ["local", "auto", "10.0.0.1:6379", "ray://head:10001"])

@@ -180,6 +180,21 @@ def test_shards_together_are_one_run(here: Path) -> None:
     assert results(here / "out") == results(here / "whole")
 
 
+def test_of_shards_at_the_same_time_the_last_one_makes_the_tables(here: Path) -> None:
+    run("in", "whole", WORDS)
+
+    between: list[lexiseg.BatchResult] = []
+
+    def other(done: int, total: int, name: str) -> None:
+        if not between:
+            between.append(run("in", "out", WORDS, shard=(2, 2)))
+
+    result = run("in", "out", WORDS, shard=(1, 2), progress=other)
+    assert (between[0].done, between[0].waiting) == (6, 5)
+    assert (result.done, result.waiting) == (6, 0)
+    assert results(here / "out") == results(here / "whole")
+
+
 def test_other_settings_are_refused_and_anew_begins_again(here: Path) -> None:
     run("in", "out", WORDS)
     with pytest.raises(OptionError, match=r"another kinds.*--anew"):

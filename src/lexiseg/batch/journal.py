@@ -66,8 +66,9 @@ class Journal:
             if self._anew:
                 for path in self.folder.glob("*.jsonl"):
                     path.unlink()
-            for path in sorted(self.folder.glob("*.jsonl")):
-                self._read(self._own if path == self._own.path else LineFile(path))
+            if self._own.path.is_file():
+                self._read(self._own)
+            self.refresh()
         except BaseException:
             self._lock.release()
             raise
@@ -81,6 +82,12 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._own.close()
         self._lock.release()
+
+    def refresh(self) -> None:
+        """Read what other shards have done by now."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            if path != self._own.path:
+                self._read(LineFile(path))
 
     def status(self, key: str) -> str | None:
         """Return what became of a task; None where nothing is known of it."""

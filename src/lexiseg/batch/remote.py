@@ -95,8 +95,8 @@ class Store:
 
             _asked(self.url, put, OutputError)
 
-    def receive(self, name: str) -> None:
-        """Get the files of a folder of the store, where there are any."""
+    def receive(self, name: str, but: str = "") -> None:
+        """Get the files of a folder of the store, where there are any, but one."""
         system, home = _open(self.url)
 
         def get() -> None:
@@ -104,6 +104,8 @@ class Store:
                 return
             for one in system.find(f"{home}/{name}"):
                 to = self.local / name / posixpath.relpath(one, f"{home}/{name}")
+                if to.name == but:
+                    continue
                 to.parent.mkdir(parents=True, exist_ok=True)
                 system.get_file(one, str(to))
 

@@ -179,6 +179,9 @@ class _Run:
                 shutil.rmtree(journal.workshop, ignore_errors=True)
                 if self.store is not None and journal.path.is_file():
                     self.store.send(journal.path)
+            if self.store is not None:
+                self.store.receive(FOLDER, journal.path.name)
+            journal.refresh()
             result = self._finish(plan, journal, {task.key for task in todo})
         said = (*remarks, *plan.remarks, *result.remarks)
         return replace(result, remarks=said, seconds=time.perf_counter() - started)
