@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -32,10 +33,39 @@ if TYPE_CHECKING:
     from lexiseg.stages.label_map import LabelMap, Labels
     from lexiseg.stages.word_vectors import WordVectors
 
-    # A label map of words, each pixel's probability, and the map behind it -> the instances.
-    FindInstances = Callable[[Labels, NDArray[np.float16], DenseScores], Instances]
+__all__ = [
+    "DenseSegmenter", "FindInstances", "result_map", "segmentation_of_labels",
+    "without_background",
+]  # fmt: skip
 
-__all__ = ["DenseSegmenter", "result_map", "segmentation_of_labels", "without_background"]
+
+class FindInstances(Protocol):
+    """How instances are found."""
+
+    def __call__(
+        self,
+        labels: Labels,
+        label_scores: NDArray[np.float16],
+        scores: DenseScores,
+        wanted: NDArray[np.bool_],
+        share: float,
+    ) -> Instances:
+        """Return the instances of the wanted words, (K,) bool, in a label map (H, W).
+
+        label_scores: each pixel's probability. scores: the map behind them. share: this map's part
+        of the work that a picture may cost.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class _Competition:
+    """Words that compete for every place. probabilities: (C, h, w). wanted: (K,) bool, the words
+    that it decides. share: of the places where any competition's wanted words win, its own.
+    """
+
+    probabilities: Tensor
+    wanted: NDArray[np.bool_]
+    share: float
 
 
 class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
@@ -87,16 +117,18 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
 
         find = self.find_instances(view, vocabulary)
 
-        def result(probabilities: Tensor) -> Segmentation:
+        def result(level: _Competition) -> Segmentation:
             with timer("label"):
-                labelled = self._label(view, vocabulary, vectors, probabilities)
-            level = replace(scores, probabilities=probabilities)
-            return segmentation_of_labels(self, view, vocabulary, level, labelled, timer, find)
+                labelled = self._label(view, vocabulary, vectors, level.probabilities)
+            of_level = replace(scores, probabilities=level.probabilities)
+            how = None if find is None else partial(find, wanted=level.wanted, share=level.share)
+            return segmentation_of_labels(self, view, vocabulary, of_level, labelled, timer, how)
 
-        finest = result(scores.probabilities)
-        if not scores.coarser:
+        first, *others = _competitions(scores, len(vocabulary.words))
+        finest = result(first)
+        if not others:
             return finest
-        coarser = [(one.class_ids, result(one.probabilities)) for one in scores.coarser]
+        coarser = [(np.flatnonzero(one.wanted).tolist(), result(one)) for one in others]
         joined = join_levels(finest, coarser, vocabulary.background_index)
         return replace(joined, provenance=self.provenance(view, timer.seconds))
 
@@ -198,6 +230,25 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
         return out
 
 
+def _competitions(scores: DenseScores, num_words: int) -> list[_Competition]:
+    """The competitions of a map, the finest first."""
+    if not scores.coarser:
+        return [_Competition(scores.probabilities, np.ones(num_words, np.bool_), 1.0)]
+    maps = [scores.probabilities, *(one.probabilities for one in scores.coarser)]
+    wanted = np.zeros((len(maps), num_words), np.bool_)
+    for row, one in zip(wanted[1:], scores.coarser, strict=True):
+        row[list(one.class_ids)] = True
+    wanted[0] = ~wanted[1:].any(0)
+    wins = np.array(
+        [
+            np.isin(one.argmax(0).cpu().numpy(), np.flatnonzero(words)).sum()
+            for one, words in zip(maps, wanted, strict=True)
+        ]
+    )
+    shares = wins / max(wins.sum(), 1)
+    return [_Competition(*parts) for parts in zip(maps, wanted, shares.tolist(), strict=True)]
+
+
 def segmentation_of_labels(
     segmenter: BaseSegmenter[Any],
     view: View[Any],
@@ -205,7 +256,7 @@ def segmentation_of_labels(
     scores: DenseScores,
     labelled: LabelMap,
     timer: StageTimer,
-    find: FindInstances | None = None,
+    find: Callable[[Labels, NDArray[np.float16], DenseScores], Instances] | None = None,
 ) -> Segmentation:
     """Return the result of a label map.
 

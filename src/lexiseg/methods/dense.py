@@ -52,7 +52,6 @@ class Config(DenseConfig):
     instances: "parts" are the connected parts of the label map; "masks" tells touching things of a
         word apart, where the encoder's checkpoint holds a mask model too, and takes longer; "off"
         finds none, and is fastest.
-    points_per_region: for masks: places asked in a region at most.
     max_prompts: for masks: places asked in an image at most.
     """
 
@@ -62,8 +61,7 @@ class Config(DenseConfig):
     layers: tuple[int, ...] = ()
     ragged: str = "stretch"
     instances: str = "parts"
-    points_per_region: int = 8
-    max_prompts: int = 36
+    max_prompts: int = 20
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range, UnknownName for no choice."""
@@ -71,7 +69,6 @@ class Config(DenseConfig):
             check_choice(self, "readout", _READOUTS)
         check_choice(self, "ragged", ("stretch", "pad"))
         check_choice(self, "instances", ("masks", "parts", "off"))
-        check_range(self, 1, 64, "points_per_region")
         check_range(self, 1, 4096, "max_prompts")
         check_range(self, 0, 0.9, "overlap")
         if any(layer < 1 for layer in self.layers) or len(set(self.layers)) != len(self.layers):
@@ -167,18 +164,24 @@ class Segmenter(DenseSegmenter):
             return None
         from lexiseg.stages.instances import no_instances, separate_things
 
-        if masker is None or config.instances == "off":
-            return no_instances
-        state = masker.encode(view.picture.rgb, self.backbone_maps(view))
+        state = None
+        if masker is not None and config.instances == "masks":
+            state = masker.encode(view.picture.rgb, self.backbone_maps(view))
         uncountable = np.array([is_uncountable(word) for word in vocabulary.names])
 
         def find(
-            labels: Labels, label_scores: NDArray[np.float16], scores: DenseScores
+            labels: Labels,
+            label_scores: NDArray[np.float16],
+            scores: DenseScores,
+            wanted: NDArray[np.bool_],
+            share: float,
         ) -> Instances:
+            if masker is None or state is None:
+                return no_instances((labels.shape[0], labels.shape[1]))
             return separate_things(
                 masker, state, labels, label_scores, scores, len(uncountable),
-                uncountable=uncountable, points=config.points_per_region,
-                max_prompts=config.max_prompts,
+                wanted=wanted, uncountable=uncountable,
+                max_prompts=max(1, round(share * config.max_prompts)),
                 min_area=max(1, round(config.min_share * labels.size)),
             )  # fmt: skip
 
