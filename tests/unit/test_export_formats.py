@@ -132,11 +132,9 @@ def test_masks_come_back(name: str, tmp_path: Path) -> None:
         assert set(back[one.file_name].seg.words) == set(WORDS)
 
 
-@pytest.mark.parametrize("name", format_names())
+@pytest.mark.parametrize("name", [one.name for one in list_formats() if not one.needs_photo])
 def test_the_same_pictures_are_the_same_bytes(name: str, tmp_path: Path) -> None:
     form = get_format(name)
-    if form.needs_photo:
-        pytest.skip("it has photos in it, tested with them")
     contents = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         form.write([scattered()], folder)

@@ -30,6 +30,7 @@ _NOTES = """examples:
   lexiseg segment photo.jpg dog --threshold 0.3 --cutout
   lexiseg segment --words "dog; cat" photos --format coco --format yolo
   lexiseg segment --vocabulary @ade20k *.jpg
+  lexiseg segment orthophoto.tif road tree --tile 1024
   lexiseg segment photo.jpg --point 320,200 --box 10,20,300,400
   lexiseg segment photo.jpg --like mug=example.jpg:40,60,200,180
 
@@ -70,6 +71,10 @@ def run(argv: list[str]) -> int:
     from lexiseg.visualize.shaping import missing_scripts
 
     outputs.check_folder(task.args.out)
+    if task.args.tile is not None:
+        from lexiseg.cli.tiled import run_tiled
+
+        return run_tiled(task.selection, task.jobs, task.vocabulary, task)
     exports = Exports(task.args.format or (), task.args.out, task.jobs, task.shown)
     pictures = PictureRun(task.selection, task.jobs, task.args)
     if pictures.single is not None:
@@ -156,6 +161,12 @@ def _parser() -> Parser:
         help="annotations of all pictures, too, in OUT/NAME-export; see `convert --list`",
     )
     add("--max-pixels", metavar="N", type=int, help="refuse larger pictures")
+    add(
+        "--tile",
+        metavar="N",
+        type=int,
+        help="read, segment and write by tiles of N x N pixels (1024), whatever the size",
+    )
     add("-v", "--verbose", action="store_true", help="draw and tell what the method looked at")
     add("-q", "--quiet", action="store_true", help="print errors only")
     options.add_model_flags(parser)

@@ -15,6 +15,7 @@ from lexiseg.imaging._picture import (
     read_size,
     read_xmp,
     resize_image,
+    to_eight_bits,
     working_size,
 )
 from lexiseg.imaging._write import check_target, encode, write
@@ -35,6 +36,7 @@ __all__ = [
     "read_size",
     "read_xmp",
     "resize_image",
+    "to_eight_bits",
     "working_size",
     "write",
     "write_bytes",
