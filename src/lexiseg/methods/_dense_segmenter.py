@@ -189,7 +189,7 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
         """The probabilities of all classes, and of the coarser competitions where there are any."""
         probabilities = self._probabilities(view, vectors)
         if self.presence and vectors.background is not None:
-            from lexiseg.stages.presence import without_doubtful
+            from lexiseg.stages.dense_features import without_doubtful
 
             probabilities = without_doubtful(probabilities, vectors.background, self.presence)
         input_hw, cell = view.encoded[0].raster

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lexiseg.stages.presence import doubtful_places, without_doubtful
+from lexiseg.stages.dense_features import doubtful_places, without_doubtful
 
 
 def flood(inside: np.ndarray) -> list[np.ndarray]:
