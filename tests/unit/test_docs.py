@@ -167,6 +167,7 @@ def test_every_flag_exists():
         for _, action in commands.options(commands.parser(name)):
             known.update(action.option_strings)
     others = {"--no-index", "--find-links", "--extra-index-url", "--wheel"}  # pip's
+    others |= {"--network", "--gpus", "--user"}  # Docker's
     used = {
         flag
         for text in HELD.values()
