@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lexiseg.prompts import Example, Like, Vocabulary
     from lexiseg.protocols import Segmenter, View
     from lexiseg.results import PromptSummary, Provenance, ScoreMap, Segmentation, UnknownWord
+    from lexiseg.video import run_video, track
     from lexiseg.visualize import overlay
 
 __all__ = [
@@ -62,9 +63,11 @@ __all__ = [
     "load",
     "overlay",
     "run_batch",
+    "run_video",
     "save_masks",
     "save_overlay",
     "to_coco",
+    "track",
 ]
 
 # Public name -> "module:attribute", or "module" for a package that is public itself.
@@ -97,9 +100,11 @@ _PUBLIC = {
     "load": "lexiseg.loading:load",
     "overlay": "lexiseg.visualize:overlay",
     "run_batch": "lexiseg.batch.run:run_batch",
+    "run_video": "lexiseg.video.run:run_video",
     "save_masks": "lexiseg.export:save_masks",
     "save_overlay": "lexiseg.export:save_overlay",
     "to_coco": "lexiseg.export:to_coco",
+    "track": "lexiseg.video:track",
 }
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "convert": "turn annotations of one format into another: COCO, YOLO, CVAT, ...",
     "edit": "remove, replace, restyle or cut out what words name",
     "batch": "segment and edit folders and tables of pictures; go on where it was ended",
+    "video": "find words in a video, and follow what was found",
     "ui": "open a page in the browser: find, correct, edit",
     "serve": "serve the same over HTTP",
     "mcp": "serve tools for agents",

@@ -21,11 +21,13 @@ from lexiseg.protocols import (
     Masker,
     PromptedModel,
     Proxy,
+    Tracker,
 )
 
 __all__ = [
     "families", "load_attention_source", "load_detector", "load_encoder", "load_inception",
     "load_inpainter", "load_masker", "load_own_masker", "load_prompted", "load_proxy",
+    "load_tracker",
 ]  # fmt: skip
 
 # Family -> the library that it wants, and the extra of lexiseg that brings it.
@@ -40,6 +42,7 @@ _REFUSALS = {
     "encoder": "is not an encoder",
     "inpainter": "is not an inpainter",
     "prompted": "draws no maps for prompts",
+    "tracker": "follows no objects",
     "attention_source": "gives no attention over a whole image",
 }
 
@@ -82,6 +85,14 @@ def load_masker(
     where that does not work.
     """
     return cast(Masker, _load("masker", name, options, compile=compile))
+
+
+def load_tracker(name: str | Path, options: LoadOptions | None = None) -> Tracker:
+    """Return the tracker of a checkpoint's name, folder or file; arguments as of ``load_encoder``.
+
+    Raises OptionError for a checkpoint that follows no objects.
+    """
+    return cast(Tracker, _load("tracker", name, options))
 
 
 def load_own_masker(name: str | Path, options: LoadOptions | None = None) -> Masker | None:

@@ -26,11 +26,13 @@ from lexiseg.protocols.encoder import (
 from lexiseg.protocols.masker import Frame, Masker, MaskPrompts, MaskState, RawMasks
 from lexiseg.protocols.model import Inpainter, LoadOptions, Model
 from lexiseg.protocols.segmenter import DenseMapper, DenseScores, Segmenter, View, WordLevel
+from lexiseg.protocols.tracker import Tracker, Tracks
 
 __all__ = [
     "AttentionEncoder", "AttentionSource", "BackboneEncoder", "BackboneMaps", "DenseMapper",
     "DenseScores", "Detections", "Detector", "DetectorState", "EncodedImage", "Encoder",
     "ExampleDetector", "Frame", "Inpainter", "LastBlock", "LoadOptions", "MaskPrompts",
     "MaskState", "Masker", "Model", "PromptedModel", "Proxy", "RawMasks", "Segmenter",
-    "SizePolicy", "View", "VocabularyAware", "WholeAttention", "WordLevel", "WordNeighbours",
+    "SizePolicy", "Tracker", "Tracks", "View", "VocabularyAware", "WholeAttention", "WordLevel",
+    "WordNeighbours",
 ]  # fmt: skip

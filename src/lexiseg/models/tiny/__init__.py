@@ -7,9 +7,17 @@ from collections.abc import Callable
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
 from lexiseg.errors import OptionError
-from lexiseg.protocols import Encoder, Masker, PromptedModel
+from lexiseg.protocols import Encoder, Masker, PromptedModel, Tracker
 
-__all__ = ["HEAD", "MASKER", "PICTURES", "build_encoder", "build_masker", "build_prompted"]
+__all__ = [
+    "HEAD",
+    "MASKER",
+    "PICTURES",
+    "build_encoder",
+    "build_masker",
+    "build_prompted",
+    "build_tracker",
+]
 
 HEAD = "film.safetensors"  # what `lexiseg train clipseg` writes
 MASKER = "masker.safetensors"  # masks for points and boxes, on the picture side
@@ -31,6 +39,18 @@ def build_prompted(
     from lexiseg.models.tiny.prompted import TinyPrompted
 
     return TinyPrompted(from_checkpoint(checkpoint, compute))
+
+
+def build_tracker(checkpoint: Checkpoint, compute: Compute) -> Tracker:
+    """Build the tracker: the encoder's backbone and the masker on it."""
+    from lexiseg.models.tiny.encoder import from_checkpoint
+    from lexiseg.models.tiny.masker import TinyMasker
+    from lexiseg.models.tiny.masker import from_checkpoint as masker_from
+    from lexiseg.models.tiny.tracker import TinyTracker
+
+    masker = masker_from(checkpoint, compute)
+    assert isinstance(masker, TinyMasker)
+    return TinyTracker(from_checkpoint(checkpoint, compute), masker)
 
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
