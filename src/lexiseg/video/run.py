@@ -179,7 +179,7 @@ def run_video(
             rgb, pts = shown[0]
             tables.add(frame, float(pts * reader.time_base))
             _write_masks(folder / "masks" / f"{frame.index:06d}.png", frame)
-            overlay.add(paint_tracks(rgb, frame), pts)
+            overlay.add(_paint_tracks(rgb, frame), pts)
             if edited is not None:
                 edited.add(_edited(rgb, frame, steps, run_steps), pts)
             if progress is not None:
@@ -205,7 +205,7 @@ def run_video(
     return summary
 
 
-def paint_tracks(rgb: NDArray[np.uint8], frame: TrackedFrame) -> NDArray[np.uint8]:
+def _paint_tracks(rgb: NDArray[np.uint8], frame: TrackedFrame) -> NDArray[np.uint8]:
     """Return a frame with its objects painted over it, a colour an identity, and their names."""
     import cv2
 
@@ -213,7 +213,7 @@ def paint_tracks(rgb: NDArray[np.uint8], frame: TrackedFrame) -> NDArray[np.uint
     masks = frame.result.masks
     for i in np.argsort(-masks.areas, kind="stable").tolist():
         one = int(frame.ids[i])
-        colour = np.array(colour_of(one), np.float32)
+        colour = np.array(_colour_of(one), np.float32)
         x0, y0, x1, y1 = masks.boxes_xyxy[i].tolist()
         crop = masks.crop(i)
         part = out[y0:y1, x0:x1]
@@ -231,7 +231,7 @@ def paint_tracks(rgb: NDArray[np.uint8], frame: TrackedFrame) -> NDArray[np.uint
     return out
 
 
-def colour_of(one: int) -> tuple[int, int, int]:
+def _colour_of(one: int) -> tuple[int, int, int]:
     """Return the colour of an identity, RGB: hues are a golden angle apart."""
     import colorsys
 
@@ -250,7 +250,7 @@ def _write_masks(path: Path, frame: TrackedFrame) -> None:
         values[y0:y1, x0:x1][masks.crop(i)] = int(frame.ids[i])
     palette = None
     if not deep:
-        palette = np.array([(0, 0, 0), *(colour_of(k) for k in range(1, 256))], np.uint8)
+        palette = np.array([(0, 0, 0), *(_colour_of(k) for k in range(1, 256))], np.uint8)
     path.parent.mkdir(exist_ok=True)
     imaging.write(path, values, palette=palette)
 
