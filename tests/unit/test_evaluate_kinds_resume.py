@@ -101,6 +101,7 @@ def test_phrases_are_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     published_trees.phrasecut(tmp_path)
     published_trees.pascal5i(tmp_path)
