@@ -104,7 +104,9 @@ def table(result: dict[str, Any]) -> str:
         f"classes: mean IoU over those there or predicted. Of each set the first "
         f"{result['limit']} photos in the order of `--shuffle-seed {result['seed']}`, or all of "
         "fewer; fewer of the mode that takes seconds for each. CPU ms: of all threads, median. "
-        "Peak memory: of the whole process."
+        "Peak memory: of the whole process.\n\n"
+        "![Photos by the four modes, from left to right in the order of the table]"
+        "(images/modes.jpg)"
     )
 
 

@@ -75,6 +75,16 @@ PHRASES: tuple[tuple[tuple[str, str, str], ...], ...] = (
 )
 
 
+# The modes of `lexiseg evaluate` on photos: the method, its settings, and what it is called.
+MODES: tuple[tuple[str, Mapping[str, Any], str], ...] = (
+    ("dense", {}, "dense"),
+    ("dense", {"refine": "pamr"}, "dense, PAMR"),
+    ("clip-then-sam", {}, "clip-then-sam"),
+    ("sam-then-clip", {"preset": "fast"}, "sam-then-clip"),
+)
+IN_MODES = (("pets", "dog; grass; fence"), ("railway", "train; tree; sky; person"))
+
+
 def draw() -> list[str]:
     """Draw all pictures; return their names."""
     seg = lexiseg.load("tiny")
@@ -87,8 +97,9 @@ def draw() -> list[str]:
     for name, make in others.items():
         _save(name, make(seg))
     _save("examples", _examples())
+    _save("modes", _modes())
     _save("phrases", _phrases({"tiny": seg, "clip-then-sam": finder}))
-    names = (*BEFORE_AFTER, *REMOVED, *others, "examples", "phrases")
+    names = (*BEFORE_AFTER, *REMOVED, *others, "examples", "modes", "phrases")
     return [f"docs/images/{name}.jpg" for name in names]
 
 
@@ -102,6 +113,18 @@ def _phrases(segmenters: Mapping[str, Any]) -> Pixels:
             found = segmenters[method](picture, [phrase])
             tiles.append(_scaled(visualize.overlay(found, picture, legend=False), 240))
         rows.append(_beside(*tiles))
+    return _below(*rows)
+
+
+def _modes() -> Pixels:
+    """Photos by every mode, all words competing; the modes from left to right."""
+    segmenters = [lexiseg.load(name, **settings) for name, settings, _ in MODES]
+    rows = []
+    for photo, words in IN_MODES:
+        picture = _photo(photo)
+        found = [seg(picture, words, background=None) for seg in segmenters]
+        tiles = [visualize.overlay(one, picture, legend=False) for one in found]
+        rows.append(_beside(*(_scaled(tile, 170) for tile in tiles)))
     return _below(*rows)
 
 
