@@ -184,6 +184,7 @@ BAD = {
     ("edit", "a.png", "remove"): "no words to look for",
     ("edit", "b.png", "remove", "red"): "does not exist",
     ("edit", "a.png", "remove", "red", "+"): "joins two edits",
+    ("edit", "a.png", "replace", "red", "--with", " "): "--with is empty; give replace",
     ("edit", "a.png", "replace", "red"): "replace needs what is to come in its place: --with",
     ("edit", "a.png", "cutout", "red", "+", "blur", "red"): "nothing can follow 'cutout'",
     ("edit", "a.png", "blur", "red", "--fill", "black"): "blur takes no --fill",

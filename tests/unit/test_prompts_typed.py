@@ -25,6 +25,8 @@ from lexiseg.prompts.clicks import clip_box
         ("St. Bernard", ["St. Bernard"]),
         ("St. Bernard, dog.", ["St. Bernard", "dog"]),
         ("dog\n\n  cat ,\r\n- cow\n* hen\n", ["dog", "cat", "cow", "hen"]),
+        ("1. dog\n2) red cat\n10. 3 hens", ["dog", "red cat", "3 hens"]),
+        ("1.5 ton truck", ["1.5 ton truck"]),
         ('"red, white and blue", dog', ["red, white and blue", "dog"]),
         ("“red; white” car, „a, b“, «c . d»", ["red; white car", "a, b", "c . d"]),
         ('person -"a, b"|"c, d"', ["person -a, b|c, d"]),

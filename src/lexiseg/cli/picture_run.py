@@ -111,7 +111,7 @@ class PictureRun:
         if self._earlier:
             left_out.append(f"{_count(self._earlier, 'file')} of earlier results left alone")
         if self._failed:
-            what = [f"{len(self._failed)} of {_count(self._total, 'picture')} failed", *left_out]
+            what = [f"{len(self._failed):,} of {_count(self._total, 'picture')} failed", *left_out]
             self._say("; ".join(what), "", always=True)
             return 1
         if left_out and (self._done or self._earlier or self._passed_over):

@@ -251,6 +251,8 @@ def _fields(operation: str, options: Mapping[str, str | bool], form: str) -> dic
     if "with" in texts:
         if operation not in _WITH:
             raise OptionError(f"{operation} takes no {form}with; it is for {', '.join(_WITH)}")
+        if not texts["with"].strip():
+            raise OptionError(f"{form}with is empty; give {operation} a colour, picture or words")
         out[_WITH[operation]] = texts.pop("with")
     elif operation == "replace":
         raise OptionError(

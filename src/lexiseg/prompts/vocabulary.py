@@ -24,7 +24,7 @@ _QUOTED = re.compile(
     r'(?:"([^"\n]*)"|“([^”\n]*)”|„([^“”\n]*)[“”]|«([^»\n]*)»)'
     rf"(?=$|[\s{_SEPARATORS}|.])"
 )
-_BULLET = re.compile(r"^[-*•]\s+")
+_BULLET = re.compile(r"^([-*•]|\d{1,3}[.)])\s+(?=\S)")
 _JOINERS = "\u200c\u200d"  # letters, in scripts whose letters join
 _FIRST_JOINING = "\u0600"
 
