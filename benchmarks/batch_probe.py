@@ -42,7 +42,8 @@ def _batch(folder: Path, out: Path) -> dict[str, Any]:
     marks: list[tuple[float, int]] = []
 
     def note(done: int, total: int, name: str) -> None:
-        marks.append((time.perf_counter(), _resident() if done % 20 == 0 else 0))
+        looked = done % max(1, total // 100) == 0
+        marks.append((time.perf_counter(), _resident() if looked else 0))
 
     config = lexiseg.config_class("dense")()
     started, cpu = time.perf_counter(), _cpu()
@@ -54,8 +55,8 @@ def _batch(folder: Path, out: Path) -> dict[str, Any]:
         "rate": (len(marks) - 1 - first) / (marks[-1][0] - marks[first][0]),
         "rate_with_start": result.done / wall,
         "busy": (_cpu() - cpu) / (wall * _cores()),
-        "memory_quarter_mb": round(held[len(held) // 4]) if held else None,
-        "memory_end_mb": round(held[-1]) if held else None,
+        "memory_quarter_mb": round(held[len(held) // 4]),
+        "memory_end_mb": round(held[-1]),
     }
 
 
