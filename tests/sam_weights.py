@@ -46,18 +46,21 @@ def trained(path: Path = TRAINED) -> dict[str, Tensor]:
     return out
 
 
-def published_folder(folder: Path) -> Path:
-    """A tiny SAM with drawn weights, as transformers saves one; returns the folder."""
+def published_folder(folder: Path, *, image: int = 128, width: int = 32, layers: int = 2) -> Path:
+    """A tiny SAM with drawn weights, as transformers saves one; returns the folder.
+
+    image: pixels of the side that it encodes. width, layers: of its picture encoder.
+    """
     from transformers import SamConfig, SamModel
 
     config = SamConfig(
         vision_config={
-            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 128,
-            "patch_size": 16, "window_size": 3, "global_attn_indexes": [1], "output_channels": 32,
-            "mlp_dim": 64, "num_pos_feats": 16,
+            "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 2,
+            "image_size": image, "patch_size": 16, "window_size": 3, "global_attn_indexes": [1],
+            "output_channels": 32, "mlp_dim": 2 * width, "num_pos_feats": 16,
         },
         prompt_encoder_config={
-            "hidden_size": 32, "image_size": 128, "patch_size": 16, "mask_input_channels": 8,
+            "hidden_size": 32, "image_size": image, "patch_size": 16, "mask_input_channels": 8,
         },
         mask_decoder_config={
             "hidden_size": 32, "mlp_dim": 48, "num_attention_heads": 4, "iou_head_hidden_dim": 24,

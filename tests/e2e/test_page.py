@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lexiseg import imaging
+from lexiseg.edit.operations.style import STYLES
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -154,10 +155,25 @@ def test_points_boxes_and_examples(page):
     finished(page)
 
 
+def test_more_like_the_selected_in_another_photo(page):
+    open_photo(page, "cows.jpg", "cows.jpg")
+    find(page, "cow; grass; sky")
+    expect(page.locator("#like-this")).to_be_disabled()
+    page.locator("#list .name", has_text="grass").first.click()
+    before = names(page)
+    page.click("#like-this")
+    page.locator("#strip button.photo").nth(1).click()
+    expect(page.locator("#list .name").first).to_contain_text("grass", timeout=WAIT)
+    page.locator("#strip button.photo").nth(0).click()
+    assert names(page) == before  # looked for elsewhere
+
+
 def test_edits_are_compared_and_undone(page, tmp_path):
     open_photo(page, "cows.jpg")
     find(page, "cow; grass; sky")
     page.locator("#list .name", has_text="cow").first.click()
+    page.select_option("#operation", "style")
+    assert page.locator("#with-kind option").all_inner_texts() == list(STYLES)
     page.select_option("#operation", "recolour")
     page.locator("#edit button[type=submit]").click()
     expect(page.locator("#compare-row")).to_be_visible(timeout=WAIT)

@@ -258,6 +258,7 @@ _ERRORS = {
 
 def _model_facts(engine: Engine, options: ServerOptions) -> dict[str, Any]:
     from lexiseg import edit, list_checkpoints, list_methods
+    from lexiseg.edit.operations.style import STYLES
     from lexiseg.prompts import named
 
     segmenter = engine.load()
@@ -272,6 +273,7 @@ def _model_facts(engine: Engine, options: ServerOptions) -> dict[str, Any]:
         "operations": [
             {"name": one.name, "summary": one.summary} for one in edit.list_operations()
         ],
+        "styles": list(STYLES),
         "export_formats": export_formats(),
         "methods": [{"name": one.name, "summary": one.summary} for one in list_methods()],
         "checkpoints": [{"name": one.name, "licence": one.licence} for one in list_checkpoints()],

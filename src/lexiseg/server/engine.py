@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lexiseg import imaging
@@ -148,10 +148,10 @@ class Engine:
         from lexiseg import loading
 
         config = self._options.config or loading.make_config()
-        if everything:
-            config = loading.make_config(_WITH_MASKS, preset="everything")
-        elif masks and not isinstance(config, loading.config_class(_WITH_MASKS)):
+        if (masks or everything) and not isinstance(config, loading.config_class(_WITH_MASKS)):
             config = loading.make_config(_WITH_MASKS)
+        if everything:  # by the same models as clicks
+            config = replace(config, **_everything())
         key = repr(config)
         if key not in self._segmenters:
             given = self._options.load
@@ -262,7 +262,7 @@ class Engine:
     def _view(
         self, segmenter: BaseSegmenter[Any], digest: str, picture: Picture, *, words: bool = True
     ) -> View[Any]:
-        key = (digest, segmenter.name)
+        key = (digest, " ".join((segmenter.name, *segmenter.models)))
         kept = self.views.get(key)
         made = self._prepared(segmenter, picture if kept is None else kept, words)
         if made is not kept:
@@ -286,6 +286,12 @@ class Engine:
                 from lexiseg.errors import PromptError
 
                 raise PromptError(f"{count:,} words, more than {limit:,} (--max-words)")
+
+
+def _everything() -> dict[str, Any]:
+    from lexiseg.methods.clip_then_sam import PRESETS
+
+    return dict(PRESETS["everything"])
 
 
 def _with_settings(

@@ -12,7 +12,7 @@ from lexiseg.protocols import View
 
 __all__ = ["ViewCache", "num_bytes"]
 
-Key = tuple[str, str]  # digest of the file, method
+Key = tuple[str, str]  # digest of the file, method and models
 
 
 class ViewCache:

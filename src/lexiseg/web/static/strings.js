@@ -37,7 +37,6 @@ const english = {
   toolErase: "Eraser (E): paint to take from the selected mask",
   toolLike: "Like (L): drag a box; finds what looks like it",
   toolPan: "Move (H), or hold Space",
-  likeScope: "in all photos",
   brushSize: "Brush size",
   opacity: "Opacity",
   outline: "Outlines",
@@ -77,7 +76,6 @@ const english = {
   notPicture: "{name} is not a picture that can be shown ({message})",
   serverGone: "The server does not answer; start it again with: lexiseg ui",
   readAs: "read as: {text}",
-  video: "Video",
   theme: "Light or dark",
   help: "Keys",
   keys: "V select, P point, B box, D brush, E eraser, L like, H move; arrow keys move the pointer, "
