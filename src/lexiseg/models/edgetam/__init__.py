@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.protocols import Masker
+from lexiseg.protocols import Masker, Tracker
 
-__all__ = ["build_masker"]
+__all__ = ["build_masker", "build_tracker"]
 
 
 def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
@@ -14,3 +14,10 @@ def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
     from lexiseg.models.sam2.from_transformers import load_transformers_masker
 
     return load_transformers_masker("EdgeTamModel", checkpoint, compute, extra="edgetam")
+
+
+def build_tracker(checkpoint: Checkpoint, compute: Compute) -> Tracker:
+    """Build the model with its memory from the same folder."""
+    from lexiseg.models.sam2.video import load_memory_tracker
+
+    return load_memory_tracker("EdgeTamVideoModel", checkpoint, compute, extra="edgetam")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute
-from lexiseg.protocols import ExampleDetector, Masker
+from lexiseg.protocols import ExampleDetector, Masker, Tracker
 
-__all__ = ["build_detector", "build_masker"]
+__all__ = ["build_detector", "build_masker", "build_tracker"]
 
 
 def build_detector(checkpoint: Checkpoint, compute: Compute) -> ExampleDetector:
@@ -26,4 +26,14 @@ def build_masker(checkpoint: Checkpoint, compute: Compute) -> Masker:
     half = (0.5, 0.5, 0.5)
     return load_transformers_masker(
         "Sam3TrackerModel", checkpoint, compute, extra="sam3", mean=half, std=half
+    )
+
+
+def build_tracker(checkpoint: Checkpoint, compute: Compute) -> Tracker:
+    """Build its tracker with its memory from the same folder."""
+    from lexiseg.models.sam2.video import load_memory_tracker
+
+    half = (0.5, 0.5, 0.5)
+    return load_memory_tracker(
+        "Sam3TrackerVideoModel", checkpoint, compute, extra="sam3", colours=(half, half)
     )
