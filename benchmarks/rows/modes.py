@@ -111,8 +111,8 @@ def table(result: dict[str, Any]) -> str:
 
 
 def short(result: dict[str, Any]) -> str:
-    """Return mean IoU by set, a line a mode."""
-    modes = result["modes"]
+    """Return mean IoU by set, a line a mode, of those on the same photos."""
+    modes = {name: found for name, found in result["modes"].items() if name not in FEW}
     sets = [one["set"] for one in next(iter(modes.values()))]
     lines = [
         [f"`{mode}`", *(percent(one["mean_iou"]["value"]) for one in found)]
