@@ -15,9 +15,9 @@ def main(arguments: list[str]) -> int:
         return 2
     written = [*curve.draw(), *decoder_curve.draw()]
     if not arguments:
-        from docs.make import notebooks, pictures
+        from docs.make import notebooks, pictures, screenshots
 
-        written += [*pictures.draw(), *notebooks.update()]
+        written += [*pictures.draw(), *screenshots.draw(), *notebooks.update()]
     written += blocks.update(with_model=not arguments)
     written += [str(path) for path in tables.update()]
     sys.stdout.write("".join(f"written: {name}\n" for name in written))

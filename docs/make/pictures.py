@@ -89,16 +89,16 @@ def draw() -> list[str]:
     """Draw all pictures; return their names."""
     seg = lexiseg.load("tiny")
     for name, (photo, words) in BEFORE_AFTER.items():
-        _save(name, _before_after(seg, photo, words))
+        save(name, _before_after(seg, photo, words))
     finder = lexiseg.load("clip-then-sam")
     for name, (photo, words, others_there) in REMOVED.items():
-        _save(name, _removed(finder, photo, words, others_there))
+        save(name, _removed(finder, photo, words, others_there))
     others: Mapping[str, Callable[[Any], Pixels]] = {"open-closed": _open_closed, "heat": _heat}
     for name, make in others.items():
-        _save(name, make(seg))
-    _save("examples", _examples())
-    _save("modes", _modes())
-    _save("phrases", _phrases({"tiny": seg, "clip-then-sam": finder}))
+        save(name, make(seg))
+    save("examples", _examples())
+    save("modes", _modes())
+    save("phrases", _phrases({"tiny": seg, "clip-then-sam": finder}))
     names = (*BEFORE_AFTER, *REMOVED, *others, "examples", "modes", "phrases")
     return [f"docs/images/{name}.jpg" for name in names]
 
@@ -216,7 +216,7 @@ def _beside(*parts: Pixels, gap: int = 8) -> Pixels:
     return out
 
 
-def _save(name: str, pixels: Pixels) -> None:
+def save(name: str, pixels: Pixels) -> None:
     """Write a JPEG of at most 1040 pixels and 150 KB."""
     image = Image.fromarray(pixels)
     if image.width > _WIDEST:
