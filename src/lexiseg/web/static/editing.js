@@ -57,9 +57,11 @@ export async function applyEdit() {
       return "";
     }
     const gone = operation === "remove" ? new Set(chosen.map((mask) => mask.id)) : new Set();
+    const now = store.now.photos.find((one) => one.id === photo.id);
+    if (!now) return ""; // closed meanwhile
     changePhoto(photo.id, {
-      blob, digest: null, edits: [...photo.edits, { operation, words: chosen.map((m) => m.word) }],
-      masks: photo.masks.filter((mask) => !gone.has(mask.id)),
+      blob, digest: null, edits: [...now.edits, { operation, words: chosen.map((m) => m.word) }],
+      masks: now.masks.filter((mask) => !gone.has(mask.id)),
     });
     return answer.steps.flatMap((one) => one.notes).join("; ");
   });
