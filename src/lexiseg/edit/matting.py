@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from lexiseg.edit.region import Window, box_window, shorter_side
 from lexiseg.errors import ExtraMissing, OptionError, UnknownName
 
-__all__ = ["CONTEXT", "EDGES", "band_width", "check_edges", "foreground", "matte"]
+__all__ = [
+    "CONTEXT", "EDGES", "band_width", "check_edges", "foreground", "ground_matte", "matte"
+]  # fmt: skip
 
 EDGES = ("soft", "closed-form", "hard")
 _EPSILON = 1e-5 * 255**2  # a variance of colour below this is no edge
 _RADII = (90, 6)  # of the two passes of `foreground`
 CONTEXT = sum(_RADII) // 2 + 1  # pixels around an edge that `foreground` sees
 _TILE = 256
+_RIM = 2  # pixels of a mask's border that are not counted on
+_ALIKE = (8, 20)  # levels by which the same ground may differ, at least and at most
 
 
 def check_edges(edges: str, band: int | None) -> None:
@@ -62,6 +66,29 @@ def matte(
     return opacity
 
 
+def ground_matte(
+    rgb: NDArray[np.uint8], mask: NDArray[np.bool_], edges: str = "soft", band: int | None = None
+) -> NDArray[np.float32]:
+    """Return the opacity of a ground behind things, such as sky, (H, W) float32 in [0, 1].
+
+    As `matte`, but what is within `band` of the mask and coloured as the mask is nearby belongs to
+    it first: holes in foliage, and the strip that a map of coarse cells leaves around things. The
+    filter alone takes half of such a strip for the thing. Opacity is found anew within half of the
+    band from there, and is 0 farther from the mask than the band; None: twice `band_width`.
+    """
+    import cv2
+
+    check_edges(edges, band)
+    if edges == "hard":
+        return mask.astype(np.float32)
+    band = band or 2 * band_width(mask)
+    away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    near = (away > 0) & (away <= band)
+    opacity = matte(rgb, _with_alike(rgb, mask, near, band), edges, max(1, band // 2))
+    opacity[away > band] = 0
+    return opacity
+
+
 def foreground(rgb: NDArray[np.uint8], opacity: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return the colours of what was meant alone, (H, W, 3), without what shines through.
 
@@ -78,6 +105,50 @@ def foreground(rgb: NDArray[np.uint8], opacity: NDArray[np.float32]) -> NDArray[
         front = _front(rgb[outer], opacity[outer])[inner]
         cv2.copyTo(front, partial[tile].view(np.uint8), out[tile])
     return out
+
+
+def _with_alike(
+    rgb: NDArray[np.uint8], mask: NDArray[np.bool_], near: NDArray[np.bool_], band: int
+) -> NDArray[np.bool_]:
+    """The mask, and what near it is coloured as it is around there, and not as what is outside.
+
+    That is, within 3 standard deviations of its mean, and half as far as from the other's.
+    """
+    import cv2
+
+    out = mask.copy()
+    for tile, outer, inner in _tiles(near, 2 * band + _RIM + 1):
+        image, part = rgb[outer].astype(np.float32), mask[outer].view(np.uint8)
+        # Its rim is of both, for masks are not exact.
+        core = cv2.erode(part, np.ones((3, 3), np.uint8), iterations=_RIM)
+        mean, spread = _local_colour(image, core == 1, 2 * band)
+        other, _ = _local_colour(image, part == 0, 2 * band)
+        away = np.abs(image - mean)
+        alike = (away <= np.clip(3 * spread, *_ALIKE)).all(-1)
+        alike &= 2 * away.max(-1) <= np.abs(image - other).max(-1)
+        calm = cv2.medianBlur((alike | (part == 1)).view(np.uint8), 3)  # no specks of grain
+        out[tile] |= near[tile] & (calm == 1)[inner]
+    return out
+
+
+def _local_colour(
+    image: NDArray[np.float32], part: NDArray[np.bool_], radius: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of a part's colours around each pixel, (h, w, 3) each.
+
+    Where nothing of it is around, the mean is far from all colours.
+    """
+    import cv2
+
+    size, share = (2 * radius + 1,) * 2, part[..., None].astype(np.float32)
+    count, total, squares = (
+        cv2.blur(plane, size, borderType=cv2.BORDER_CONSTANT)
+        for plane in (share, image * share, image**2 * share)
+    )
+    count = np.where(count < 0.5 / size[0] ** 2, np.float32(np.nan), count)[..., None]
+    mean = np.nan_to_num(total / count, nan=-1000)
+    spread = np.sqrt(np.maximum(np.nan_to_num(squares / count) - mean**2, 0))
+    return mean, spread
 
 
 def _front(rgb: NDArray[np.uint8], opacity: NDArray[np.float32]) -> NDArray[np.uint8]:
