@@ -34,7 +34,7 @@ _SHADOWS, _HIGHLIGHTS = 0.1, 0.05  # parts of the pixels that do not count, dark
 _HUES, _SAME_HUE = 12, 30.0  # sectors of hues; degrees from a sector's middle: of its material
 _COLOURFUL = 0.7  # quantile of chroma: pixels above show the colour of the material itself
 _MIN_SHARE = 0.22  # of a colour that a thing has
-_MIN_NEUTRAL = 0.36  # of black, white or grey: windows, tyres and shadows have these on any car
+_MIN_NEUTRAL = 0.40  # of black, white or grey: windows, tyres and shadows have these on any car
 _OF_LARGEST = 0.5  # of the largest share among colours with a hue
 _MAX_PIXELS = 20_000
 # Of ginger fur the paler part is brown, and red hair is orange.
@@ -43,7 +43,7 @@ _FURRY = frozenset({
     "hair", "beard", "fur", "cat", "kitten", "dog", "puppy", "fox", "squirrel",
 })  # fmt: skip
 _RED_HAIR = frozenset({"hair", "beard", "fur", "fox", "squirrel"})
-_MIN_WORN, _MIN_WORN_NEUTRAL, _OF_SHADE = 0.15, 0.22, 0.8
+_MIN_WORN, _MIN_WORN_NEUTRAL, _OF_SHADE = 0.15, 0.30, 0.8
 # What a colour looks like in the shade or in bright light: of these who wears them has the larger.
 _SHADES: Mapping[str, tuple[str, ...]] = {
     "grey": ("black", "white"), "red": ("pink", "brown"), "pink": ("red",), "orange": ("brown",),
