@@ -45,6 +45,7 @@ def address():
     finally:
         process.terminate()
         assert process.wait(60) == 0
+        process.stdout.close()
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def serving(*flags: str):
     finally:
         process.terminate()
         assert process.wait(60) == 0
+        process.stdout.close()
 
 
 @pytest.fixture(scope="module")

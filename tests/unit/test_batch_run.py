@@ -330,6 +330,7 @@ def read_parquet(path: Path) -> Any:
     return pytest.importorskip("pyarrow.parquet").read_table(path)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools'
 def test_the_table_of_masks_opens_elsewhere(here: Path) -> None:
     pandas, duckdb = pytest.importorskip("pandas"), pytest.importorskip("duckdb")
     mask_tools = pytest.importorskip("pycocotools.mask")

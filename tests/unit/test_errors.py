@@ -20,7 +20,7 @@ def test_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
         if isinstance(thing, type) and issubclass(thing, errors.LexisegError)
     }
     assert drawn == real
-    assert len(real) == 14
+    assert len(real) == 15
 
 
 def test_word_not_asked_is_a_key_error_that_prints_plainly() -> None:

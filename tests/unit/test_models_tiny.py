@@ -257,7 +257,7 @@ def test_a_word_that_means_the_same_by_the_dictionary_is_known(
     """Whatever the text tower makes of it; "glass" is no singular of "glasses"."""
     words = ["pants", "sofa", "scissors", "sandals", "glasses", "dog", "car"]
     encoder = TinyEncoder(
-        random_tiny._net, random_tiny._tower, random_tiny._tokenizer, words,
+        random_tiny._net, random_tiny.tower, random_tiny.tokenizer, words,
         Compute(torch.device("cpu"), torch.float32),
     )  # fmt: skip
     axes = torch.eye(len(random_tiny.meanings(["cat"])[0]))

@@ -180,15 +180,15 @@ def test_windows_are_the_picture(tmp_path: Path) -> None:
 # Memory, of a process of its own: the bundled model, all words that there are, a big picture.
 
 MEASURED = """
-import resource, sys
+import sys
 from pathlib import Path
 import lexiseg
+from lexiseg.device import peak_memory
 from lexiseg.tiled import segment_tiled
 segmenter = lexiseg.load("tiny")
 vocabulary = segmenter.vocabulary(sys.argv[3:])
 found = segment_tiled(segmenter, Path(sys.argv[1]), vocabulary, Path(sys.argv[2]))
-most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(vocabulary.names), len(found.instances), found.num_tiles, most)
+print(len(vocabulary.names), len(found.instances), found.num_tiles, peak_memory())
 """
 
 
@@ -221,7 +221,7 @@ def peak_of(tmp_path: Path, side: int, copies: int) -> tuple[int, float]:
     count, instances, tiles, most = map(int, run.stdout.split())
     assert count == 1000
     assert instances > 0
-    return tiles, most * (1 if sys.platform == "darwin" else 1024) / 1e9
+    return tiles, most / 1e9
 
 
 # The slow tests have the real sizes.

@@ -94,14 +94,15 @@ class MemoryTracker:
         none = Masks.empty(memory.size_hw)
         if raw is None:
             return Tracks((), none, np.zeros(0, np.float32)), kept
-        from lexiseg.stages.mask_upsampling import upsample_masks
-
-        masks = upsample_masks(raw)
         scores = raw.quality.float().cpu().numpy()
-        seen = scores > 0.5
-        empty = Masks.from_dense(np.zeros((1, *memory.size_hw), np.bool_))
-        each = [masks[i] if seen[i] else empty for i in range(len(masks))]
-        return Tracks(kept.ids, Masks.concat(each) if each else none, scores), kept
+        masks = []
+        for logits, score in zip(raw.logits, scores.tolist(), strict=True):  # one at a time
+            whole = F.interpolate(
+                logits[None, None], memory.size_hw, mode="bilinear", align_corners=False
+            )
+            inside = (whole[0] > 0).cpu().numpy()
+            masks.append(Masks.from_dense(inside & (score > 0.5)))
+        return Tracks(kept.ids, Masks.concat(masks), scores), kept
 
     @torch.inference_mode()
     def logits(
