@@ -23,7 +23,10 @@ import lexiseg
 from lexiseg import imaging
 
 pytest.importorskip("fastapi")
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
 
 PHOTO = Path("examples/photos/cows.jpg")
 WORDS = ["cow", "grass", "sky"]
@@ -161,7 +164,6 @@ def mutated(rng: random.Random) -> dict[str, object]:
     return body
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_thousand_malformed_requests(server):
     import httpx
@@ -195,7 +197,6 @@ def test_a_thousand_malformed_requests(server):
     assert process.poll() is None
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_connections_that_are_opened_and_left(server):
     process, address = server
@@ -221,7 +222,6 @@ def memory_of(pid: int) -> int:
     return 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_sigterm_answers_what_was_accepted():
     with serving() as (process, address):
@@ -259,7 +259,6 @@ def waiting_at(client: lexiseg.Client) -> float:
     return float(re.search(r"^lexiseg_queue_length (\S+)", text, re.M)[1])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_openapi_document_holds_under_schemathesis(tmp_path):
     pytest.importorskip("schemathesis")

@@ -71,6 +71,7 @@ def test_things_are_followed_and_times_and_sound_stay(tmp_path, capsys):
     assert len(row) == 10
 
 
+@pytest.mark.slow
 def test_edits_and_points(tmp_path):
     video, out = clip(tmp_path / "clip.mp4"), tmp_path / "out"
     arguments = ["--operation", "pixelate grass --block 24", "--out", str(out), "-q"]

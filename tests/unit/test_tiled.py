@@ -225,6 +225,7 @@ def peak_of(tmp_path: Path, side: int, copies: int) -> tuple[int, float]:
 
 
 # The slow tests have the real sizes.
+@pytest.mark.slow
 def test_memory_does_not_follow_the_picture(tmp_path: Path) -> None:
     tiles, most = peak_of(tmp_path, side=1500, copies=2)
     assert tiles == 4
