@@ -65,15 +65,18 @@ def child(job: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def draw(folder: Path, seed: int = 0) -> Path:
-    """Write drawn weights as transformers saves them, and as Meta does; return Meta's file."""
+def draw(folder: Path, seed: int = 0, shape: dict[str, Any] | None = None) -> Path:
+    """Write drawn weights as transformers saves them, and as Meta does; return Meta's file.
+
+    shape: of the picture encoder, in transformers' configuration; None: SHAPE.
+    """
     import torch
     import torch.nn.functional as F
     from transformers import SamConfig, SamModel
 
     from lexiseg.models.sam.weights import meta_state
 
-    model = SamModel(SamConfig(vision_config=SHAPE))
+    model = SamModel(SamConfig(vision_config=SHAPE if shape is None else shape))
     generator = torch.Generator().manual_seed(seed)
     for name, value in model.named_parameters():
         drawn = torch.randn(value.shape, generator=generator)
