@@ -73,23 +73,23 @@ def langsam() -> dict[str, Any]:
         ours, threshold = segmenter(detector, masker, rgb)
         theirs = LangSam(str(detector), bert_tokenizer(), str(masker))
 
-    def by_phrase() -> Found:
+    def by_phrase() -> list[Found]:
         view = ours.prepare(rgb)
-        return _joined([_found(ours(view, [word])) for word in WORDS])
+        return [_found(ours(view, [word])) for word in WORDS]
 
     caption = " ".join(f"{word}." for word in WORDS)
-    ways: dict[str, dict[str, Callable[[], Found]]] = {
+    ways: dict[str, dict[str, Callable[[], list[Found]]]] = {
         "one caption": {
-            "theirs": lambda: theirs(rgb, caption, threshold),
-            "ours": lambda: _found(ours(rgb, list(WORDS))),
+            "theirs": lambda: [theirs(rgb, caption, threshold)],
+            "ours": lambda: [_found(ours(rgb, list(WORDS)))],
         },
         "a phrase a time": {
-            "theirs": lambda: _joined([theirs(rgb, f"{word}.", threshold) for word in WORDS]),
+            "theirs": lambda: [theirs(rgb, f"{word}.", threshold) for word in WORDS],
             "ours": by_phrase,
         },
     }
     seconds: dict[tuple[str, str], list[float]] = {}
-    made: dict[tuple[str, str], Found] = {}
+    made: dict[tuple[str, str], list[Found]] = {}
     tell = progress("LangSAM")
     for turn in range(TURNS):
         for asked, pair in ways.items():
@@ -112,19 +112,23 @@ def langsam() -> dict[str, Any]:
 Found = tuple[NDArray[np.bool_], NDArray[np.float32]]  # masks, (N, H, W), and scores, (N,)
 
 
-def agreement(theirs: Found, ours: Found) -> dict[str, Any]:
-    """Return how many of their masks there are, how many of ours have the same score, to 1e-4, and
-    what part of the picture is equal in these: the mean, and the least; None without a pair."""
+def agreement(theirs: list[Found], ours: list[Found]) -> dict[str, Any]:
+    """Compare what both found, caption by caption.
+
+    Return how many of their masks there are, how many of ours have the same score, to 1e-4, and
+    what part of the picture is equal in these: the mean, and the least; None without a pair.
+    """
     equal = []
-    left = list(range(len(ours[1])))
-    for mask, score in zip(*theirs, strict=True):
-        near = min(left, key=lambda i: abs(ours[1][i] - score), default=None)
-        if mask.any() and near is not None and abs(ours[1][near] - score) <= 1e-4:
-            left.remove(near)
-            equal.append(float((ours[0][near] == mask).mean()))
+    for (masks, scores), (own, own_scores) in zip(theirs, ours, strict=True):
+        left = list(range(len(own)))
+        for mask, score in zip(masks, scores, strict=True):
+            near = min(left, key=lambda i: abs(own_scores[i] - score), default=None)
+            if mask.any() and near is not None and abs(own_scores[near] - score) <= 1e-4:
+                left.remove(near)
+                equal.append(float((own[near] == mask).mean()))
     return {
-        "theirs": int(theirs[0].any((1, 2)).sum()),
-        "ours": len(ours[1]),
+        "theirs": sum(int(masks.any((1, 2)).sum()) for masks, _ in theirs),
+        "ours": sum(len(own) for own, _ in ours),
         "both": len(equal),
         "equal": statistics.mean(equal) if equal else None,
         "least": min(equal, default=None),
@@ -312,8 +316,3 @@ def segmenter(detector: Path, masker: Path, rgb: NDArray[np.uint8]) -> tuple[Any
 def _found(result: Any) -> Found:
     """What a Segmentation holds, as LangSAM gives it."""
     return result.masks.dense(), result.scores
-
-
-def _joined(parts: list[Found]) -> Found:
-    masks, scores = zip(*parts, strict=True)
-    return np.concatenate(masks), np.concatenate(scores)

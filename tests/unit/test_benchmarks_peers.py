@@ -48,11 +48,11 @@ def test_agreement_pairs_masks_by_score() -> None:
     ours = masks[[1, 0]].copy()
     ours[1, 3, 4] = True
     theirs = masks, np.float32([0.9, 0.8, 0.7])
-    found = peers.agreement(theirs, (ours, np.float32([0.8, 0.90001])))
+    found = peers.agreement([theirs], [(ours, np.float32([0.8, 0.90001]))])
     assert (found["theirs"], found["ours"], found["both"]) == (2, 2, 2)
     assert found["least"] == pytest.approx(0.95)
     assert found["equal"] == pytest.approx(0.975)
-    assert peers.agreement(theirs, (ours, np.float32([0.1, 0.2])))["equal"] is None
+    assert peers.agreement([theirs], [(ours, np.float32([0.1, 0.2]))])["equal"] is None
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_both_ways_find_the_same_masks(tmp_path: Path, monkeypatch: pytest.Monke
     result = ours(rgb, list(peers.WORDS))
     way = LangSam(str(detector), bert_tokenizer(), str(masker))
     theirs = way(rgb, "car. tree. lamp.", threshold)
-    found = peers.agreement(theirs, (result.masks.dense(), result.scores))
+    found = peers.agreement([theirs], [(result.masks.dense(), result.scores)])
     assert found["both"] == found["ours"] >= 3
     assert 0.01 < result.masks.areas.mean() / rgb[..., 0].size < 0.99
     assert found["least"] > 0.99
