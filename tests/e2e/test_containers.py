@@ -88,7 +88,7 @@ def test_the_steps_of_the_file_make_a_command_that_works(tmp_path):
 
     def placed(text: str) -> str:
         for inside, outside in here.items():
-            text = text.replace(inside, str(outside))
+            text = re.sub(rf"(?<![\w/]){inside}\b", str(outside), text)
         return text
 
     for what, rest in instructions("Dockerfile"):

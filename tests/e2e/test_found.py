@@ -61,7 +61,7 @@ def test_grounded_asks_at_the_boxes_of_grounding_dino(
     said = segment(
         photo, tmp_path / "out", capsys, "cat", "sky", "--method", "grounded",
         "--set", f"detector={tmp_path / 'dino'}", "--set", f"box_threshold={least}",
-        "--set", "box_nms_threshold=1.0", "--set", "iou_threshold=1.0",
+        "--set", "box_nms_threshold=1.0", "--set", "iou_threshold=1.0", "--dtype", "fp32",
     )  # fmt: skip
     assert said["provenance"]["method"] == "grounded"
     assert said["provenance"]["masker"] == "tiny"
