@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.close import assert_close
 
 from lexiseg.protocols import Frame, RawMasks
 from lexiseg.results import ScoreMap
@@ -73,7 +74,7 @@ def test_votes_are_those_of_loops_and_come_in_parts(grid: GridScores, opened: bo
     own[:3] = grid.probabilities[[0, 2, 3]]
     if opened:
         own[3] = (1 - grid.probabilities.sum(0)).clamp(0) * grid.inside
-    np.testing.assert_allclose(candidates.probabilities, own, atol=1e-6)
+    assert_close(candidates.probabilities, own, 1e-6)
     share = np.zeros((5, H, W))
     means, weight = np.zeros((5, rows)), np.zeros(5)
     for m in range(5):

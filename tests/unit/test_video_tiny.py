@@ -6,7 +6,6 @@ import numpy as np
 
 from lexiseg.masks import Masks
 from lexiseg.models import load_tracker
-from lexiseg.video.tracking import TrackOptions
 
 SIZE = (96, 160)
 
@@ -55,4 +54,3 @@ def test_memory_is_a_value_that_steps_do_not_change():
     two, _ = tracker.step(memory, scene(1)[0])
     np.testing.assert_array_equal(memory.probabilities, before)
     np.testing.assert_array_equal(one.masks.union(), two.masks.union())
-    assert TrackOptions().every > 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
+from lexiseg.loading import WITH_MASKS
 
 __all__ = ["add_mode_flags", "kind_thresholds", "mode_fields"]
 
@@ -19,7 +20,6 @@ _CLIPS = {
     "ViT-B/32": "clip-vit-b32.openai", "ViT-B/16": "clip-vit-b16.openai",
     "ViT-L/14": "clip-vit-l14.openai", "ViT-L/14@336px": "clip-vit-l14-336.openai",
 }  # fmt: skip
-_WITH_SAM = "clip-then-sam"
 _CROP, _STRIDE = 224, 112  # the windows of SCLIP and its successors
 
 
@@ -61,10 +61,10 @@ def mode_fields(args: argparse.Namespace) -> dict[str, Any]:
         fields["logit_scale"] = args.logit_scale
     if args.use_sam:
         _take_sam(args)
-    if args.method == _WITH_SAM and fields:
+    if args.method == WITH_MASKS and fields:
         if "refine" in fields:
             raise OptionError(
-                f"--use-pamr refines label maps, and {_WITH_SAM} draws its boundaries by masks; "
+                f"--use-pamr refines label maps, and {WITH_MASKS} draws its boundaries by masks; "
                 "leave one of the two out"
             )
         return {"mapper_fields": fields}
@@ -110,18 +110,18 @@ def _take_sam(args: argparse.Namespace) -> None:
     """Put clip-then-sam in the place of dense, with the encoder that stood for it."""
     from lexiseg import loading
 
-    if args.method is not None and args.method != _WITH_SAM:
+    if args.method is not None and args.method != WITH_MASKS:
         fixed = loading.make_config(args.method)
         if type(fixed) is not loading.config_class("dense"):
             raise OptionError(
                 f"--use-sam refines the map of dense; {args.method} is another method, so leave it "
-                f"out, or name {_WITH_SAM}"
+                f"out, or name {WITH_MASKS}"
             )
         if args.method != "dense":
             if args.encoder is not None:
                 raise OptionError(f"{args.method!r} and --encoder both name an encoder; give one")
             args.encoder = args.method
-    args.method = _WITH_SAM
+    args.method = WITH_MASKS
 
 
 def _stride(given: int | None, crop: int) -> int:

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
@@ -34,6 +34,8 @@ from lexiseg.server.security import COOKIE, Guard, error_document
 
 __all__ = ["create_app"]
 
+_T = TypeVar("_T")
+_Asked = TypeVar("_Asked", bound=BaseModel)
 _LOG = logging.getLogger("lexiseg.server")
 _MEDIA = {"png": "png", "jpg": "jpeg", "webp": "webp", "tif": "tiff", "avif": "avif"}
 _STATUS: tuple[tuple[type[LexisegError], int], ...] = (
@@ -94,37 +96,33 @@ def _add_work(app: FastAPI, engine: Engine, options: ServerOptions) -> None:
         for code, text in _ERRORS.items()
     }
 
+    async def answer(
+        request: Request,
+        kind: type[_Asked],
+        work: str,
+        do: Callable[[_Asked, bytes | None, Any], _T],
+    ) -> tuple[_Asked, _T]:
+        """Read a request, and return it with what the engine makes of it in its turn."""
+        asked, data = await read_request(request, kind)
+        if work == "examples" and not getattr(asked, "examples", ()):
+            raise HTTPException(422, "examples: give at least one, {'box': [...]} or an 'image'")
+        _log(options, work, asked)
+        return asked, await engine.run(work, lambda job: do(asked, data, job), _gone(request))
+
     @app.post("/v1/segment", openapi_extra=body_schema(SegmentRequest), responses=answers)
     async def segment(request: Request) -> Response:
         """Find words, points, boxes or examples in a picture."""
-        asked, data = await read_request(request, SegmentRequest)
-        _log(options, "segment", asked)
-        document = await engine.run(
-            "segment", lambda job: engine.segment(asked, data, job), _gone(request)
-        )
-        return JSONResponse(document)
+        return JSONResponse((await answer(request, SegmentRequest, "segment", engine.segment))[1])
 
     @app.post("/v1/examples", openapi_extra=body_schema(SegmentRequest), responses=answers)
     async def examples(request: Request) -> Response:
         """Find what looks like examples: as `/v1/segment`, with at least one of them."""
-        asked, data = await read_request(request, SegmentRequest)
-        if not asked.examples:
-            raise HTTPException(422, "examples: give at least one, {'box': [...]} or an 'image'")
-        _log(options, "examples", asked)
-        document = await engine.run(
-            "examples", lambda job: engine.segment(asked, data, job), _gone(request)
-        )
-        return JSONResponse(document)
+        return JSONResponse((await answer(request, SegmentRequest, "examples", engine.segment))[1])
 
     @app.post("/v1/refine", openapi_extra=body_schema(RefineRequest), responses=answers)
     async def refine(request: Request) -> Response:
         """Draw or correct one mask by points, a box, and the mask so far."""
-        asked, data = await read_request(request, RefineRequest)
-        _log(options, "refine", asked)
-        document = await engine.run(
-            "refine", lambda job: engine.refine(asked, data, job), _gone(request)
-        )
-        return JSONResponse(document)
+        return JSONResponse((await answer(request, RefineRequest, "refine", engine.refine))[1])
 
     @app.post("/v1/export", openapi_extra=body_schema(ExportRequest), responses=answers)
     async def export(request: Request) -> Response:
@@ -140,11 +138,7 @@ def _add_work(app: FastAPI, engine: Engine, options: ServerOptions) -> None:
         JSON with the files in it as base64; the first file alone where the client accepts images
         and no JSON.
         """
-        asked, data = await read_request(request, EditRequest)
-        _log(options, "edit", asked)
-        document, files = await engine.run(
-            "edit", lambda job: engine.edit(asked, data, job), _gone(request)
-        )
+        asked, (document, files) = await answer(request, EditRequest, "edit", engine.edit)
         accepted = request.headers.get("accept", "*/*")
         if "image/" in accepted and "json" not in accepted:
             return Response(files[0], media_type=f"image/{_MEDIA[asked.format]}")

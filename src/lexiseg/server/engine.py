@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lexiseg import imaging
 from lexiseg.errors import LexisegError, NothingFound, PictureError
+from lexiseg.loading import WITH_MASKS
 from lexiseg.masks import Masks
 from lexiseg.server.metrics import Metrics
 from lexiseg.server.options import ServerOptions
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Abandoned", "Engine", "QueueFull", "TimeUp", "UnknownDigest"]
 
 T = TypeVar("T")
-_WITH_MASKS = "clip-then-sam"  # for points, boxes and edits, as on the command line
 
 
 class QueueFull(LexisegError):
@@ -148,8 +148,8 @@ class Engine:
         from lexiseg import loading
 
         config = self._options.config or loading.make_config()
-        if (masks or everything) and not isinstance(config, loading.config_class(_WITH_MASKS)):
-            config = loading.make_config(_WITH_MASKS)
+        if (masks or everything) and not isinstance(config, loading.config_class(WITH_MASKS)):
+            config = loading.make_config(WITH_MASKS)
         if everything:  # by the same models as clicks
             config = replace(config, **_everything())
         key = repr(config)
@@ -272,7 +272,7 @@ class Engine:
     @staticmethod
     def _prepared(segmenter: Any, image: Any, words: bool) -> View[Any]:
         view: View[Any]
-        if segmenter.name == _WITH_MASKS:
+        if segmenter.name == WITH_MASKS:
             view = segmenter.prepare(image, words=words)
         else:
             view = segmenter.prepare(image)

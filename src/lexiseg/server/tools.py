@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg import imaging
 from lexiseg.errors import ExtraMissing, InputError, LexisegError, NothingFound, OutputError
+from lexiseg.loading import WITH_MASKS
+from lexiseg.prompts import split_words
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from lexiseg.methods._base import BaseSegmenter
 
 __all__ = ["Workspace", "mcp_server"]
-
-_WITH_MASKS = "clip-then-sam"
 
 
 class Workspace:
@@ -89,23 +89,22 @@ class Workspace:
         out: str | None = None,
     ) -> dict[str, Any]:
         """Edit what words name: remove, blur, pixelate, recolour, background, replace, cutout."""
-        from lexiseg import edit
         from lexiseg.edit.colour import is_colour
+        from lexiseg.edit.steps import make_step, missing_reasons, nothing_found, run_steps
 
         path = self._path(picture)
-        takes = {"replace": "with_", "background": "ground", "recolour": "colour", "style": "with_"}
-        options: dict[str, Any] = {}
-        if with_ is not None:
-            if operation not in takes:
-                raise InputError(f"{operation} takes nothing 'with'; leave it out")
-            plain = is_colour(with_) or with_ in ("transparent", "blur") or operation == "style"
-            options[takes[operation]] = with_ if plain else self._path(with_)
-        edit.settings(operation, **options)
-        seg = self._segmenter(_WITH_MASKS)(path, words)
-        if not seg.found:
-            raise NothingFound(f"nothing found in {picture!r} for {words!r}, so nothing is done")
-        where = edit.removal_mask(seg, seg.found) if operation == "remove" else seg.mask(seg.found)
-        result = edit.apply(operation, path, where, words=seg.found, **options)
+        if (
+            with_ is not None
+            and operation in ("replace", "background")
+            and not (is_colour(with_) or with_ in ("transparent", "blur"))
+        ):
+            with_ = str(self._path(with_))  # a picture, of this folder
+        options = {} if with_ is None else {"with": with_}
+        step = make_step(operation, split_words(words), options, form="")
+        seg = self._segmenter(WITH_MASKS)(path, list(step.texts))
+        if not any(name in seg.found for name in step.names):
+            raise NothingFound(nothing_found(step.names, repr(picture), missing_reasons(seg)))
+        result = run_steps(imaging.read(path), seg, [step])
         target = self._new(out or f"{path.stem}-{operation}.png")
         result.save(target)
         return {"file": self._told(target), **result.to_json()}

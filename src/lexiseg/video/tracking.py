@@ -245,12 +245,12 @@ class _Run:
 
     def _start_points(self, index: int, rgb: NDArray[np.uint8]) -> dict[int, Masks]:
         """Return the masks that points ask for, each an object of its own."""
-        from lexiseg.loading import load
+        from lexiseg.loading import WITH_MASKS, load
 
         state = self._state
         if self._clicker is None:
             takes_points = hasattr(self._segmenter, "refine")
-            self._clicker = self._segmenter if takes_points else load("clip-then-sam")
+            self._clicker = self._segmenter if takes_points else load(WITH_MASKS)
         found = self._clicker(rgb, points=self._points[index])
         if self._template is None:
             self._template = found

@@ -57,7 +57,7 @@ def test_a_picture_is_described_segmented_and_edited(folder):
         (
             "edit",
             {"picture": "cows.jpg", "operation": "blur", "words": "cow", "with_": "red"},
-            "takes nothing",
+            "takes no with",
         ),
         ("edit", {"picture": "cows.jpg", "operation": "blur", "words": "zebra"}, "nothing found"),
     ],
