@@ -90,6 +90,11 @@ def test_pamr_scale_and_windows_with_the_bundled_encoder() -> None:
     assert (refined.label_map >= 0).all()
     # Both follow the image; PAMR flows along the same colours.
     assert (refined.label_map == plain.label_map).mean() > 0.9
+    maps = [
+        lexiseg.load("tiny", refine=refine, flat=True)(rgb[::5, ::5], words).label_map
+        for refine in ("pamr", "none")
+    ]
+    assert (maps[0] != maps[1]).any()  # the background's words do not switch it off
     soft = lexiseg.load("tiny", logit_scale=1.0)(rgb, words, background=None)
     assert soft.word_scores.max() < plain.word_scores.max()
     seg = lexiseg.load("tiny", short_side=256, window=128, stride=64)

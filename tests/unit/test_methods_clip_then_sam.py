@@ -81,7 +81,7 @@ def test_another_mapper_is_found_by_name() -> None:
 OWN = {
     "threshold": 0.3, "word_thresholds": {"red": 0.3}, "min_share": 0.1, "background": ("wall",),
     "refine": "none", "refine_radius": 2, "refine_epsilon": 1e-3, "pamr_steps": 3,
-    "area_threshold": 0.1, "refine_masker": "tiny", "min_agreement": 0.3,
+    "pamr_dilations": (2,), "area_threshold": 0.1, "refine_masker": "tiny", "min_agreement": 0.3,
 }  # fmt: skip
 MAPPERS = [
     m.name for m in lexiseg.list_methods() if hasattr(methods().get(m.name).Segmenter, "score_map")

@@ -35,7 +35,8 @@ REFUSED: dict[type, list[dict[str, Any]]] = {
     ],
     _config.DenseConfig: [
         {"refine": "gided"}, {"positions": "both"}, {"stride": 0}, {"pamr_steps": 0},
-        {"logit_scale": 0.0}, {"area_threshold": 1.1}, {"area_threshold": NAN},
+        {"pamr_dilations": (4, 0)}, {"logit_scale": 0.0}, {"area_threshold": 1.1},
+        {"area_threshold": NAN},
     ],
     _config.ProxyConfig: [{"gamma": 0.0}, {"gamma": NAN}],
     _config.MaskerConfig: [{"iou_threshold": 0.0}, {"iou_threshold": 1.1}, {"iou_threshold": NAN}],
@@ -52,7 +53,10 @@ ALLOWED: dict[type, list[dict[str, Any]]] = {
     _config.TemplatesConfig: [{"templates": "imagenet-7"}, {"templates": ("{}", "a {}")}],
     _config.WindowsConfig: [{"short_side": 32}, {"window": None}, {"scales": (0.1, 8.0)}],
     _config.GuidedFilterConfig: [{"refine_radius": 0}, {"refine_radius": 64}],
-    _config.DenseConfig: [{"refine": "pamr"}, {"positions": "size"}, {"logit_scale": None}],
+    _config.DenseConfig: [
+        {"refine": "pamr", "pamr_dilations": (1, 512)}, {"positions": "size"},
+        {"logit_scale": None},
+    ],
     _config.ProxyConfig: [{"gamma": 0.1}],
     _config.MaskerConfig: [{"iou_threshold": 1.0}],
     DetectionConfig: [{"box_threshold": None}, {"top_k": None}, {"top_k": 1}],

@@ -10,12 +10,16 @@ import torch
 import torch.nn.functional as F
 
 from lexiseg.stages.dense_features import (
+    Features,
+    LabelRules,
     encode_image,
     pad_to_multiple,
     plan_windows,
     resize_image,
     working_size,
 )
+from lexiseg.stages.pamr import Pamr, resampled_pixels
+from lexiseg.stages.word_vectors import WordVectors
 
 
 class Places:
@@ -43,6 +47,35 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Noise of pure named colours, so that every cell has a feature of its own."""
     palette = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 0, 0]], np.uint8)
     return palette[np.random.default_rng(seed).integers(0, 5, (height, width))]
+
+
+# PAMR
+
+
+@pytest.mark.parametrize(
+    ("given", "dilations", "size_hw"),
+    [((), (3, 6), (84, 126)), ((), (1,), (20, 30)), ((2, 5), (2, 5), (84, 126))],
+)
+def test_pamr_reaches_a_cell_far_whatever_was_made_of_the_probabilities(
+    given: tuple[int, ...], dilations: tuple[int, ...], size_hw: tuple[int, int]
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    grid = F.normalize(torch.rand(14, 21, 4, generator=generator), dim=-1)
+    features = Features(grid, 4, (56, 84), size_hw, ())
+    words = WordVectors(torch.eye(4), torch.arange(4), 4, None)
+    probabilities = torch.rand(4, 14, 21, generator=generator).softmax(0)
+    probabilities[1, :5] = 0  # as of a region that has lost its word
+    rgb = noise(*size_hw)
+    rules = LabelRules(1.0, refine="pamr", pamr_steps=2, pamr_dilations=given)
+    found = features.label_pixels(words, probabilities, rgb, rules)
+    logits = F.interpolate(probabilities.clamp_min(1e-12).log()[None], (56, 84), mode="bilinear")
+    logits = F.interpolate(logits, size_hw, mode="bilinear")[0]
+    flowed = Pamr(resampled_pixels(rgb, (56, 84)), 2, dilations)(logits).softmax(0)
+    best, second = flowed.topk(2, 0).values
+    sure = (best - second > 1e-4).numpy()
+    assert sure.mean() > 0.99
+    assert (found.labels == flowed.argmax(0).numpy())[sure].all()
+    assert np.abs(found.scores - best.numpy()).max() < 2e-3  # half precision
 
 
 # Sizes

@@ -125,6 +125,8 @@ class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, Windows
     refine: "guided" lets boundaries follow the image, "none" enlarges bilinearly, "pamr" lets
         logits flow between pixels of like colour.
     pamr_steps: how often logits flow.
+    pamr_dilations: how many pixels far, as in (8, 16); (): of CLIP so far, as the papers have it,
+        else half a cell of the map and a cell.
     paint_unknown: let words that the encoder does not know compete too. Otherwise they get no
         pixel, save in a closed vocabulary, where the user rules out everything else.
     positions: how CLIP's position embeddings are resized: by "scale", as the papers do, or to
@@ -138,6 +140,7 @@ class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, Windows
     stride: int | None = None
     refine: str = "guided"
     pamr_steps: int = 10
+    pamr_dilations: tuple[int, ...] = ()
     paint_unknown: bool = False
     positions: str = "scale"
     logit_scale: float | None = None
@@ -150,6 +153,8 @@ class DenseConfig(GuidedFilterConfig, TemplatesConfig, VocabularyConfig, Windows
         check_choice(self, "positions", ("scale", "size"))
         check_range(self, 1, 8192, "stride")
         check_range(self, 1, 1000, "pamr_steps")
+        if not all(1 <= dilation <= 512 for dilation in self.pamr_dilations):
+            raise OptionError(f"pamr_dilations are {self.pamr_dilations}; give numbers of 1 to 512")
         check_range(self, 1e-6, 1e6, "logit_scale")
         check_range(self, 0, 1, "area_threshold", "presence")
 

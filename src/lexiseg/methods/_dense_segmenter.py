@@ -218,6 +218,7 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
             radius=config.refine_radius,
             epsilon=config.refine_epsilon,
             pamr_steps=config.pamr_steps,
+            pamr_dilations=config.pamr_dilations,
             area_threshold=config.area_threshold,
         )
         first, *others = view.encoded

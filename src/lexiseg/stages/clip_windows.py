@@ -23,7 +23,6 @@ from lexiseg.stages.attention import combined, kept_for, layered, vanilla
 from lexiseg.stages.dense_features import DenseFeatures, LabelRules, boxes_in_image
 from lexiseg.stages.label_map import LabelMap, Window
 from lexiseg.stages.mask_upsampling import bilinear_matrix
-from lexiseg.stages.pamr import Pamr, resampled_pixels
 from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels, sum_tensors
 from lexiseg.stages.word_vectors import WordVectors
 
@@ -121,13 +120,14 @@ class Windows(DenseFeatures):
         """
         if rules.refine == "guided":
             return super().label_pixels(words, probabilities, rgb, rules, others)
-        refine = None
-        if rules.refine == "pamr":
-            pixels = resampled_pixels(rgb, self.work_hw).to(self.cells.device)
-            refine = Pamr(pixels, rules.pamr_steps)
+        refine = self.pamr(rgb, rules, self.cells.device) if rules.refine == "pamr" else None
         argmax = ArgmaxRules(rules.scale, rules.thresholds, rules.area_threshold, refine)
         scales = [one.logits(words) for one in (self, *others)]
         return argmax_labels(scales, words, argmax)
+
+    @property
+    def _pamr_dilations(self) -> tuple[int, ...]:
+        return 8, 16  # of SCLIP and NACLIP, whatever the image's size
 
     def logits(self, words: WordVectors, size_hw: tuple[int, int] | None = None) -> CellLogits:
         """Return cosines of words and all windows' cells, and the way to pixels of the image.

@@ -8,6 +8,7 @@ nearly as well lose the word.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from lexiseg.imaging import pad_to_multiple, resize_image, working_size
 from lexiseg.protocols import BackboneEncoder, BackboneMaps, Encoder
 from lexiseg.stages.label_map import GuidedFilter, LabelMap, Window, guided_radius, label_map
 from lexiseg.stages.mask_upsampling import bilinear_matrix
+from lexiseg.stages.pamr import Pamr, resampled_pixels
 from lexiseg.stages.word_vectors import WordVectors, class_probabilities
 
 __all__ = [
@@ -50,8 +52,9 @@ class LabelRules:
     scale: what cosines are multiplied with before the softmax. thresholds: (C,) in [0, 1]; a pixel
     whose winner scores less gets -1. refine: "none" interpolates, "guided" lets outlines follow the
     image, "pamr" lets logits flow between pixels of like colour. radius, epsilon: of the guided
-    filter; see ``guided_radius``. pamr_steps: how often logits flow. area_threshold: classes that
-    win at most this part of what the background does not win lose it; it is for window features.
+    filter; see ``guided_radius``. pamr_steps, pamr_dilations: how often logits flow, and how many
+    pixels far; (): as suits the features. area_threshold: classes that win at most this part of
+    what the background does not win lose it; it is for window features.
     """
 
     scale: float
@@ -60,6 +63,7 @@ class LabelRules:
     radius: int | None = None
     epsilon: float = 1e-4
     pamr_steps: int = 10
+    pamr_dilations: tuple[int, ...] = ()
     area_threshold: float = 0.0
 
 
@@ -105,12 +109,42 @@ class DenseFeatures(ABC):
     ) -> LabelMap:
         """Return the label map of the image (H, W, 3).
 
-        probabilities: what ``grid_probabilities`` returned of the same words and other scales.
+        probabilities: what ``grid_probabilities`` returned of the same words and other scales. PAMR
+        refines logits at the image's size.
         """
         work_hw, cell = self.raster
-        radius = guided_radius(rules.radius, cell) if rules.refine == "guided" else 0
-        guide = GuidedFilter(rgb, work_hw, cell, radius, rules.epsilon)
-        return label_map(probabilities, guide, rules.thresholds)
+        if rules.refine != "pamr":
+            radius = guided_radius(rules.radius, cell) if rules.refine == "guided" else 0
+            guide = GuidedFilter(rgb, work_hw, cell, radius, rules.epsilon)
+            return label_map(probabilities, guide, rules.thresholds)
+        from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels
+
+        # Logarithms of probabilities are logits but for a constant a pixel, which PAMR keeps.
+        logits = probabilities.float().clamp_min(_LEAST).log()
+        vertical, horizontal = (
+            (bilinear_matrix(work, size) @ bilinear_matrix(cells, cells * cell)[:work]).float()
+            for cells, work, size in zip(logits.shape[1:], work_hw, self.size_hw, strict=True)
+        )
+        classes = replace(words, class_ids=torch.arange(len(logits)))
+        refine = self.pamr(rgb, rules, logits.device)
+        argmax = ArgmaxRules(1.0, rules.thresholds, rules.area_threshold, refine)
+        return argmax_labels([CellLogits(logits, vertical, horizontal)], classes, argmax)
+
+    def pamr(self, rgb: NDArray[np.uint8], rules: LabelRules, device: torch.device) -> Pamr:
+        """Return PAMR on the image (H, W, 3), as far as ``rules`` say or suits the cells."""
+        pixels = resampled_pixels(rgb, self.work_hw).to(device)
+        return Pamr(pixels, rules.pamr_steps, rules.pamr_dilations or self._pamr_dilations)
+
+    @property
+    def _pamr_dilations(self) -> tuple[int, ...]:
+        """Half a cell and a cell, in pixels of the image, as (8, 16) are of CLIP's cells of 16.
+
+        With cells of 4 pixels the papers' (8, 16) wash small things out: mean IoU of faces fell
+        from 63 to 35, on train photos of CelebAMask.
+        """
+        (work_h, work_w), cell = self.raster
+        side = cell * math.sqrt(self.size_hw[0] * self.size_hw[1] / (work_h * work_w))
+        return tuple(sorted({max(1, round(side / 2)), max(1, round(side))}))
 
 
 def boxes_in_image(
@@ -154,31 +188,6 @@ class Features(DenseFeatures):
         for other in others:
             total = total + on_grid_of(self, other._probabilities(words, scale), other)
         return total / (1 + len(others))
-
-    def label_pixels(
-        self,
-        words: WordVectors,
-        probabilities: Tensor,
-        rgb: NDArray[np.uint8],
-        rules: LabelRules,
-        others: Sequence[Features] = (),
-    ) -> LabelMap:
-        """Return the label map of the image (H, W, 3); PAMR refines logits at the image's size."""
-        if rules.refine != "pamr":
-            return super().label_pixels(words, probabilities, rgb, rules, others)
-        from lexiseg.stages.pamr import Pamr, resampled_pixels
-        from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels
-
-        # Logarithms of probabilities are logits but for a constant a pixel, which PAMR keeps.
-        logits = probabilities.float().clamp_min(_LEAST).log()
-        vertical, horizontal = (
-            (bilinear_matrix(work, size) @ bilinear_matrix(cells, cells * self.cell)[:work]).float()
-            for cells, work, size in zip(logits.shape[1:], self.work_hw, self.size_hw, strict=True)
-        )
-        classes = replace(words, class_ids=torch.arange(len(logits)))
-        refine = Pamr(resampled_pixels(rgb, self.work_hw).to(logits.device), rules.pamr_steps)
-        argmax = ArgmaxRules(1.0, rules.thresholds, rules.area_threshold, refine)
-        return argmax_labels([CellLogits(logits, vertical, horizontal)], classes, argmax)
 
     def _probabilities(self, words: WordVectors, scale: float) -> Tensor:
         cosines = self.grid.float() @ words.vectors.to(self.grid.device).T

@@ -45,8 +45,8 @@ _GRID = 64 * 64  # points of a blind grid, to compare the number of prompts with
 # What the mapper would make of its scores, and what it competes with: clip-then-sam's own matter.
 _OWN_FIELDS = (
     "area_threshold", "background", "flat", "instances", "min_agreement", "min_share",
-    "pamr_steps", "refine", "refine_epsilon", "refine_masker", "refine_radius", "threshold",
-    "word_thresholds",
+    "pamr_dilations", "pamr_steps", "refine", "refine_epsilon", "refine_masker", "refine_radius",
+    "threshold", "word_thresholds",
 )  # fmt: skip
 
 
