@@ -42,6 +42,9 @@ OF_SERVER = tuple(
         "requests",
         "responses",
         "security",
+        "video_requests",
+        "video_routes",
+        "videos",
     )
 )
 

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lexiseg.imaging import Picture
     from lexiseg.masks import Masks
     from lexiseg.results import Segmentation
+    from lexiseg.video import TrackedFrame
 
 __all__ = ["Client", "EditAnswer"]
 
@@ -156,6 +157,54 @@ class Client:
         asked = {"steps": [step], "words": list(words), "format": format}
         return EditAnswer(self._post("/v1/edit", image, asked))
 
+    def track(
+        self,
+        video: Any,
+        words: str | Sequence[str] | None = None,
+        *,
+        points: Mapping[int, Iterable[Sequence[float]]] | None = None,
+        threshold: float | None = None,
+        rate: float | None = None,
+        overlay: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> Iterator[TrackedFrame]:
+        """Yield the frames of a video as `lexiseg.track` does, each as soon as it is done.
+
+        video: a path, the bytes of a file, or frames: images as `segment` takes them, of one size.
+        points: frame -> (x, y) pixels, each on a thing. rate: frames a second of frames.
+        overlay: an .mp4 file that gets the video with the masks over it, at the end.
+        options: every, max_objects, min_score, min_iou, min_likeness, patience. Leaving the loop
+        ends the work. Raises as `segment`, and ExtraMissing where the server cannot read videos.
+        """
+        asked: dict[str, Any] = {
+            "words": words if isinstance(words, str) or words is None else list(words),
+            "points": [
+                {"frame": frame, "point": [float(value) for value in point]}
+                for frame, listed in (points or {}).items()
+                for point in listed
+            ],
+            "files": [] if overlay is None else ["overlay"],
+            **options,
+        }
+        optional = {"threshold": threshold, "rate": rate}
+        asked |= {name: value for name, value in optional.items() if value is not None}
+        if isinstance(video, bytes | str | os.PathLike):
+            files = [("video", ("video", _file_of(video), "application/octet-stream"))]
+        else:
+            files = [("frames", (f"{i}.png", _file_of(one), "image/png"))
+                     for i, one in enumerate(video)]  # fmt: skip
+        head: dict[str, Any] = {}
+        for line in self._lines("/v1/track", files, asked):
+            if "head" in line:
+                head = line["head"]
+            elif "frame" in line:
+                yield _tracked(line, head)
+            elif overlay is not None and "summary" in line:
+                from lexiseg import imaging
+
+                data = base64.b64decode(line["summary"]["files"]["overlay"])
+                imaging.write_bytes(overlay, data)
+
     def models(self) -> dict[str, Any]:
         """Return which model answers, what it knows, and its limits."""
         return self._answer("GET", "/v1/models")
@@ -177,23 +226,70 @@ class Client:
             data={"request": json.dumps(asked)},
         )
 
+    def _lines(self, path: str, files: Any, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the lines of an answer. Raises what the server raised, at whatever line."""
+        import httpx2
+
+        request = {"files": files, "data": {"request": json.dumps(asked)}}
+        try:
+            with self._http.stream("POST", path, **request) as answer:
+                if answer.status_code != 200:
+                    retry_after = answer.headers.get("retry-after")
+                    raise _error(_json(answer.read()), answer.status_code, retry_after)
+                for text in answer.iter_lines():
+                    line = _json(text)
+                    if not isinstance(line, dict) or "error" in line:
+                        raise _error(line, answer.status_code, None)
+                    yield line
+        except httpx2.HTTPError as error:
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: Exception) -> ServerError:
+        return ServerError(
+            f"no answer from {self._http.base_url} ({error or type(error).__name__}); "
+            "is `lexiseg serve` running there?"
+        )
+
     def _answer(self, method: str, path: str, **what: Any) -> dict[str, Any]:
         import httpx2
 
         try:
             answer = self._http.request(method, path, **what)
         except httpx2.HTTPError as error:
-            raise ServerError(
-                f"no answer from {self._http.base_url} ({error or type(error).__name__}); "
-                "is `lexiseg serve` running there?"
-            ) from error
-        try:
-            document = answer.json()
-        except ValueError:
-            document = None
+            raise self._no_answer(error) from error
+        document = _json(answer.content)
         if answer.status_code == 200 and isinstance(document, dict):
             return document
         raise _error(document, answer.status_code, answer.headers.get("retry-after"))
+
+
+def _json(text: str | bytes) -> Any:
+    """Return what JSON says, None where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _tracked(line: Mapping[str, Any], head: Mapping[str, Any]) -> TrackedFrame:
+    """Return a frame as `lexiseg.track` gives it."""
+    import numpy as np
+
+    from lexiseg.export.annotated import segmentation_of
+    from lexiseg.masks import Masks
+    from lexiseg.video import TrackedFrame
+
+    found = line["objects"]
+    labels = [one["word"] for one in found]
+    seg = segmentation_of(
+        head["words"] or labels or ["nothing"],
+        labels,
+        Masks.from_rle([one["rle"] for one in found], (head["height"], head["width"])),
+        [one["score"] for one in found],
+        source="server",
+    )
+    ids = np.array([one["id"] for one in found], np.int64)
+    return TrackedFrame(line["frame"], seg, ids, line["key"])
 
 
 def _error(document: Any, status: int, retry_after: str | None) -> LexisegError:

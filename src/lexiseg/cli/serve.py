@@ -38,6 +38,8 @@ _ABOUT = {
     "upload_seconds": "that a client may take to send a request",
     "cache_bytes": "of encoded pictures that are kept",
     "max_connections": "open at the same time",
+    "max_frames": "of a video",
+    "track_seconds": "that following things through a video may take",
 }
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request
@@ -31,6 +32,9 @@ from lexiseg.server.requests import (
     validation_message,
 )
 from lexiseg.server.security import COOKIE, Guard, error_document
+from lexiseg.server.video_requests import FramesRequest, TrackRequest
+from lexiseg.server.video_routes import add_video_routes
+from lexiseg.server.videos import Videos
 
 __all__ = ["create_app"]
 
@@ -55,12 +59,14 @@ def create_app(options: ServerOptions | None = None) -> Any:
     options = options or ServerOptions()
     metrics = Metrics()
     engine = Engine(options, metrics)
+    videos = Videos(engine, options.limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.ensure_future(engine.run("load", engine.load, _forever))
         loading.add_done_callback(_log_failure)
         yield
+        await asyncio.to_thread(videos.close)
         await asyncio.to_thread(engine.close)
 
     app = FastAPI(
@@ -74,7 +80,12 @@ def create_app(options: ServerOptions | None = None) -> Any:
     )
     app.state.engine, app.state.options = engine, options
     _add_errors(app)
-    _add_work(app, engine, options)
+    answers: dict[int | str, dict[str, Any]] = {
+        code: {"description": text, "content": {"application/json": {"schema": _ERROR_SCHEMA}}}
+        for code, text in _ERRORS.items()
+    }
+    _add_work(app, engine, options, answers)
+    add_video_routes(app, videos, options.limits, answers, _gone, partial(_log, options))
     _add_facts(app, engine, options, metrics)
     if options.page:
         from lexiseg.web import add_page
@@ -90,12 +101,12 @@ def create_app(options: ServerOptions | None = None) -> Any:
     return Guard(app, options, count)
 
 
-def _add_work(app: FastAPI, engine: Engine, options: ServerOptions) -> None:
-    answers: dict[int | str, dict[str, Any]] = {
-        code: {"description": text, "content": {"application/json": {"schema": _ERROR_SCHEMA}}}
-        for code, text in _ERRORS.items()
-    }
-
+def _add_work(
+    app: FastAPI,
+    engine: Engine,
+    options: ServerOptions,
+    answers: dict[int | str, dict[str, Any]],
+) -> None:
     async def answer(
         request: Request,
         kind: type[_Asked],
@@ -215,7 +226,9 @@ def _add_schemas(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = plain()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for kind in (SegmentRequest, EditRequest, RefineRequest, ExportRequest):
+        for kind in (
+            SegmentRequest, EditRequest, RefineRequest, ExportRequest, TrackRequest, FramesRequest,
+        ):  # fmt: skip
             made = kind.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= made.pop("$defs", {})
             schemas[kind.__name__] = made
@@ -293,7 +306,8 @@ async def _forever() -> None:
 def _log(options: ServerOptions, work: str, asked: BaseModel) -> None:
     """Words are the client's own matter: they are told only where the operator asks for it."""
     if options.log_prompts:
-        plain = asked.model_dump(exclude={"image", "examples"}, exclude_defaults=True)
+        files = {"image", "examples", "video", "frames"}
+        plain = asked.model_dump(exclude=files, exclude_defaults=True)
         _LOG.info("%s %s", work, json.dumps(plain, ensure_ascii=False)[:2000])
     else:
         _LOG.info("%s", work)

@@ -7,7 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lexiseg.edit.steps import EditStep
     from lexiseg.imaging import Picture
     from lexiseg.methods._base import BaseSegmenter
-    from lexiseg.protocols import View
+    from lexiseg.protocols import Tracker, View
     from lexiseg.results import Segmentation
 
 __all__ = ["Abandoned", "Engine", "QueueFull", "TimeUp", "UnknownDigest"]
@@ -70,6 +70,7 @@ class Engine:
         self._options, self._metrics = options, metrics
         self.views = ViewCache(options.limits.cache_bytes)
         self._segmenters: dict[str, BaseSegmenter[Any]] = {}
+        self._tracker: Tracker | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lexiseg-model")
         self.waiting = 0
         self._seconds = 1.0  # of a request, a moving average
@@ -96,24 +97,13 @@ class Engine:
         Abandoned, besides what the work raises.
         """
         limits = self._options.limits
-        if self.waiting >= limits.max_queue:
-            raise QueueFull(self.waiting, max(1, round(self._seconds * self.waiting)))
         job = _Job()
 
-        def timed() -> T:
+        def checked() -> T:
             job.check()
-            started = time.perf_counter()
-            try:
-                return work(job)
-            finally:
-                seconds = time.perf_counter() - started
-                self._metrics.seconds.labels(name).observe(seconds)
-                self._seconds += 0.1 * (seconds - self._seconds)
+            return work(job)
 
-        self.waiting += 1
-        future = self._thread.submit(timed)
-        future.add_done_callback(lambda _: self._one_less(loop))
-        loop = asyncio.get_running_loop()
+        future = self.submit(name, checked)
         answer = asyncio.ensure_future(asyncio.wrap_future(future))
         leaving = asyncio.ensure_future(gone())
         try:
@@ -133,6 +123,36 @@ class Engine:
             if not answer.done():
                 answer.add_done_callback(lambda one: one.cancelled() or one.exception())
                 future.cancel()
+
+    def submit(
+        self, name: str, work: Callable[[], T], pool: ThreadPoolExecutor | None = None
+    ) -> Future[T]:
+        """Let `work` wait for its turn in a pool; None: the model's thread. Call it in the loop.
+
+        Raises QueueFull.
+        """
+        if self.waiting >= self._options.limits.max_queue:
+            raise QueueFull(self.waiting, max(1, round(self._seconds * self.waiting)))
+        loop = asyncio.get_running_loop()
+
+        def timed() -> T:
+            started = time.perf_counter()
+            try:
+                return work()
+            finally:
+                seconds = time.perf_counter() - started
+                self._metrics.seconds.labels(name).observe(seconds)
+                if pool is None:
+                    self._seconds += 0.1 * (seconds - self._seconds)
+
+        self.waiting += 1
+        future = (pool or self._thread).submit(timed)
+        future.add_done_callback(lambda _: self._one_less(loop))
+        return future
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns in the model's thread; called from another thread."""
+        return self._thread.submit(work).result()
 
     def _one_less(self, loop: asyncio.AbstractEventLoop) -> None:
         def less() -> None:
@@ -165,9 +185,18 @@ class Engine:
             self._segmenters[key] = made
         return self._segmenters[key]
 
+    def tracker(self) -> Tracker:
+        """Return what follows objects in videos."""
+        if self._tracker is None:
+            from lexiseg.models import load_tracker
+
+            self._tracker = load_tracker("tiny", self._options.load)
+        return self._tracker
+
     def release(self) -> None:
         """Let go of models and encoded pictures; they come back with the next request."""
         self._segmenters.clear()
+        self._tracker = None
         self.views.clear()
 
     def segment(self, asked: SegmentRequest, data: bytes | None, job: _Job) -> dict[str, Any]:
@@ -178,7 +207,7 @@ class Engine:
         words = asked.prompts(picture.rgb, limits.max_pixels, limits.max_words)
         for_clicks = asked.has_clicks and words is None
         segmenter = _with_settings(segmenter, asked, words)
-        self._check_words(segmenter, words)
+        self.check_words(segmenter, words)
         view = self._view(segmenter, digest, picture, words=not for_clicks)
         job.check()
         given: dict[str, Any] = {}
@@ -278,7 +307,8 @@ class Engine:
             view = segmenter.prepare(image)
         return view
 
-    def _check_words(self, segmenter: BaseSegmenter[Any], words: Any) -> None:
+    def check_words(self, segmenter: BaseSegmenter[Any], words: Any) -> None:
+        """Raise PromptError where a text holds more words than a request may."""
         if isinstance(words, str) and words != "@auto":
             count = len(segmenter.vocabulary(words).names)
             limit = self._options.limits.max_words

@@ -23,6 +23,7 @@ class Limits:
     get 429. max_seconds: that a request may take, from its last byte to its answer.
     upload_seconds: that a client may take to send its head, and then its body.
     cache_bytes: of encoded pictures that are kept. max_connections: open at the same time.
+    max_frames: of a video. track_seconds: that following things through a video may take.
     """
 
     max_bytes: int = 64 << 20
@@ -34,6 +35,8 @@ class Limits:
     upload_seconds: float = 30.0
     cache_bytes: int = 512 << 20
     max_connections: int = 512
+    max_frames: int = 3000
+    track_seconds: float = 1800.0
 
     def __post_init__(self) -> None:
         for one in fields(self):

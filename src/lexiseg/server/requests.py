@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from fastapi import HTTPException, Request
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from lexiseg.edit.steps import EditStep
 
 __all__ = [
-    "EditRequest", "ExampleImage", "ExportRequest", "ExportedMask", "ExportedPhoto",
+    "CheckedModel", "EditRequest", "ExampleImage", "ExportRequest", "ExportedMask",
+    "ExportedPhoto",
     "ImageRequest", "MaskFormat", "MaskRle", "RefineRequest", "SegmentRequest", "StepRequest",
-    "body_schema", "edit_step", "read_request", "validation_message",
+    "body_schema", "edit_step", "read_request", "read_upload", "validation_message",
 ]  # fmt: skip
 
 MaskFormat = Literal["rle", "png", "polygons", "index"]
@@ -30,11 +32,13 @@ Box = tuple[Number, Number, Number, Number]
 Text = Annotated[str, Field(max_length=10_000)]
 
 
-class _Model(BaseModel):
+class CheckedModel(BaseModel):
+    """Refuses fields that it does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ExampleImage(_Model):
+class ExampleImage(CheckedModel):
     """An example of what is meant: a picture (base64 of its file), or a place in the same one."""
 
     image: str | None = Field(None, description="base64 of a picture's file; None: this picture")
@@ -42,7 +46,7 @@ class ExampleImage(_Model):
     word: Text | None = Field(None, description="what it is called, or the word it is mixed with")
 
 
-class ImageRequest(_Model):
+class ImageRequest(CheckedModel):
     """A picture: its file, or the digest by which an earlier answer named it."""
 
     image: str | None = Field(None, description="base64 of a picture's file")
@@ -101,7 +105,7 @@ class SegmentRequest(ImageRequest):
         return [*out, *(Like(tuple(own), name=name) for name, own in named.items())]
 
 
-class MaskRle(_Model):
+class MaskRle(CheckedModel):
     """A mask of one's own: a COCO run length, {"size": [H, W], "counts": "..."}."""
 
     size: tuple[int, int]
@@ -117,7 +121,7 @@ class RefineRequest(ImageRequest):
     mask: MaskRle | None = Field(None, description="the mask so far")
 
 
-class ExportedMask(_Model):
+class ExportedMask(CheckedModel):
     """One mask of a picture."""
 
     word: Text
@@ -125,7 +129,7 @@ class ExportedMask(_Model):
     rle: MaskRle
 
 
-class ExportedPhoto(_Model):
+class ExportedPhoto(CheckedModel):
     """A picture's name, size and masks; the picture itself where the format holds it."""
 
     name: Annotated[str, Field(min_length=1, max_length=255)]
@@ -135,14 +139,14 @@ class ExportedPhoto(_Model):
     image: str | None = Field(None, description="base64 of its file")
 
 
-class ExportRequest(_Model):
+class ExportRequest(CheckedModel):
     """Masks to be written in a format of annotations."""
 
     format: Text
     photos: list[ExportedPhoto] = Field(min_length=1, max_length=10_000)
 
 
-class StepRequest(_Model):
+class StepRequest(CheckedModel):
     """One edit: what to do, with which settings, to what words name or masks hold."""
 
     operation: Text
@@ -168,20 +172,36 @@ _Asked = TypeVar("_Asked", bound=BaseModel)
 async def read_request(request: Request, kind: type[_Asked]) -> tuple[_Asked, bytes | None]:
     """Return what a request asks, and the bytes of its picture, if it has one.
 
-    A form has a file `image`, and either a field `request` with the JSON of all else, or fields of
-    the names of JSON's, which may repeat. Raises HTTPException for what cannot be read.
+    A form has a file `image`, and all else as `read_upload` reads it.
+    """
+    asked, uploads = await read_upload(request, kind, ("image",))
+    files = uploads.get("image")
+    return asked, None if files is None else files[-1]
+
+
+async def read_upload(
+    request: Request, kind: type[_Asked], names: Sequence[str], max_files: int = 8
+) -> tuple[_Asked, dict[str, list[bytes]]]:
+    """Return what a request asks, and the bytes of its files by the field's name.
+
+    names: of fields that hold files; in JSON they are base64. A form has, beside its files, either
+    a field `request` with the JSON of all else, or fields of the names of JSON's, which may repeat.
+    Raises HTTPException for what cannot be read.
     """
     content = request.headers.get("content-type", "").partition(";")[0].strip().casefold()
+    files: dict[str, list[bytes]] = {}
     if content == "application/json":
         data: Any = _json(await request.body(), "the body")
-        file = None
     elif content == "multipart/form-data":
-        async with request.form(max_files=8, max_fields=256, max_part_size=16 << 20) as form:
-            uploads = {name: one for name, one in form.multi_items() if isinstance(one, UploadFile)}
-            for name in uploads:
-                if name != "image":
-                    raise HTTPException(422, f"a file {name!r}; send the picture as 'image'")
-            file = await uploads["image"].read() if uploads else None
+        async with request.form(
+            max_files=max_files, max_fields=256, max_part_size=16 << 20
+        ) as form:
+            for name, one in form.multi_items():
+                if isinstance(one, UploadFile):
+                    if name not in names:
+                        wanted = " or ".join(repr(known) for known in names)
+                        raise HTTPException(422, f"a file {name!r}; send files as {wanted}")
+                    files.setdefault(name, []).append(await one.read())
             texts = [(name, one) for name, one in form.multi_items() if isinstance(one, str)]
         data = _of_form(texts, kind)
     else:
@@ -191,35 +211,28 @@ async def read_request(request: Request, kind: type[_Asked]) -> tuple[_Asked, by
     if not isinstance(data, dict):
         raise HTTPException(422, "the body is no JSON object; send {...}")
     asked = kind.model_validate(data)
-    if file is None:
-        text = getattr(asked, "image", None)
-        file = None if text is None else _decoded(text)
-    return asked, file
+    for name in names:
+        given = getattr(asked, name, None)
+        if given is not None and name not in files:
+            listed = [given] if isinstance(given, str) else given
+            files[name] = [_decoded(text) for text in listed]
+    return asked, files
 
 
-def body_schema(kind: type[BaseModel]) -> dict[str, Any]:
-    """Return what OpenAPI says of a body that `read_request` reads."""
-    name = f"#/components/schemas/{kind.__name__}"
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": name}},
-                "multipart/form-data": {
-                    "schema": {
-                        "type": "object",
-                        "properties": {
-                            "image": {"type": "string", "format": "binary"},
-                            "request": {
-                                "type": "string",
-                                "description": f"a {kind.__name__}",
-                            },
-                        },
-                    }
-                },
-            },
-        }
-    }
+def body_schema(kind: type[BaseModel], files: Mapping[str, bool] | None = None) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that `read_upload` reads.
+
+    files: names of the fields that hold files -> whether they may repeat; None: "image".
+    """
+    ref = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    fields: dict[str, Any] = {}
+    for name, several in (files or {"image": False}).items():
+        one = {"type": "string", "format": "binary"}
+        fields[name] = {"type": "array", "items": one} if several else one
+    fields["request"] = {"type": "string", "description": f"a {kind.__name__}"}
+    form = {"type": "object", "properties": fields}
+    content = {"application/json": {"schema": ref}, "multipart/form-data": {"schema": form}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _of_form(texts: list[tuple[str, str]], kind: type[BaseModel]) -> Any:

@@ -18,6 +18,12 @@ from lexiseg.errors import ExtraMissing, PictureError
 __all__ = ["Frame", "VideoReader", "import_av"]
 
 _MAX_BROKEN = 50  # packets in a row that cannot be decoded
+# A playlist or a list of files would lead to other files, or to addresses.
+_ONE_FILE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,m4v,flv,ogg,asf,gif,"
+    "apng,ivf,obu,av1,mxf,dv,wtv,rm,nut,y4m,yuv4mpegpipe",
+}
 
 
 def import_av() -> Any:
@@ -59,7 +65,7 @@ class VideoReader:
         if not self.path.stat().st_size:
             raise PictureError(f"{name!r} is empty (0 bytes); copy or download it again")
         try:
-            self._container = av.open(name)
+            self._container = av.open(name, container_options=_ONE_FILE)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise PictureError(
                 f"{name!r} is not a video that can be read ({_reason(error)}); is it whole, and "
