@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 from argparse import Namespace
 from pathlib import Path
@@ -337,3 +339,16 @@ def test_rows_that_need_data_ask_for_it(monkeypatch, capsys):
     monkeypatch.setattr(tables, "update", list)  # of the committed pages
     assert main(["run", "accuracy"]) == 1
     assert "accuracy: left out; it needs --data DIR" in capsys.readouterr().out
+
+
+def test_what_rows_import_when_they_run_is_there():
+    """Rows import late what is heavy, so a name that moved would fail after minutes of work."""
+    for path in sorted(Path(tables.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = node.module if isinstance(node, ast.ImportFrom) else None
+            if name is None or name.partition(".")[0] not in ("lexiseg", "benchmarks"):
+                continue
+            module = importlib.import_module(name)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{name}.{alias.name}")

@@ -81,21 +81,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "items", nargs="*", metavar="SOURCE", help="pictures or tables; then the folder of results"
     )
-    add = parser.add_argument_group("what to find and do, where no row says it").add_argument
+    group = parser.add_argument_group("what to find and do, where no row says it")
+    add = group.add_argument
     add("--words", metavar='"W; W"', help="the words, or @FILE, @ade20k, @known; else @auto")
-    add(
-        "--background", metavar='"W; W"',
-        help="what else competes with the words: default, none (every pixel gets a word), or words",
-    )  # fmt: skip
-    add(
-        "--flat", action="store_true",
-        help="let parts and kinds of other words (face of person) compete with them",
-    )  # fmt: skip
+    options.add_competition_flags(group)
+    options.add_flat_flag(group)
     add("--instances", metavar="WAY", help="parts, masks or off, as of segment")
-    add(
-        "--threshold", metavar="SCORE", action="append", default=[],
-        help="keep what scores at least this, 0 to 1; or WORD=SCORE; may be repeated",
-    )  # fmt: skip
     add(
         "--like", metavar="[WORD=]FILE[:X0,Y0,X1,Y1]", action="append", default=[],
         help="what an example picture shows, or its box; may be repeated",

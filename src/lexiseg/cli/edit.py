@@ -115,18 +115,7 @@ def _parser() -> Parser:
     group = parser.add_argument_group("what to find")
     add = group.add_argument
     add("--words", metavar='"W; W"', help="what else is in the picture: words that compete")
-    add(
-        "--threshold",
-        metavar="SCORE",
-        action="append",
-        default=[],
-        help="keep what scores at least this, 0 to 1; or WORD=SCORE; may be repeated",
-    )
-    add(
-        "--background",
-        metavar='"W; W"',
-        help="what else competes with the words: default, none (every pixel gets a word), or words",
-    )
+    options.add_competition_flags(group)
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("--out", metavar="PATH", type=inputs.to_path, help="a file, or a folder (lexiseg-out)")

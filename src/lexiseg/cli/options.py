@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
 __all__ = [
-    "WITH_MASKS", "add_model_flags", "asked_word", "background", "build_config", "load_segmenter",
-    "refuse_twice", "thresholds",
+    "WITH_MASKS", "add_competition_flags", "add_flat_flag", "add_model_flags", "asked_word",
+    "background", "build_config", "load_segmenter", "refuse_twice", "thresholds",
 ]  # fmt: skip
 
 
@@ -48,6 +48,31 @@ def add_model_flags(parser: Parser, *, method: bool = True) -> None:
     group.add_argument("--dtype", help="auto, fp32, bf16, fp16")
     group.add_argument("--pull", action="store_true", help="download weights that are missing")
     group.add_argument("--offline", action="store_true", help="never connect to anything")
+
+
+def add_competition_flags(group: argparse._ArgumentGroup) -> None:
+    """Add --threshold and --background; ``thresholds`` and ``background`` read them."""
+    group.add_argument(
+        "--threshold",
+        metavar="SCORE",
+        action="append",
+        default=[],
+        help="keep what scores at least this, 0 to 1; or WORD=SCORE; may be repeated",
+    )
+    group.add_argument(
+        "--background",
+        metavar='"W; W"',
+        help="what else competes with the words: default, none (every pixel gets a word), or words",
+    )
+
+
+def add_flat_flag(group: argparse._ArgumentGroup) -> None:
+    """Add --flat."""
+    group.add_argument(
+        "--flat",
+        action="store_true",
+        help="let parts and kinds of other words (face of person) compete with them",
+    )
 
 
 def build_config(args: argparse.Namespace, **fields: Any) -> Any:

@@ -118,23 +118,8 @@ def _parser() -> Parser:
         help="the words: a file; @ade20k and other data sets; @known, all that the model knows; "
         "auto, those of them that each picture shows",
     )
-    add(
-        "--threshold",
-        metavar="SCORE",
-        action="append",
-        default=[],
-        help="keep what scores at least this, 0 to 1; or WORD=SCORE; may be repeated",
-    )
-    add(
-        "--background",
-        metavar='"W; W"',
-        help="what else competes with the words: default, none (every pixel gets a word), or words",
-    )
-    add(
-        "--flat",
-        action="store_true",
-        help="let parts and kinds of other words (face of person) compete with them",
-    )
+    options.add_competition_flags(group)
+    options.add_flat_flag(group)
     add(
         "--instances",
         metavar="WAY",
