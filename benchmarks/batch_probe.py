@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import resident_mb
+
 WORDS = "person; sky; grass; tree; road; building; dog; cat; car; water"
 
 
@@ -39,18 +41,18 @@ def _batch(folder: Path, out: Path) -> dict[str, Any]:
     """All of `lexiseg.run_batch`, its start and its tables too; rate: once all processes work."""
     import lexiseg
 
-    marks: list[tuple[float, int]] = []
+    marks: list[tuple[float, float]] = []
 
     def note(done: int, total: int, name: str) -> None:
         looked = done % max(1, total // 100) == 0
-        marks.append((time.perf_counter(), _resident() if looked else 0))
+        marks.append((time.perf_counter(), _held() if looked else 0))
 
     config = lexiseg.config_class("dense")()
     started, cpu = time.perf_counter(), _cpu()
     result = lexiseg.run_batch(config, folder, out, WORDS, progress=note)
     wall = time.perf_counter() - started
     first = len(marks) // 10
-    held = [mark[1] / 1e6 for mark in marks if mark[1]]
+    held = [mark[1] for mark in marks if mark[1]]
     return {
         "rate": (len(marks) - 1 - first) / (marks[-1][0] - marks[first][0]),
         "rate_with_start": result.done / wall,
@@ -124,16 +126,9 @@ def _write_all(segmenter: Any, paths: list[Path], out: Path) -> None:
         write_results(job, picture, seg, seg.words, kinds=kinds)
 
 
-def _resident() -> int:
-    """Bytes that this process and its workers hold, where the system tells."""
-    total = 0
-    for one in [os.getpid(), *(child.pid for child in multiprocessing.active_children())]:
-        try:
-            pages = Path(f"/proc/{one}/statm").read_text().split()[1]
-        except OSError:
-            continue
-        total += int(pages) * os.sysconf("SC_PAGE_SIZE")
-    return total
+def _held() -> float:
+    """Megabytes that this process and its workers hold."""
+    return resident_mb(os.getpid(), *(one.pid or 0 for one in multiprocessing.active_children()))
 
 
 def _cpu() -> float:

@@ -84,6 +84,18 @@ def peak_mb() -> int:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
+def resident_mb(*pids: int) -> float:
+    """Return the megabytes that processes hold now; 0 where the system does not tell."""
+    total = 0
+    for pid in pids:
+        try:
+            pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+        except OSError:
+            continue
+        total += int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return total / 1e6
+
+
 def output(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     """Run a command in the project's folder; return what it prints.
 

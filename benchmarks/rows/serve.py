@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,11 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from benchmarks.machine import ROOT, Unmeasurable
+from benchmarks.machine import ROOT, Unmeasurable, resident_mb
 from benchmarks.rows.common import markdown
 
 ABOUT = "the server: 50 clients against one, memory, and the time from a click to its mask"
@@ -56,11 +54,11 @@ def run(options: Namespace) -> dict[str, Any]:
             for photo in photos:  # encoded before anything is timed
                 _ask(client, photo)
             clicks = _clicks(client, photos[0])
-        before = _resident_mb(process.pid)
+        before = round(resident_mb(process.pid)) or None
         one = _load(address, photos, 1, seconds)
-        middle = _resident_mb(process.pid)
+        middle = round(resident_mb(process.pid)) or None
         many = _load(address, photos, CLIENTS, seconds)
-        after = _resident_mb(process.pid)
+        after = round(resident_mb(process.pid)) or None
     return {
         "seconds": seconds,
         "clients": CLIENTS,
@@ -225,12 +223,3 @@ def _model_seconds(client: Any) -> float:
     text = client.get("/metrics").text
     found = re.search(r'^lexiseg_model_seconds_sum\{work="refine"\} (\S+)', text, re.MULTILINE)
     return float(found[1]) if found else 0.0
-
-
-def _resident_mb(pid: int) -> int | None:
-    """Resident megabytes of a process; None where the system does not tell."""
-    path = Path(f"/proc/{pid}/statm")
-    if not path.is_file():
-        return None
-    pages = int(path.read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)

@@ -12,6 +12,7 @@ from tests.close import assert_close
 from lexiseg.device import pick
 from lexiseg.masks import Masks
 from lexiseg.models.sam2.video import MemoryTracker
+from lexiseg.video.state_file import load_state, save_state
 
 pytest.importorskip("transformers")
 
@@ -87,3 +88,22 @@ def test_objects_come_and_go():
     tracks, memory = tracker.step(memory, pictures[4])
     assert tracks.ids == (8,)
     assert tracks.scores.shape == (1,)
+
+
+@pytest.mark.parametrize("make", video_weights.MODELS, ids=lambda make: make.__name__)
+def test_a_memory_comes_back_from_a_file(make, tmp_path):
+    tracker = MemoryTracker(make(), pick("cpu", "fp32"), name="small", sha256={})
+    pictures = frames()
+    memory = tracker.add(tracker.start(pictures[0]), masks()[[0]], [5])
+    for rgb in pictures[1:3]:
+        _, memory = tracker.step(memory, rgb)
+    memory = tracker.add(memory, masks()[[1]], [9])
+    save_state(tmp_path / "memory.npz", tracker.state_dict(memory))
+    again = tracker.load_state_dict(pictures[2], load_state(tmp_path / "memory.npz"))
+    for rgb in pictures[3:6]:
+        one, memory = tracker.logits(memory, rgb)
+        two, again = tracker.logits(again, rgb)
+        assert torch.equal(one.logits, two.logits)
+        memory = tracker.add(memory, masks()[[0]], [5])  # as a key frame does
+        again = tracker.add(again, masks()[[0]], [5])
+    assert tracker.drop(again, [5]).ids == (9,)

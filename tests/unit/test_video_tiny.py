@@ -6,6 +6,7 @@ import numpy as np
 
 from lexiseg.masks import Masks
 from lexiseg.models import load_tracker
+from lexiseg.video.state_file import load_state, save_state
 
 SIZE = (96, 160)
 
@@ -54,3 +55,17 @@ def test_memory_is_a_value_that_steps_do_not_change():
     two, _ = tracker.step(memory, scene(1)[0])
     np.testing.assert_array_equal(memory.probabilities, before)
     np.testing.assert_array_equal(one.masks.union(), two.masks.union())
+
+
+def test_a_memory_comes_back_from_a_file(tmp_path):
+    tracker = load_tracker("tiny")
+    first, truth = scene(0)
+    memory = tracker.add(tracker.start(first), Masks.from_dense(truth[None]), [3])
+    _, memory = tracker.step(memory, scene(1)[0])
+    save_state(tmp_path / "memory.npz", tracker.state_dict(memory))
+    again = tracker.load_state_dict(scene(1)[0], load_state(tmp_path / "memory.npz"))
+    for step in (2, 3):
+        one, memory = tracker.step(memory, scene(step)[0])
+        two, again = tracker.step(again, scene(step)[0])
+        assert one.masks.to_rle() == two.masks.to_rle()
+        np.testing.assert_array_equal(one.features, two.features)

@@ -28,7 +28,8 @@ _NOTES = """examples:
 
 Words are looked for in key frames (--every, and where the scene changes); in between, objects are
 followed and keep their identity. --out gets overlay.mp4 (with the sound), masks/, frames.jsonl,
-tracks.json (YouTube-VIS), mot.txt (MOT Challenge) and result.json.
+tracks.json (YouTube-VIS), mot.txt (MOT Challenge) and result.json, when all is done; a run that was
+ended goes on by the same command.
 
 exit codes: 0 done, 2 bad input, 3 nothing found, 4 weights or an extra are missing, 130 interrupted
 """
@@ -79,9 +80,12 @@ def run(argv: list[str]) -> int:
             tracker=load_tracker(args.tracker or "tiny", load),
             points=points,
             options=track,
+            anew=args.anew,
             steps=[step.with_network(progress.step, load) for step in steps],
             progress=progress.step,
         )
+    if summary.resumed_at:
+        sys.stderr.write(f"lexiseg: went on at frame {summary.resumed_at:,}, where a run ended\n")
     for note in summary.notes:
         sys.stderr.write(f"lexiseg: {on_one_line(name)}: {on_one_line(note)}\n")
     if args.json:
@@ -108,6 +112,7 @@ def _parser() -> Parser:
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("--out", metavar="DIR", type=to_path, default="lexiseg-video", help="(%(default)s)")
+    add("--anew", action="store_true", help="begin anew where a run was ended")
     add("--operation", metavar="EDIT", help='edited.mp4 too: "blur face", "background person"')
     add("--json", action="store_true", help="print one JSON document")
     add("-q", "--quiet", action="store_true", help="print errors only")

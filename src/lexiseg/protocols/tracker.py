@@ -55,3 +55,12 @@ class Tracker(Model, Protocol):
 
     def drop(self, memory: Any, ids: Sequence[int]) -> Any:
         """Return the memory without some objects."""
+
+    def state_dict(self, memory: Any) -> Any:
+        """Return what of a memory its last frame does not tell, so that a run can go on later.
+
+        Dicts, lists, tuples, None, numbers, texts, arrays and tensors, nested at will.
+        """
+
+    def load_state_dict(self, rgb: NDArray[np.uint8], state: Any) -> Any:
+        """Return the memory whose `state_dict` it is; rgb: the frame that came last, (H, W, 3)."""

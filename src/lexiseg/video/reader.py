@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -99,17 +99,16 @@ class VideoReader:
         """Close the file."""
         self._container.close()
 
-    def frames(self, audio: Callable[[Any], None] | None = None) -> Iterator[Frame]:
-        """Yield frames; audio: called with each packet of the audio stream, to be copied.
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield frames from number `start` on; those before are decoded, as later ones need them.
 
-        A frame that is broken is left out, and noted. Raises PictureError where none can be read,
-        or their size changes.
+        A frame that is broken is left out, and noted. May be asked for once. Raises PictureError
+        where none can be read, or their size changes.
         """
         av = import_av()
-        streams = [self.stream, *([self.audio] if audio and self.audio else [])]
         broken = row = count = 0
         last = None
-        packets = iter(self._container.demux(streams))
+        packets = iter(self._container.demux(self.stream))
         while True:
             try:
                 packet = next(packets)
@@ -118,10 +117,6 @@ class VideoReader:
             except av.error.FFmpegError as error:
                 self.notes.append(f"the file ends early ({_reason(error)})")
                 break
-            if self.audio is not None and packet.stream is self.audio:
-                if audio is not None and packet.dts is not None:
-                    audio(packet)
-                continue
             try:
                 decoded = list(packet.decode())
                 row = 0
@@ -131,24 +126,39 @@ class VideoReader:
                     break
                 continue
             for frame in decoded:
-                rgb = self._upright(frame)
+                turns = round(getattr(frame, "rotation", 0) / 90) % 4  # counter-clockwise
+                size_hw = (frame.height, frame.width)[:: -1 if turns % 2 else 1]
                 if not count:
-                    self.size_hw = (rgb.shape[0], rgb.shape[1])
-                elif rgb.shape[:2] != self.size_hw:
+                    self.size_hw = size_hw
+                elif size_hw != self.size_hw:
                     raise PictureError(
                         f"{str(self.path)!r} changes its size from {self.size_hw} to "
-                        f"{rgb.shape[:2]} (height, width) at frame {count}; convert it first"
+                        f"{size_hw} (height, width) at frame {count}; convert it first"
                     )
                 pts = frame.pts if frame.pts is not None else self._next(last)
                 if last is not None and pts <= last:
                     pts = last + 1
                 last = pts
-                yield Frame(rgb, pts)
                 count += 1
+                if count > start:
+                    yield Frame(_upright(frame, turns), pts)
         if broken:
             self.notes.append(f"{broken} broken frames were left out")
         if not count:
             raise PictureError(f"{str(self.path)!r} holds no frame that can be decoded")
+
+    def sound(self) -> Iterator[Any]:
+        """Yield the packets of the audio stream, as they are in the file."""
+        av = import_av()
+        with av.open(str(self.path)) as container:
+            packets = iter(container.demux(container.streams.audio[0]))
+            while True:
+                try:
+                    packet = next(packets)
+                except (StopIteration, av.error.FFmpegError):
+                    return
+                if packet.dts is not None:
+                    yield packet
 
     def _next(self, last: int | None) -> int:
         if last is None:
@@ -162,10 +172,10 @@ class VideoReader:
         self.notes.append("the file tells no frame rate; 25 a second is assumed")
         return Fraction(25)
 
-    def _upright(self, frame: Any) -> NDArray[np.uint8]:
-        rgb: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-        turns = round(getattr(frame, "rotation", 0) / 90) % 4  # counter-clockwise
-        return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+
+def _upright(frame: Any, turns: int) -> NDArray[np.uint8]:
+    rgb: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
 
 def _reason(error: BaseException) -> str:

@@ -1,23 +1,27 @@
-"""From a video's file to files: an overlay with sound, masks, and tables of what was followed."""
+"""From a video's file to files: an overlay with sound, masks, and tables of what was followed.
+
+First objects are followed, then what was asked is edited, then the parts are joined. Whatever is
+done is written down by parts of some frames, so that a run that was ended goes on from there.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lexiseg import imaging
 from lexiseg._version import __version__
 from lexiseg.errors import NothingFound, OutputError
+from lexiseg.video import outputs
+from lexiseg.video.editing import edit_frame
+from lexiseg.video.progress import FOLDER, Unfinished
 from lexiseg.video.reader import VideoReader
-from lexiseg.video.tracking import TrackedFrame, TrackOptions, track
-from lexiseg.video.writer import VideoWriter
+from lexiseg.video.tracking import Tracking, TrackOptions
+from lexiseg.video.writer import PartWriter, join_parts
 
 if TYPE_CHECKING:
     import os
@@ -27,21 +31,27 @@ if TYPE_CHECKING:
 
 __all__ = ["VideoSummary", "run_video"]
 
-_ALPHA = 0.5
+_PART = 50  # frames; a kill loses no more
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class VideoSummary:
-    """files: what was written. objects: identity -> word, first and last frame, frames seen."""
+    """files: what was written. objects: identity -> word, first and last frame, frames seen.
+
+    resumed_at: the frame from which an earlier run was gone on with; 0: none was.
+    """
 
     frames: int
     size_hw: tuple[int, int]
     objects: dict[int, dict[str, Any]]
     files: dict[str, str]
     notes: tuple[str, ...]
+    resumed_at: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the same as JSON values."""
+        """Return the same as JSON values, which a run that was ended and gone on with shares."""
         return {
             "frames": self.frames,
             "height": self.size_hw[0],
@@ -50,81 +60,6 @@ class VideoSummary:
             "files": self.files,
             "notes": list(self.notes),
         }
-
-
-@dataclass
-class _Tables:
-    """What is written down of each frame, in lines, so that memory does not grow."""
-
-    out: Path
-    objects: dict[int, dict[str, Any]] = field(default_factory=dict)
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._lines = (self.out / "frames.jsonl").open("w", encoding="utf-8")
-        self._mot = (self.out / "mot.txt").open("w", encoding="utf-8")
-
-    def add(self, frame: TrackedFrame, seconds: float) -> None:
-        seg = frame.result
-        found = []
-        for i, (one, rle, box) in enumerate(
-            zip(frame.ids.tolist(), seg.masks.to_rle(), seg.masks.boxes_xyxy.tolist(), strict=True)
-        ):
-            x0, y0, x1, y1 = box
-            word, score = str(seg.labels[i]), round(float(seg.scores[i]), 6)
-            about = self.objects.setdefault(
-                one, {"word": word, "first": frame.index, "last": frame.index, "seen": 0}
-            )
-            about["last"], about["seen"] = frame.index, about["seen"] + 1
-            found.append({
-                "id": one, "word": word, "score": score, "box_xywh": [x0, y0, x1 - x0, y1 - y0],
-                "area": int(seg.masks.areas[i]), "rle": rle,
-            })  # fmt: skip
-            self._mot.write(
-                f"{frame.index + 1},{one},{x0},{y0},{x1 - x0},{y1 - y0},{score},-1,-1,-1\n"
-            )
-        line = {"frame": frame.index, "seconds": round(seconds, 6), "key": frame.key}
-        self._lines.write(json.dumps({**line, "objects": found}, ensure_ascii=False) + "\n")
-        self._lines.flush()
-        self.count += 1
-
-    def close(self) -> None:
-        self._lines.close()
-        self._mot.close()
-
-    def write_vis(self, name: str, size_hw: tuple[int, int]) -> None:
-        """Write tracks.json, as YouTube-VIS and COCO-VID have it: a mask a frame, or null."""
-        words = list(dict.fromkeys(about["word"] for about in self.objects.values()))
-        height, width = size_hw
-        with (self.out / "tracks.json").open("w", encoding="utf-8") as file:
-            head = {
-                "info": {"description": f"made by lexiseg {__version__}"},
-                "videos": [{
-                    "id": 1, "width": width, "height": height, "length": self.count,
-                    "file_names": [f"masks/{i:06d}.png" for i in range(self.count)], "name": name,
-                }],
-                "categories": [{"id": k, "name": word} for k, word in enumerate(words, 1)],
-            }  # fmt: skip
-            file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "annotations": [')
-            for number, (one, about) in enumerate(self.objects.items()):
-                rows = list(self._of(one))
-                annotation = {
-                    "id": one, "video_id": 1, "category_id": words.index(about["word"]) + 1,
-                    "iscrowd": 0, "width": width, "height": height,
-                    "score": max((row["score"] for row in rows if row), default=0.0),
-                    "segmentations": [row and row["rle"] for row in rows],
-                    "bboxes": [row and row["box_xywh"] for row in rows],
-                    "areas": [row and row["area"] for row in rows],
-                }  # fmt: skip
-                file.write((", " if number else "") + json.dumps(annotation, ensure_ascii=False))
-            file.write("]}\n")
-
-    def _of(self, one: int) -> Iterator[dict[str, Any] | None]:
-        with (self.out / "frames.jsonl").open(encoding="utf-8") as file:
-            for line in file:
-                rows = json.loads(line)["objects"]
-                yield next((row for row in rows if row["id"] == one), None)
 
 
 def run_video(
@@ -137,132 +72,156 @@ def run_video(
     points: Mapping[int, Sequence[Sequence[float]]] | None = None,
     options: TrackOptions | None = None,
     steps: Sequence[EditStep] = (),
-    progress: Callable[[int, int], None] | None = None,
+    anew: bool = False,
+    progress: Progress | None = None,
 ) -> VideoSummary:
     """Follow what words name through a video, and write what came of it into a new folder.
 
     overlay.mp4 (times and sound as in the source), masks/NNNNNN.png (a value an identity),
     frames.jsonl (a line a frame), tracks.json (YouTube-VIS), mot.txt (MOT Challenge), result.json;
     with steps, edited.mp4. progress: called with (frame, frames), 0 where the number is not known.
-    Where it is interrupted, the lines and masks of all frames before are whole.
+
+    Results get their names when all are whole. Until then they lie in `unfinished` there, and a
+    run that was ended goes on from its last whole part of 50 frames, to the same bytes. anew: begin
+    from the first frame.
 
     Raises PictureError for what is no video, NothingFound where no frame shows any of it, and
-    OutputError where the folder holds something else already.
+    OutputError where the folder holds something else already, OptionError where it holds an
+    unfinished run of other settings.
     """
-    from lexiseg.edit.steps import run_steps
-
-    folder = Path(out)
-    if folder.exists() and any(folder.iterdir()) and not (folder / "frames.jsonl").is_file():
+    folder, path = Path(out), Path(path)
+    mine = (folder / "frames.jsonl").is_file() or (folder / FOLDER).is_dir()
+    if folder.exists() and any(folder.iterdir()) and not mine:
         raise OutputError(f"{str(folder)!r} holds files of something else; give another --out")
-    with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(path))
-        tables = _Tables(folder)
-        stack.callback(tables.close)
-        overlay = VideoWriter(folder / "overlay.mp4", reader)
-        stack.callback(overlay.abandon)
-        edited = VideoWriter(folder / "edited.mp4", reader) if steps else None
-        if edited is not None:
-            stack.callback(edited.abandon)
-        shown: list[tuple[NDArray[np.uint8], int]] = []
-
-        def audio(packet: Any) -> None:
-            overlay.add_audio(packet)
-
-        def pixels() -> Iterator[NDArray[np.uint8]]:
-            for frame in reader.frames(audio):
-                shown[:] = [(frame.rgb, frame.pts)]
-                yield frame.rgb
-
-        for frame in track(
-            segmenter, pixels(), words, tracker=tracker, points=points, options=options
-        ):
-            rgb, pts = shown[0]
-            tables.add(frame, float(pts * reader.time_base))
-            _write_masks(folder / "masks" / f"{frame.index:06d}.png", frame)
-            overlay.add(_paint_tracks(rgb, frame), pts)
-            if edited is not None:
-                edited.add(_edited(rgb, frame, steps, run_steps), pts)
-            if progress is not None:
-                progress(frame.index + 1, reader.num_frames)
-        overlay.close()
-        if edited is not None:
-            edited.close()
-        tables.close()
-        tables.write_vis(Path(path).name, reader.size_hw)
-        files = {
-            "overlay": "overlay.mp4", "masks": "masks", "frames": "frames.jsonl",
-            "tracks": "tracks.json", "mot": "mot.txt",
-        }  # fmt: skip
-        if edited is not None:
-            files["edited"] = "edited.mp4"
-        summary = VideoSummary(
-            tables.count, reader.size_hw, tables.objects, files, tuple(reader.notes)
-        )
-        text = json.dumps(summary.to_json(), ensure_ascii=False, indent=1) + "\n"
-        imaging.write_text(folder / "result.json", text)
+    options = options or TrackOptions()
+    VideoReader(path).close()  # raises for what is none, before a folder is made
+    tracking = Tracking(segmenter, words, tracker, points, options)
+    settings = {
+        "version": __version__, "video": _stamp(path), "words": words, "points": points,
+        "method": segmenter.name, "config": _plain(getattr(segmenter, "config", None)),
+        "tracker": tracking.tracker_name, "options": asdict(options),
+        "operation": [[one.operation, one.names, _plain(one.config)] for one in steps],
+    }  # fmt: skip
+    with Unfinished(folder, settings, anew=anew) as run:
+        begun = run.done.frames
+        if not run.done.tracked:
+            _track(path, tracking, run, progress)
+        if steps:
+            _edit(path, steps, run, progress)
+        summary = _finished(path, run, begun, edited=bool(steps))
     if not summary.objects:
         raise NothingFound(f"nothing found in {summary.frames:,} frames of {str(path)!r}")
     return summary
 
 
-def _paint_tracks(rgb: NDArray[np.uint8], frame: TrackedFrame) -> NDArray[np.uint8]:
-    """Return a frame with its objects painted over it, a colour an identity, and their names."""
-    import cv2
+def _track(path: Path, tracking: Tracking, run: Unfinished, progress: Progress | None) -> None:
+    """Follow objects through the frames that are left, and write what each shows."""
+    done = run.done
+    objects = dict(done.objects)
+    with ExitStack() as stack:
+        reader = stack.enter_context(VideoReader(path))
+        frames = reader.frames(max(0, done.frames - 1))
+        if done.frames:
+            tracking.load_state_dict(next(frames).rgb, run.state("tracking"))
+        overlay: PartWriter | None = None
 
-    out = rgb.copy()
-    masks = frame.result.masks
-    for i in np.argsort(-masks.areas, kind="stable").tolist():
-        one = int(frame.ids[i])
-        colour = np.array(_colour_of(one), np.float32)
-        x0, y0, x1, y1 = masks.boxes_xyxy[i].tolist()
-        crop = masks.crop(i)
-        part = out[y0:y1, x0:x1]
-        part[crop] = ((1 - _ALPHA) * part[crop] + _ALPHA * colour).astype(np.uint8)
-        outlines, _ = cv2.findContours(
-            crop.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0, y0)
-        )
-        cv2.drawContours(out, outlines, -1, colour.tolist(), max(1, rgb.shape[0] // 360))
-        text = f"{frame.result.labels[i]} {one}"
-        size = max(0.4, rgb.shape[0] / 900)
-        place = (x0 + 2, max(y0 + 2, int(18 * size)) + int(12 * size))
-        for ink, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            thick = max(1, round(width * size * 1.5))
-            cv2.putText(out, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
-    return out
+        def end_part() -> None:
+            nonlocal overlay
+            if overlay is not None:
+                run.add_part("overlay", overlay.close())
+                overlay = None
+                run.keep({"tracking": tracking.state_dict()})
 
+        def abandon() -> None:
+            if overlay is not None:
+                overlay.abandon()
 
-def _colour_of(one: int) -> tuple[int, int, int]:
-    """Return the colour of an identity, RGB: hues are a golden angle apart."""
-    import colorsys
-
-    red, green, blue = colorsys.hsv_to_rgb((one * 0.61803) % 1, 0.75, 0.95)
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _write_masks(path: Path, frame: TrackedFrame) -> None:
-    """A value an identity: 8 bits with a palette, 16 where identities pass 255."""
-    masks = frame.result.masks
-    deep = int(frame.ids.max(initial=0)) > 255
-    values = np.zeros(masks.size_hw, np.uint16 if deep else np.uint8)
-    boxes = masks.boxes_xyxy.tolist()
-    for i in np.argsort(-masks.areas, kind="stable").tolist():
-        x0, y0, x1, y1 = boxes[i]
-        values[y0:y1, x0:x1][masks.crop(i)] = int(frame.ids[i])
-    palette = None
-    if not deep:
-        palette = np.array([(0, 0, 0), *(_colour_of(k) for k in range(1, 256))], np.uint8)
-    path.parent.mkdir(exist_ok=True)
-    imaging.write(path, values, palette=palette)
+        stack.callback(abandon)
+        for index, (rgb, pts) in enumerate(((one.rgb, one.pts) for one in frames), done.frames):
+            frame = tracking.frame(index, rgb)
+            line = outputs.frame_line(frame, float(pts * reader.time_base))
+            outputs.note_objects(objects, line)
+            run.lines.append(line)
+            outputs.write_masks(run.path("masks") / f"{index:06d}.png", frame)
+            overlay = overlay or PartWriter(run.path(f"overlay-{index:06d}.mp4"), reader)
+            overlay.add(outputs.paint_tracks(rgb, frame), pts)
+            done.frames, done.objects = index + 1, list(map(list, objects.items()))
+            done.names, done.size_hw = list(tracking.names), list(reader.size_hw)
+            if done.frames % _PART == 0:
+                end_part()
+            if progress is not None:
+                progress(index + 1, reader.num_frames)
+        done.tracked, done.notes = True, list(reader.notes)
+        end_part()
+        run.keep({})
 
 
-def _edited(
-    rgb: NDArray[np.uint8], frame: TrackedFrame, steps: Sequence[EditStep], run_steps: Any
-) -> NDArray[np.uint8]:
-    """Return a frame after the steps whose words it shows."""
-    seg = frame.result
-    there = [step for step in steps if any(name in seg.found for name in step.names)]
-    if not there:
-        return rgb
-    picture = imaging.read(rgb)
-    edited: NDArray[np.uint8] = run_steps(picture, seg, there).rgb
-    return edited
+def _edit(
+    path: Path, steps: Sequence[EditStep], run: Unfinished, progress: Progress | None
+) -> None:
+    """Edit the frames that are left, by what was found in them."""
+    done = run.done
+    with ExitStack() as stack:
+        reader = stack.enter_context(VideoReader(path))
+        lines = stack.enter_context(run.lines.path.open("rb"))
+        for _ in range(done.edited):
+            next(lines)
+        edited: PartWriter | None = None
+
+        def abandon() -> None:
+            if edited is not None:
+                edited.abandon()
+
+        stack.callback(abandon)
+        for index, (shown, text) in enumerate(
+            zip(reader.frames(done.edited), lines, strict=True), done.edited
+        ):
+            frame = outputs.read_frame(json.loads(text), reader.size_hw, tuple(done.names))
+            edited = edited or PartWriter(run.path(f"edited-{index:06d}.mp4"), reader)
+            edited.add(edit_frame(shown.rgb, frame, steps), shown.pts)
+            if (index + 1) % _PART == 0 or index + 1 == done.frames:
+                run.add_part("edited", edited.close())
+                edited, done.edited = None, index + 1
+                run.keep({})
+            if progress is not None:
+                progress(index + 1, done.frames)
+
+
+def _finished(path: Path, run: Unfinished, begun: int, *, edited: bool) -> VideoSummary:
+    """Join the parts, write the tables, and give all results their names."""
+    done = run.done
+    size_hw = (done.size_hw[0], done.size_hw[1])
+    objects = dict(done.objects)
+    kinds = ["overlay", *(["edited"] if edited else [])]
+    notes = list(done.notes)
+    if not done.complete:
+        with VideoReader(path) as reader:
+            for kind in kinds:
+                said = join_parts(run.parts(kind), run.path(f"{kind}.mp4"), reader)
+                notes += [one for one in said if one not in notes]
+        done.notes = notes
+        outputs.write_tables(run.lines.path, objects, path.name, size_hw)
+    files = {
+        **{kind: f"{kind}.mp4" for kind in kinds}, "masks": "masks", "frames": "frames.jsonl",
+        "tracks": "tracks.json", "mot": "mot.txt",
+    }  # fmt: skip
+    summary = VideoSummary(done.frames, size_hw, objects, files, tuple(notes), begun)
+    text = json.dumps(summary.to_json(), ensure_ascii=False, indent=1) + "\n"
+    imaging.write_text(run.path("result.json"), text)
+    run.finish([*files.values(), "result.json"])
+    if not edited:
+        (run.out / "edited.mp4").unlink(missing_ok=True)  # of an earlier run
+    return summary
+
+
+def _stamp(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _plain(config: Any) -> dict[str, Any] | None:
+    """The fields of a Config, without what is no part of a result."""
+    if not is_dataclass(config) or isinstance(config, type):
+        return None
+    values = {key: value for key, value in vars(config).items() if not callable(value)}
+    return {key: getattr(value, "name", value) for key, value in values.items()}

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from lexiseg.errors import OptionError, PromptError
 from lexiseg.masks import Masks
-from lexiseg.results import Segmentation
+from lexiseg.results import Provenance, Segmentation
 from lexiseg.video.identities import LostObject, match_by_looks, match_by_overlap
 
 if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter, Tracker, Tracks
+    from lexiseg.results import UnknownWord
 
-__all__ = ["TrackOptions", "TrackedFrame", "track"]
+__all__ = ["TrackOptions", "TrackedFrame", "Tracking", "frame_result", "track"]
 
+_TABLES = ("words", "scores", "unseen", "features", "next_id")  # of a state, plain as they are
 _SCENE = 0.55  # correlation of the colours of two frames below which the scene has changed
 
 
@@ -92,11 +94,7 @@ def track(
     Memory does not grow with the number of frames.
     Raises PromptError where nothing is asked for, PictureError for what is no frame.
     """
-    options = options or TrackOptions()
-    points = dict(points or {})
-    if words is None and not points:
-        raise PromptError("nothing to follow: give words, or points in a frame")
-    run = _Run(segmenter, words, tracker or _bundled(), points, options)
+    run = Tracking(segmenter, words, tracker, points, options)
     for index, rgb in enumerate(frames):
         yield run.frame(index, rgb)
 
@@ -107,17 +105,21 @@ def _bundled() -> Tracker:
     return load_tracker("tiny")
 
 
-class _Run:
+class Tracking:
+    """What `track` does, a frame at a time, and what it takes to go on later; see `track`."""
+
     def __init__(
         self,
         segmenter: Segmenter,
         words: str | Sequence[str] | None,
-        tracker: Tracker,
-        points: dict[int, Sequence[Sequence[float]]],
-        options: TrackOptions,
+        tracker: Tracker | None,
+        points: Mapping[int, Sequence[Sequence[float]]] | None,
+        options: TrackOptions | None,
     ) -> None:
-        self._segmenter, self._words, self._tracker = segmenter, words, tracker
-        self._points, self._options = points, options
+        if words is None and not points:
+            raise PromptError("nothing to follow: give words, or points in a frame")
+        self._segmenter, self._words, self._tracker = segmenter, words, tracker or _bundled()
+        self._points, self._options = dict(points or {}), options or TrackOptions()
         self._state = _State()
         self._colours: NDArray[np.float32] | None = None
         self._names: tuple[str, ...] = ()
@@ -125,7 +127,36 @@ class _Run:
         self._clicker: Any = None
         self._template: Segmentation | None = None
 
+    @property
+    def tracker_name(self) -> str:
+        """What carries the objects."""
+        return self._tracker.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words, as they are called in results; empty before the first key frame."""
+        return self._names
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what to go on with takes, as `save_state` writes it, after at least one frame."""
+        state = self._state
+        lost = [(one.id, one.word, one.feature, one.frame) for one in state.lost]
+        tables = {name: getattr(state, name) for name in _TABLES}
+        return {
+            "memory": self._tracker.state_dict(state.memory), "tables": tables, "lost": lost,
+            "names": self._names, "colours": self._colours, "started": self._started,
+        }  # fmt: skip
+
+    def load_state_dict(self, rgb: NDArray[np.uint8], state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was asked for; rgb: the last frame before that."""
+        lost = [LostObject(*one) for one in state["lost"]]
+        memory = self._tracker.load_state_dict(rgb, state["memory"])
+        self._state = _State(memory=memory, lost=lost, **state["tables"])
+        self._names, self._colours = state["names"], state["colours"]
+        self._started = state["started"]
+
     def frame(self, index: int, rgb: NDArray[np.uint8]) -> TrackedFrame:
+        """Return the next frame's objects."""
         state, options = self._state, self._options
         new_scene = self._scene_changes(rgb)
         tracks: Tracks | None = None
@@ -278,42 +309,57 @@ class _Run:
         self, rgb: NDArray[np.uint8], shown: dict[int, Masks]
     ) -> tuple[Segmentation, NDArray[np.int64]]:
         state = self._state
-        size_hw = (rgb.shape[0], rgb.shape[1])
         ids = sorted(one for one, mask in shown.items() if mask.areas[0])
-        words = tuple(dict.fromkeys([*self._names, *(state.words[one] for one in ids)]))
-        masks = Masks.concat([shown[one] for one in ids]) if ids else Masks.empty(size_hw)
-        scores = np.array([state.scores.get(one, 0.0) for one in ids], np.float32).clip(0, 1)
-        labels = [state.words[one] for one in ids]
-        label_map = np.full(size_hw, -1, np.int16)
-        boxes = masks.boxes_xyxy.tolist()
-        for i in np.argsort(-masks.areas, kind="stable").tolist():
-            x0, y0, x1, y1 = boxes[i]
-            label_map[y0:y1, x0:x1][masks.crop(i)] = words.index(labels[i])
-        word_scores = np.zeros(len(words), np.float32)
-        for label, score in zip(labels, scores, strict=True):
-            place = words.index(label)
-            word_scores[place] = max(word_scores[place], score)
-        assert self._template is not None or not ids
-        provenance = self._provenance()
-        seg = Segmentation(
-            words=words or ("nothing",),
-            labels=np.array(labels, np.str_),
-            scores=scores,
-            masks=masks,
-            label_map=label_map,
-            word_scores=word_scores if words else np.zeros(1, np.float32),
-            unknown=() if self._template is None else self._template.unknown,
-            provenance=provenance,
+        seg = frame_result(
+            Masks.concat([shown[one] for one in ids]) if ids else Masks.empty(rgb.shape[:2]),
+            [state.words[one] for one in ids],
+            [state.scores.get(one, 0.0) for one in ids],
+            self._names,
+            self._provenance(),
+            () if self._template is None else self._template.unknown,
         )
         return seg, np.array(ids, np.int64)
 
-    def _provenance(self) -> Any:
-        from lexiseg.results import Provenance
-
+    def _provenance(self) -> Provenance:
         if self._template is None:
             return Provenance(method="track", encoder=self._tracker.name)
         made = self._template.provenance
         return replace(made, masker=self._tracker.name)
+
+
+def frame_result(
+    masks: Masks,
+    labels: Sequence[str],
+    scores: Sequence[float],
+    names: Sequence[str],
+    provenance: Provenance,
+    unknown: tuple[UnknownWord, ...] = (),
+) -> Segmentation:
+    """Return what a frame shows: N masks with their words; small ones lie over large ones.
+
+    names: words that were asked for. provenance, unknown: see `Segmentation`.
+    """
+    words = tuple(dict.fromkeys([*names, *labels])) or ("nothing",)
+    label_map = np.full(masks.size_hw, -1, np.int16)
+    boxes = masks.boxes_xyxy.tolist()
+    for i in np.argsort(-masks.areas, kind="stable").tolist():
+        x0, y0, x1, y1 = boxes[i]
+        label_map[y0:y1, x0:x1][masks.crop(i)] = words.index(labels[i])
+    sure = np.array(scores, np.float32).clip(0, 1)
+    word_scores = np.zeros(len(words), np.float32)
+    for label, score in zip(labels, sure, strict=True):
+        place = words.index(label)
+        word_scores[place] = max(word_scores[place], score)
+    return Segmentation(
+        words=words,
+        labels=np.array(labels, np.str_),
+        scores=sure,
+        masks=masks,
+        label_map=label_map,
+        word_scores=word_scores,
+        unknown=unknown,
+        provenance=provenance,
+    )
 
 
 def _covered(masks: Masks, i: int, shown: dict[int, Masks]) -> bool:

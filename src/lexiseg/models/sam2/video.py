@@ -26,6 +26,11 @@ from lexiseg.protocols import Frame, RawMasks, Tracks
 __all__ = ["MemoryTracker", "SessionMemory", "load_memory_tracker"]
 
 _ANCHORS = 6  # frames with masks that are remembered, where the model sets no limit
+# What a session remembers: its frames' features are made again from the last frame.
+_TABLES = (
+    "_obj_id_to_idx", "_obj_idx_to_id", "obj_ids", "point_inputs_per_obj", "mask_inputs_per_obj",
+    "output_dict_per_obj", "frames_tracked_per_obj", "obj_with_new_inputs",
+)  # fmt: skip
 _Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
 _IMAGENET: _Colours = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -77,14 +82,7 @@ class MemoryTracker:
     def start(self, rgb: NDArray[np.uint8]) -> SessionMemory:
         """Return the memory of a first frame, (H, W, 3) uint8 RGB, without any object."""
         size_hw = (rgb.shape[0], rgb.shape[1])
-        session = _session_class(self._net)(
-            video_height=size_hw[0],
-            video_width=size_hw[1],
-            inference_device=self._compute.device,
-            inference_state_device=self._compute.device,
-            video_storage_device=self._compute.device,
-            dtype=torch.float32,
-        )
+        session = self._session(size_hw)
         session.add_new_frame(self._pixels(rgb), 0)
         return SessionMemory(session, 0, size_hw)
 
@@ -175,6 +173,30 @@ class MemoryTracker:
         """It tells nothing of looks that could be compared from afar."""
         return
 
+    def state_dict(self, memory: SessionMemory) -> Any:
+        """Return what of a memory its last frame does not tell."""
+        tables = {name: getattr(memory.session, name) for name in _TABLES}
+        return {"frame": memory.frame, "ids": memory.ids, "tables": tables}
+
+    @torch.inference_mode()
+    def load_state_dict(self, rgb: NDArray[np.uint8], state: Any) -> SessionMemory:
+        """Return the memory whose `state_dict` it is; rgb: the frame that came last, (H, W, 3)."""
+        session = self._session((rgb.shape[0], rgb.shape[1]))
+        session.add_new_frame(self._pixels(rgb), state["frame"])
+        for name, table in state["tables"].items():
+            setattr(session, name, _moved(table, self._compute.device))
+        return SessionMemory(session, state["frame"], (rgb.shape[0], rgb.shape[1]), state["ids"])
+
+    def _session(self, size_hw: tuple[int, int]) -> Any:
+        return _session_class(self._net)(
+            video_height=size_hw[0],
+            video_width=size_hw[1],
+            inference_device=self._compute.device,
+            inference_state_device=self._compute.device,
+            video_storage_device=self._compute.device,
+            dtype=torch.float32,
+        )
+
     def _pixels(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
         mean, std = self._colours
         pixels: torch.Tensor = squashed(rgb, self._side, mean, std)
@@ -231,3 +253,12 @@ def _session_class(net: Any) -> Any:
 
     module = sys.modules[type(net).__module__]
     return getattr(module, type(net).__name__.removesuffix("Model") + "InferenceSession")
+
+
+def _moved(tree: Any, device: torch.device) -> Any:
+    """Nested dicts and lists with their tensors on a device."""
+    if isinstance(tree, dict):
+        return {key: _moved(value, device) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_moved(one, device) for one in tree)
+    return tree.to(device) if isinstance(tree, torch.Tensor) else tree

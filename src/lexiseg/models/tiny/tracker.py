@@ -160,6 +160,27 @@ class TinyTracker:
             ids=tuple(memory.ids[k] for k in kept),
         )
 
+    def state_dict(self, memory: TinyMemory) -> Any:
+        """Return what of a memory its last frame does not tell."""
+        return {
+            "probabilities": memory.probabilities, "ids": memory.ids,
+            "anchors": [(one.keys, one.labels, one.ids) for one in memory.anchors],
+            "recent": [(one.keys, one.labels, one.ids) for one in memory.recent],
+        }  # fmt: skip
+
+    def load_state_dict(self, rgb: NDArray[np.uint8], state: Any) -> TinyMemory:
+        """Return the memory whose `state_dict` it is; rgb: the frame that came last, (H, W, 3)."""
+        seen = self.start(rgb)
+
+        def frames(name: str) -> tuple[_Frame, ...]:
+            device = seen.keys.device
+            return tuple(_Frame(k.to(device), v.to(device), ids) for k, v, ids in state[name])
+
+        return replace(
+            seen, probabilities=state["probabilities"], ids=state["ids"],
+            anchors=frames("anchors"), recent=frames("recent"),
+        )  # fmt: skip
+
     def _propagate(self, memory: TinyMemory, seen: TinyMemory) -> NDArray[np.float32]:
         """What the cells of a frame take from those that are like them, (N, h, w)."""
         import cv2
