@@ -40,6 +40,10 @@ def test_the_translated_commands_run(
             config = content["provenance"]["config"]
             assert (config["window"], config["stride"]) == (224, 112)
         assert "mean IoU" in capsys.readouterr().out
+    line = "lexiseg evaluate clip-then-sam --data voc21 --root VOCdevkit --limit 10 --save-vis"
+    assert line in text
+    assert main(shlex.split(line)[1:]) == 0
+    assert len(list(Path("report-clip-then-sam-voc21/visualizations").iterdir())) == 2
 
 
 @pytest.mark.slow

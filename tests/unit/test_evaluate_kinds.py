@@ -202,14 +202,18 @@ def test_the_command_knows_kinds(
     out = tmp_path / "out"
     line = ["evaluate", "dense", "--root", str(tmp_path)]
     assert main([*line, "--data", "phrasecut", "--out", str(out), "--limit", "3"]) == 0
-    assert capsys.readouterr().out == (out / "summary.txt").read_text("utf-8")
+    summary = (out / "summary.txt").read_text("utf-8")
+    assert capsys.readouterr().out == f"{summary}\nwritten to {out}\n"
     assert json.loads((out / "results.json").read_text("utf-8"))["phrasecut"]["phrases"] == 3
+    monkeypatch.chdir(tmp_path)  # a folder of its own, where one is needed and none is named
+    assert main([*line, "--data", "phrasecut", "--limit", "1", "--save-vis"]) == 0
+    assert capsys.readouterr().out.endswith("\nwritten to report-dense-phrasecut\n")
+    assert len(list(Path("report-dense-phrasecut/visualizations").iterdir())) == 1
     monkeypatch.setattr(options, "load_segmenter", lambda *_: Copies())
     assert main([*line, "--data", "pascal5i", "--limit", "2", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert set(content["folds"]) == {"fold0", "fold1", "fold2", "fold3"}
     for more, message in (
-        (["--data", "pascal5i", "--resume"], "--resume needs a folder; add --out"),
         (["--data", "phrasecut", "--jobs", "2"], "2 jobs each load the method anew"),
         (["--data", "phrasecut", "--shuffle-seed", "2"], "is for data sets with class masks"),
         (["--data", "phrasecut", "--episodes", "hsnet"], "--episodes draws from class masks"),

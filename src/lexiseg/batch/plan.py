@@ -16,10 +16,12 @@ from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
+from lexiseg.batch.data_sets import rows_of
 from lexiseg.batch.outputs import possible_names
 from lexiseg.batch.remote import fetched, is_remote, select_remote
 from lexiseg.batch.requests import Defaults, Request, make_request
 from lexiseg.batch.tables import SUFFIXES, Row, read_list, read_table
+from lexiseg.datasets.catalogue import AnyDataset
 from lexiseg.errors import InputError, LexisegError
 from lexiseg.planning import (
     EditPlaces,
@@ -103,10 +105,16 @@ def wants_masks(table: str) -> bool:
     return any(name in row.given for row in _read_table(table) for name in asked)
 
 
-def read_sources(sources: Sequence[str], defaults: Defaults, remarks: list[str]) -> list[Entry]:
-    """Return the pictures of folders, patterns, files and tables, in order: tables come last.
+def read_sources(
+    sources: Sequence[str],
+    defaults: Defaults,
+    remarks: list[str],
+    data: Sequence[AnyDataset] = (),
+) -> list[Entry]:
+    """Return the pictures of folders, patterns, files, tables and data sets, in this order.
 
-    remarks: gets what was passed over. Raises InputError where nothing can be done.
+    data: open sets; their own words are asked where ``defaults`` name none. remarks: gets
+    what was passed over. Raises InputError where nothing can be done.
     """
     names = [name for name in sources if not is_table(name)]
     entries: list[Entry] = []
@@ -118,6 +126,9 @@ def read_sources(sources: Sequence[str], defaults: Defaults, remarks: list[str])
         entries += [_of_row(row, home, defaults) for row in rows]
     if names:
         entries[:0] = _of_names(names, defaults, remarks)
+    for one in data:
+        rows = rows_of(one, words=not (defaults.words or defaults.like))
+        entries += [_of_row(row, os.curdir, defaults) for row in rows]
     if not entries:
         raise InputError(f"there is no picture in {', '.join(map(repr, sources))}; check it")
     return entries

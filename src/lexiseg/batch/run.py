@@ -25,6 +25,7 @@ from lexiseg.batch.requests import Defaults, make_request
 from lexiseg.batch.tables import require_pyarrow
 from lexiseg.batch.work import DONE, FAILED, NOT_FOUND, Recipe, Record, Worker
 from lexiseg.batch.workers import Start, default_workers, run_workers
+from lexiseg.datasets.catalogue import AnyDataset
 from lexiseg.errors import ExtraMissing, OptionError
 from lexiseg.prompts import split_words
 from lexiseg.protocols import LoadOptions
@@ -46,7 +47,7 @@ Progress = Callable[[int, int, str], None]
 
 def run_batch(
     segmenter: Segmenter | Any,
-    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    sources: str | os.PathLike[str] | AnyDataset | Sequence[str | os.PathLike[str] | AnyDataset],
     out: str | os.PathLike[str],
     words: str | Sequence[str] | None = None,
     *,
@@ -66,6 +67,8 @@ def run_batch(
     sources: folders, patterns, pictures, and tables (CSV, TSV, JSON lines, Parquet) with a column
         `picture` and others as they have need: words, background, points, not_points, boxes, like,
         operation and its options. Further columns are kept. "-" is stdin.
+        An open data set, see `lexiseg.datasets.open_dataset`, stands for its photos, which are
+        asked its own words where nothing else is asked.
     out: the folder of all results, which lie in it as the pictures do. It, pictures and tables may
         be addresses that fsspec knows: "s3://bucket/photos".
     words, background, like, operation: of pictures whose row says nothing else; without words those
@@ -83,12 +86,14 @@ def run_batch(
     given = split_words(words) if isinstance(words, str) and words[:1] != "@" else words
     asked = (given,) if isinstance(given, str) else tuple(given or ())
     behind = background if background is None or isinstance(background, str) else tuple(background)
-    several = [sources] if isinstance(sources, str | os.PathLike) else [*sources]
+    one = isinstance(sources, str | os.PathLike | AnyDataset)
+    several: list[Any] = [sources] if one else [*sources]  # type: ignore[misc]
     address = os.fspath(out)
     with _made_in(address, options) as (folder, store):
         run = _Run(
             segmenter,
-            [os.fspath(source) for source in several],
+            [os.fspath(name) for name in several if not isinstance(name, AnyDataset)],
+            [data for data in several if isinstance(data, AnyDataset)],
             folder,
             Defaults(asked, behind, tuple(like), operation),
             options,
@@ -127,6 +132,7 @@ class _Run:
 
     segmenter: Any
     sources: list[str]
+    data: list[AnyDataset]
     out: Path
     defaults: Defaults
     options: BatchOptions
@@ -160,7 +166,7 @@ class _Run:
         """Do what is not done, and make the tables. settled: only pictures that do not change."""
         started = time.perf_counter()
         remarks: list[str] = []
-        entries = read_sources(self.sources, self.defaults, remarks)
+        entries = read_sources(self.sources, self.defaults, remarks, self.data)
         if settled:
             entries = self._settled(entries)
         names = (*RESERVED, *self.options.formats)

@@ -25,6 +25,7 @@ _NOTES = """examples:
   lexiseg batch "2026/**/*.jpg" out/ --words "sky; road" --format coco --workers 8
   lexiseg batch photos/ out/ --operation "blur face --radius 12"
   lexiseg batch list.csv out/
+  lexiseg batch --data voc21 --root VOCdevkit out/
   lexiseg batch list.parquet out/ --shard 3/16
   find . -name "*.jpg" | lexiseg batch - out/ --words "sky; road"
   lexiseg batch inbox/ out/ --words "sky; road" --watch 10
@@ -45,8 +46,10 @@ are missing, 130 interrupted
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     args = _parser().parse(argv)
-    if len(args.items) < 2:
+    if len(args.items) < (1 if args.data else 2):
         raise PictureError("name what to work on, and a folder for the results: batch SOURCE OUT")
+    if not args.data and (args.root or args.split):
+        raise OptionError("--root and --split say where a data set lies; name it by --data")
     from lexiseg.batch.plan import is_table
 
     # All that can be refused is, before a model is loaded: that takes seconds.
@@ -63,7 +66,7 @@ def run(argv: list[str]) -> int:
     with Progress(quiet=args.quiet) as progress:
         result = run_batch(
             config,
-            sources,
+            [*sources, *_data_sets(args)],
             out if "://" in out else to_path(out),
             words,
             background=background if isinstance(background, str | None) else tuple(background),
@@ -76,11 +79,25 @@ def run(argv: list[str]) -> int:
     return _report(result, args)
 
 
+def _data_sets(args: argparse.Namespace) -> list[Any]:
+    """The open data sets of --data."""
+    from lexiseg.datasets import open_datasets
+
+    return [one for name in args.data for one in open_datasets(name, args.split, root=args.root)]
+
+
 def _parser() -> Parser:
     parser = Parser("batch", "Work on many pictures.", usage=_USAGE, epilog=_NOTES)
     parser.add_argument(
         "items", nargs="*", metavar="SOURCE", help="pictures or tables; then the folder of results"
     )
+    add = parser.add_argument_group("data sets as sources").add_argument
+    add(
+        "--data", metavar="SET", action="append", default=[],
+        help="photos of a set, as of evaluate, by its own words; may be repeated",
+    )  # fmt: skip
+    add("--root", metavar="DIR", type=to_path, help="where published data sets lie")
+    add("--split", help="the part of it")
     group = parser.add_argument_group("what to find and do, where no row says it")
     add = group.add_argument
     add("--words", metavar='"W; W"', help="the words, or @FILE, @ade20k, @known; else @auto")
@@ -147,10 +164,10 @@ def _config(args: argparse.Namespace, words: tuple[str, ...], sources: list[str]
         given["instances"] = args.instances
     config = options.build_config(args, **given)
     by_word = [text for text in args.threshold if "=" in text]
-    if by_word and (tables or not words):
+    if by_word and (tables or args.data or not words):
         raise OptionError(
             f"--threshold {by_word[0]} is of one word, and pictures may have others; give a score "
-            "for all, or --words and no table"
+            "for all, or --words and neither a table nor a data set"
         )
     asked = Vocabulary.parse(list(words)).names if by_word else ()
     thresholds = options.thresholds(args.threshold, asked)

@@ -45,10 +45,9 @@ examples:
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     args = parse(argv)
-    if args.out is None:
-        for flag in ("resume", "save_vis", "predictions"):
-            if getattr(args, flag):
-                raise OptionError(f"--{flag.replace('_', '-')} needs a folder; add --out DIR")
+    if args.out is None and (args.resume or args.save_vis or args.predictions):
+        names = [Path(data).resolve().name for data in args.data]
+        args.out = Path("-".join(["report", args.method, *names]))
     command = shlex.join(["lexiseg", "evaluate", *(one for one in argv if one != "--resume")])
     opened = _open(args)
     others = chosen_kind(args, opened)
@@ -100,7 +99,13 @@ def _parser() -> Parser:
     add("--root", metavar="DIR", type=to_path, help="where published data sets lie")
     add("--split", help="the part of it")
     add("--vocabulary", metavar="NAME", help="ask the classes as papers do: sclip, voc21.trident")
-    add("--out", metavar="DIR", type=to_path, help="write results there, see docs/how_to/evaluate")
+    add(
+        "--out",
+        metavar="DIR",
+        type=to_path,
+        help="write results there, see docs/how_to/evaluate; with --save-vis, --predictions and "
+        "--resume: report-METHOD-SET if left out",
+    )
     add("--limit", metavar="N", type=int, help="only N photos of each set")
     add("--shuffle-seed", metavar="SEED", type=int, help="take the photos in a random order")
     add("--jobs", metavar="N", type=int, help="processes that work at the same time")

@@ -90,6 +90,8 @@ def run_kind(args: argparse.Namespace, sets: Sequence[Any], command: str) -> int
             imaging.write_text(folder / "results.json", document)
             imaging.write_text(folder / "summary.txt", found.summary())
     sys.stdout.write(document if args.json else found.summary())
+    if folder is not None and not args.json:
+        sys.stdout.write(f"\nwritten to {folder}\n")
     return 0
 
 

@@ -33,10 +33,10 @@ _NOTES = """models:
            encoder: a CLIP (clip-vit-b16.openai), or tiny
 
 DIR holds data sets in the plain layout, each with a split "train", or is one; or it is one as
-published (`lexiseg datasets list`), and --only says which, as in --only voc21-aug. PhraseCut and
-RefCOCO are for clipseg. The recipe's settings are fields of TinyRecipe, WordsRecipe and
-ClipSegRecipe: --set vision.lr=0.001. A run that was stopped goes on with --resume and the same
-settings.
+published (`lexiseg datasets list`), and --only says which, as in --only voc21-aug; or as evaluate
+has it: --data voc21-aug --root VOCdevkit. PhraseCut and RefCOCO are for clipseg. The recipe's
+settings are fields of TinyRecipe, WordsRecipe and ClipSegRecipe: --set vision.lr=0.001. A run that
+was stopped goes on with --resume and the same settings.
 """
 
 
@@ -47,6 +47,7 @@ def run(argv: list[str]) -> int:
     add = parser.add_argument
     add("model", metavar="MODEL", help=f"what to train: {', '.join(trainers)}")
     add("--data", metavar="DIR", type=Path, required=True, help="the data sets")
+    add("--root", metavar="DIR", type=Path, help="where the set that --data names lies")
     add("--backbone", metavar="NAME", help="a file for tiny, a bundle for words, or an encoder")
     add("--teacher", metavar="FILE", type=Path, help="DeepLab's .tflite, a teacher of stuff (tiny)")
     add("--out", metavar="DIR", type=Path, required=True, help="for the state and the bundle")
@@ -62,6 +63,8 @@ def run(argv: list[str]) -> int:
     args = parser.parse(argv)
     if args.model not in trainers:
         raise UnknownName.among("model to train", args.model, trainers)
+    if args.root is not None:
+        args.data, args.only = args.root, [*(args.only or []), str(args.data)]
     _check(args)
     check_folder(args.out)
     begun = time.monotonic()
@@ -81,7 +84,8 @@ def run(argv: list[str]) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Raise OptionError for flags that do not go together, before anything is loaded."""
     if not args.data.is_dir():
-        raise OptionError(f"--data {str(args.data)!r} is not a folder; give one with data sets")
+        flag = "--data" if args.root is None else "--root"
+        raise OptionError(f"{flag} {str(args.data)!r} is not a folder; give one with data sets")
     if args.stage is not None and args.model != "tiny":
         raise OptionError(f"--stage is for tiny, and the model is {args.model}; leave it out")
     if args.stage is not None and args.stage not in _STAGES:
