@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.unit.test_batch_run import WORDS, here, results, rows, run
 import lexiseg
 from lexiseg.batch.ray_workers import check_address
 from lexiseg.batch.remote import select_remote
-from lexiseg.errors import ExtraMissing, OptionError, OutputError, PictureError
+from lexiseg.errors import ExtraMissing, LexisegError, OptionError, OutputError, PictureError
 
 pytest.importorskip("fsspec", reason="the extra [ray] is not installed")
 __all__ = ["here"]
@@ -44,6 +45,20 @@ def test_results_are_sent_and_a_run_goes_on_from_there(here: Path) -> None:
     assert results(here / "out").keys() == results(here / "whole").keys()
     listed = {row["picture"].removeprefix(url): row for row in rows(here / "out" / "pictures.csv")}
     assert listed["/deep/1.png"]["folder"] == "deep/1"
+
+
+def test_what_is_told_names_addresses(here: Path) -> None:
+    (here / "in" / "bad.png").write_text("no picture")
+    url, store = (here / "in").as_uri(), (here / "out").as_uri()
+    result = run(url, store, WORDS)
+    ((name, error),) = result.failed
+    assert name == f"{url}/bad.png"
+    assert error.startswith(f"{name!r} is not a picture")
+    assert result.out == store
+    (here / "table.csv").write_text("words\ndog\n")
+    table = (here / "table.csv").as_uri()
+    with pytest.raises(LexisegError, match=f"^{re.escape(repr(table))}|{re.escape(table)}"):
+        run(table, "out2", WORDS)
 
 
 def test_an_edit_of_a_local_picture_is_sent(here: Path) -> None:

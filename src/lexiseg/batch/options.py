@@ -66,13 +66,14 @@ class BatchOptions:
 class BatchResult:
     """What became of a run.
 
-    total: pictures. done: in this call; earlier: before. not_found: those in which the words of
-    their edit are not. failed: those that could not be done, and why. waiting: those that other
-    shards have still to do; as long as there are any, no tables are made. found: whether any word
-    was found anywhere. instances: of all. remarks: to be said once. seconds: of this call.
+    out: the folder of results, or its address. total: pictures. done: in this call; earlier:
+    before. not_found: those in which the words of their edit are not. failed: those that could not
+    be done, and why. waiting: those that other shards have still to do; as long as there are any,
+    no tables are made. found: whether any word was found anywhere. instances: of all. remarks: to
+    be said once. seconds: of this call.
     """
 
-    out: Path
+    out: Path | str
     total: int = 0
     done: int = 0
     earlier: int = 0

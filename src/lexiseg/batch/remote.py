@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lexiseg import imaging
-from lexiseg.errors import ExtraMissing, OutputError, PictureError
+from lexiseg.errors import ExtraMissing, LexisegError, OutputError, PictureError
 from lexiseg.planning import RESULT, Selected
 from lexiseg.planning.patterns import is_pattern
 
@@ -64,7 +64,10 @@ def fetched(name: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="lexiseg-") as folder:
         copy = Path(folder) / posixpath.basename(path)
         _asked(name, lambda: system.get_file(path, str(copy)), PictureError)
-        yield copy
+        try:
+            yield copy
+        except LexisegError as error:  # told of the file that the user knows
+            raise type(error)(str(error).replace(str(copy), name)) from error
 
 
 def stamp_of_remote(name: str) -> tuple[int, int]:

@@ -105,7 +105,7 @@ def run_batch(
             result = run.round()
         else:
             result = run.watch(options.watch, stop or (lambda: False))
-        return result if store is None else replace(result, out=Path(address))
+        return result if store is None else replace(result, out=address)
 
 
 @contextmanager
