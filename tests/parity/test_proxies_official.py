@@ -103,15 +103,19 @@ def test_trident() -> None:
     same_words(maps.argmax(0), want["labels"], maps)
 
 
-def test_resclip() -> None:
-    want, words = golden("resclip")
+@pytest.mark.parametrize(
+    ("name", "readout"),
+    [("resclip", "naclip"), ("resclip_sclip", "sclip"), ("resclip_clearclip", "clearclip")],
+)
+def test_resclip(name: str, readout: str) -> None:
+    want, words = golden(name)
     assert str(want["commit"]).startswith("0e085f7")
     encoder = clip(deep_weights())
     block = encoder.trunk(torch.from_numpy(want["rgb"])[None], attention=RCS_BLOCKS)
     assert entropy(torch.stack([block.attention[i] for i in RCS_BLOCKS])) < 0.8
     config = resclip.Config(
         short_side=100, window=80, stride=32, logit_scale=40.0, first_threshold=0.047,
-        rcs=(2.0, 0.3), sfr=(2.1, 0.7),
+        rcs=(2.0, 0.3), sfr=(2.1, 0.7), readout=readout,
     )  # fmt: skip
     segmenter = resclip.Segmenter(encoder, config)
     (seen,) = segmenter.with_words(segmenter.prepare(want["rgb"]), words).encoded

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexiseg.errors import OptionError
-from lexiseg.methods._config import DenseConfig, check_range
+from lexiseg.methods._config import DenseConfig, check_choice, check_range
 from lexiseg.methods._dense_segmenter import DenseSegmenter
 from lexiseg.protocols import AttentionEncoder, Encoder, LoadOptions, View
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DATA_SETS", "PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 
+_READOUTS = ("clearclip", "naclip", "sclip")
+
 SUMMARY = "CLIP with earlier attention and a first answer fed back (ResCLIP)"
 
 
@@ -37,6 +39,7 @@ class Config(DenseConfig):
     """encoder: a CLIP.
     rcs, sfr: how much the middle blocks' attention, and the first answer to the words, count in
         the last attention: (temperature, part) each.
+    readout: whose attention that is added to: "naclip", "sclip" or "clearclip".
     first_threshold: pixels whose word scores less in the first answer count as background there.
     """
 
@@ -48,11 +51,13 @@ class Config(DenseConfig):
     logit_scale: float | None = 40.0
     rcs: tuple[float, float] = (2.0, 0.4)
     sfr: tuple[float, float] = (1.8, 0.7)
+    readout: str = "naclip"
     first_threshold: float = 0.11
 
     def check(self) -> None:
-        """Raise OptionError for a value out of its range."""
+        """Raise OptionError for a value out of its range, UnknownName for no choice."""
         check_range(self, 0, 1, "first_threshold")
+        check_choice(self, "readout", _READOUTS)
         for pair in ("rcs", "sfr"):
             temperature, part = getattr(self, pair)
             if temperature <= 0 or not 0 <= part <= 1:
@@ -122,7 +127,7 @@ class Segmenter(DenseSegmenter):
         order = (vectors.class_ids != first).int().argsort(stable=True)
         feedback = Feedback(
             vectors.vectors[order], self.logit_scale, config.first_threshold, config.rcs,
-            config.sfr,
+            config.sfr, readout=config.readout,
         )  # fmt: skip
         rgb = view.picture.rgb
         scales = sorted(config.scales, reverse=True)

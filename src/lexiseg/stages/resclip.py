@@ -1,8 +1,9 @@
 """ResCLIP (Yang et al. 2024, arXiv 2411.15851): earlier attention and a first answer feed back.
 
 RCS mixes the last attention with the mean of the middle blocks' maps. SFR asks for words once,
-and lets cells that got the same word attend to each other. Where the published code differs from
-the paper, this follows the code (commit 0e085f7); such places say so.
+and lets cells that got the same word attend to each other. Both add to the attention of NACLIP,
+SCLIP or ClearCLIP. Where the published code differs from the paper, this follows the code (commit
+0e085f7); such places say so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from lexiseg.protocols import LastBlock
 from lexiseg.stages.attention import nearness
 from lexiseg.stages.pamr import affinities, pamr
+from lexiseg.stages.tiled_argmax import sum_tensors
 
 __all__ = ["RCS_BLOCKS", "Feedback", "agreement", "resclip", "unbroken"]
 
@@ -30,6 +32,7 @@ class Feedback:
     vectors: (Q, D) of all queries, the background's first. scale: of the softmax. threshold: a
     pixel whose best query has a smaller probability counts as query 0 (temp_thd). rcs, sfr: (τ, λ).
     near: cells of one word count less where another word lies between (delete_same_entity).
+    readout: whose attention it is added to, "naclip", "sclip" or "clearclip".
     """
 
     vectors: Tensor
@@ -38,12 +41,18 @@ class Feedback:
     rcs: tuple[float, float]
     sfr: tuple[float, float]
     near: bool = True
+    readout: str = "naclip"
 
 
 def resclip(block: LastBlock, pixels: Tensor, feedback: Feedback, patch: int) -> Tensor:
-    """The last block's tokens, (B, T, W): project(A v), no residual connection, no MLP.
+    """The last block's tokens, (B, T, W), after the projection.
+
+    On NACLIP's attention project(A v), without residual connection and MLP:
 
     L = τ_s ((1 - λ_s) kkᵀ / √d + λ_s SFR / max(SFR)) + ω;  A = τ_r ((1 - λ_r) softmax(L) + λ_r RCS)
+
+    ClearCLIP's has qqᵀ and no ω; SCLIP's sums the softmaxes of qqᵀ and kkᵀ, without ω, and the
+    block goes on as it was trained to: complete(project(A v)).
 
     pixels: the windows, (B, 3, H, W). The block keeps the attention of ``RCS_BLOCKS``.
     """
@@ -60,17 +69,27 @@ def resclip(block: LastBlock, pixels: Tensor, feedback: Feedback, patch: int) ->
 
 
 def _attended(block: LastBlock, rcs: Tensor, sfr: Tensor | None, feedback: Feedback) -> Tensor:
-    k, v = block.k.float(), block.v.float()
-    weights = k @ k.mT * k.shape[-1] ** -0.5
+    q, k, v = block.q.float(), block.k.float(), block.v.float()
+    alike = {"naclip": (k,), "clearclip": (q,), "sclip": (q, k)}[feedback.readout]
+    weights = sum_tensors(_softmax(one, sfr, block, feedback) for one in alike)
+    tau, part = feedback.rcs
+    weights = tau * ((1 - part) * weights + part * rcs)
+    out = block.project((weights @ v).to(block.v.dtype))
+    return block.complete(out) if feedback.readout == "sclip" else out
+
+
+def _softmax(one: Tensor, sfr: Tensor | None, block: LastBlock, feedback: Feedback) -> Tensor:
+    """How much tokens attend to each other that are alike in ``one``, (B, heads, T, d)."""
+    weights = one @ one.mT * one.shape[-1] ** -0.5
     if sfr is not None:
         tau, part = feedback.sfr
         # The code computes this product in half precision, whatever the weights are.
         shared = (part * (sfr / sfr.amax((1, 2), keepdim=True)).half()).float()[:, None]
         weights = tau * ((1 - part) * weights + shared)
-    weights = (weights + nearness(block.grid_hw, _STD).to(weights)).softmax(-1)
-    tau, part = feedback.rcs
-    weights = tau * ((1 - part) * weights + part * rcs)
-    return block.project((weights @ v).to(block.v.dtype))
+    if feedback.readout == "naclip":
+        weights = weights + nearness(block.grid_hw, _STD).to(weights)
+    out: Tensor = weights.softmax(-1)
+    return out
 
 
 def _labels(

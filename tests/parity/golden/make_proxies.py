@@ -3,7 +3,8 @@
     python -m tests.parity.golden.make_proxies PROXYCLIP_DIR TRIDENT_DIR RESCLIP_DIR DINO_DIR
 
 The folders are checkouts of mc-lan/ProxyCLIP, YuHengsss/Trident, yvhangyang/ResCLIP and
-facebookresearch/dino. As in ``make_windows``, stand-ins take the place of mmseg and torchvision.
+facebookresearch/dino; "-" leaves one out. As in ``make_windows``, stand-ins take the place of
+mmseg and torchvision.
 """
 
 from __future__ import annotations
@@ -223,13 +224,15 @@ def trident(folder: str, dino: str, rgb: Any, state: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def resclip(folder: str, rgb: Any, state: dict[str, Tensor]) -> None:
+def resclip(
+    folder: str, rgb: Any, state: dict[str, Tensor], name: str, arch: str, strategy: str, seed: int
+) -> None:
     nn.Module.to = lambda self, *_, **__: self  # type: ignore[method-assign,assignment]
     bare(folder, "clip")
     load(folder, "pamr")
     sys.path.insert(0, folder)
     net = load(folder, "clip.model").build_model(dict(state)).float()
-    net.visual.set_params("wo_resi", "resclip", 5.0)
+    net.visual.set_params(arch, strategy, 5.0)
     bare(folder, "clip")
     kind = load(folder, "resclip_segmentor", "prompts", "pamr").ResCLIPSegmentation
     pixels = normalised(rgb, 100)
@@ -252,7 +255,7 @@ def resclip(folder: str, rgb: Any, state: dict[str, Tensor]) -> None:
     whole = net.encode_image(
         window, query_features=nn.functional.normalize(first, dim=-1), img=window, **asked
     )[:, 1:]
-    vectors = words_of(whole, 203)
+    vectors = words_of(whole, seed)
     made = segmentor(
         kind, net, query_features=vectors, pamr=None, logit_scale=40, slide_stride=32,
         slide_crop=80, prob_thd=0.046, area_thd=None, use_rcs=True, use_sfr=True, **settings,
@@ -261,7 +264,8 @@ def resclip(folder: str, rgb: Any, state: dict[str, Tensor]) -> None:
     logits = made.forward_slide(pixels, 32, 80)
     logits = nn.functional.interpolate(logits, size=rgb.shape[:2], mode="bilinear")
     made.postprocess_result(logits, [sample])
-    keep("resclip", folder, rgb, vectors, logits, sample.said["pred_sem_seg"].data[0])
+    sys.path.remove(folder)
+    keep(name, folder, rgb, vectors, logits, sample.said["pred_sem_seg"].data[0])
 
 
 def main() -> None:
@@ -269,9 +273,14 @@ def main() -> None:
     more_stand_ins()
     proxy_dir, trident_dir, resclip_dir, dino_dir = sys.argv[1:]
     rgb = picture()
-    proxyclip(proxy_dir, dino_dir, rgb, shallow)
-    trident(trident_dir, dino_dir, rgb, shallow)
-    resclip(resclip_dir, rgb, deep)
+    if proxy_dir != "-":
+        proxyclip(proxy_dir, dino_dir, rgb, shallow)
+    if trident_dir != "-":
+        trident(trident_dir, dino_dir, rgb, shallow)
+    if resclip_dir != "-":
+        resclip(resclip_dir, rgb, deep, "resclip", "wo_resi", "resclip", 203)
+        resclip(resclip_dir, rgb, deep, "resclip_sclip", "w_resi", "sclip", 202)
+        resclip(resclip_dir, rgb, deep, "resclip_clearclip", "wo_resi", "clearclip", 315)
 
 
 if __name__ == "__main__":
