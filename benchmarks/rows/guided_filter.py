@@ -110,7 +110,6 @@ def _maps(segmenter: Any, rgb: Any, words: list[str], opened: bool) -> dict[str,
     """The map of words that each method labels pixels by: the encoder's, and that with masks."""
     from lexiseg.methods.clip_then_sam import steps
     from lexiseg.prompts import Clicks, Vocabulary
-    from lexiseg.stages.map_fusion import mask_grid_filter
 
     vocabulary = Vocabulary.parse(words, background="default" if opened else None)
     view, config = segmenter.prepare(rgb), segmenter.config
@@ -124,12 +123,14 @@ def _maps(segmenter: Any, rgb: Any, words: list[str], opened: bool) -> dict[str,
     selection = steps.select_masks(batches, None, segmenter.masker, regions, word_map, config)
     if selection is None:
         return {"dense": dense, "clip-then-sam": dense}
+    guide = steps.outline_filter(selection, word_map, rgb, config)
     with patch.object(steps, "label_fused") as last:
-        steps.fuse_with_map(selection, regions, word_map, rgb, Clicks(), config)
-    fused, competing, frame, *_ = last.call_args.args
-    guide = mask_grid_filter(rgb, frame, (fused.shape[1], fused.shape[2]), 1, 1.0)
+        steps.fuse_with_map(selection, regions, word_map, guide, Clicks(), config)
+    fused, competing, *_ = last.call_args.args
     height, width = (-(-length // guide.cell) for length in guide.work_hw)
-    masked = _Map(fused[:, :height, :width], competing.class_ids, guide)
+    masked = _Map(
+        fused[:, :height, :width], competing.class_ids, replace(guide, radius=1, epsilon=1.0)
+    )
     return {"dense": dense, "clip-then-sam": masked}
 
 

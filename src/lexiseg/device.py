@@ -64,6 +64,18 @@ class Compute:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
+    def cast_weights(self, *nets: torch.nn.Module) -> None:
+        """Keep the weights of linear and convolution layers in the format that autocast wants.
+
+        It would cast them at every call. The layers then work inside ``autocast`` alone.
+        """
+        import torch
+
+        for net in nets if self.dtype != torch.float32 else ():
+            for layer in net.modules():
+                if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+                    layer.to(self.dtype)
+
     def ready(self, net: Net, *, sizes_change: bool = False) -> Net:
         """Return the net on the device; if asked to, its calls are compiled when first made.
 

@@ -300,7 +300,9 @@ def test_pixels_are_labelled_once_at_the_end(
     monkeypatch.setattr(dense.Segmenter, "segment", None)
     labelled: list[Any] = []
     real = map_fusion.winning_labels
-    monkeypatch.setattr(map_fusion, "winning_labels", lambda *a: labelled.append(a) or real(*a))
+    monkeypatch.setattr(
+        map_fusion, "winning_labels", lambda *a, **b: labelled.append(a) or real(*a, **b)
+    )
     seg(garden, ["red", "blue"])
     assert len(labelled) == 1
 

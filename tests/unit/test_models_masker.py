@@ -193,8 +193,17 @@ def test_weights_are_in_memory_once_and_only_while_used(
     folder = checkpoints.resolve("tiny")
     config = json.loads(folder["config.json"].read_text("utf-8"))["vision"]
     net = load_vision(folder, config, pick("cpu", "fp32"))
-    encoder: Any = load_encoder("tiny", LoadOptions(device="cpu", dtype="bf16"))
+    encoder: Any = load_encoder("tiny", LoadOptions(device="cpu", dtype="fp32"))
     assert encoder.net is net
+    # What autocast would cast at every call is cast once, in a net of its own.
+    small: Any = load_encoder("tiny", LoadOptions(device="cpu", dtype="bf16"))
+    assert small.net is not net
+    assert small.net.backbone.stem.weight.dtype == torch.bfloat16
+    assert net.backbone.stem.weight.dtype == small.net.words.weight.dtype == torch.float32
+    pixels = torch.from_numpy(scene()[:64, :96].copy())[None]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast_at_each_call = net.maps(small._pixels(pixels)).decoded
+    torch.testing.assert_close(small.decoded(pixels), cast_at_each_call, rtol=0, atol=0)
     # The same weights under another digest, which no other test holds.
     digests = {**folder.sha256, "vision.safetensors": "f" * 64}
     monkeypatch.setattr(checkpoints.Checkpoint, "sha256", digests)

@@ -88,7 +88,29 @@ def test_labels_without_scores_are_the_same(radius: int) -> None:
     np.testing.assert_array_equal(winning_labels(one, guide), np.zeros((84, 73)))
 
 
-def test_only_an_label_that_wins_somewhere_is_painted() -> None:
+@pytest.mark.parametrize("radius", [0, 2])
+def test_of_some_classes_alone_pixels_are_the_same(radius: int) -> None:
+    maps = (4 * torch.rand(5, 40, 84, generator=torch.Generator().manual_seed(3))).softmax(0)
+    guide, values = flat_guide((160, 336), radius=radius), np.array([7, 5, 3, -1, 9])
+    limits = np.array([0, 0.4, 0, 0, 0.3], np.float32)
+    whole = label_map(maps, guide, limits)
+    part = label_map(maps, guide, limits, values=values, only=[1])
+    there = whole.labels == 1
+    assert there.any()
+    np.testing.assert_array_equal(part.labels == 5, there)
+    np.testing.assert_array_equal(part.scores[there], whole.scores[there])
+    winners = winning_labels(maps, guide, values=values, only=[1])
+    np.testing.assert_array_equal(winners == 5, winning_labels(maps, guide) == 1)
+    renamed = label_map(maps, guide, limits, values=values)
+    np.testing.assert_array_equal(renamed.labels, np.append(values, -1)[whole.labels])
+    far = torch.zeros(2, 64, 8)
+    far[0, :32] = far[1, 32:] = 1
+    half = label_map(far, flat_guide((256, 32), radius=radius), only=[1])
+    assert half.labels[:16].max() == -1  # no tile in which it could win
+    assert half.labels[192:].min() == 1
+
+
+def test_only_a_label_that_wins_somewhere_is_painted() -> None:
     # In the middle between two places, 0.5 of each winner, the third label has 0.46 + 0.08.
     maps = torch.tensor([[[0.54, 0.0]], [[0.0, 0.54]], [[0.46, 0.46]]])
     made = label_map(maps, flat_guide((4, 8)))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lexiseg.masks import Masks
+from lexiseg.methods.clip_then_sam.steps import apply_thresholds
 from lexiseg.results import ScoreMap
+from lexiseg.stages.connected_parts import connected_parts
 from lexiseg.stages.label_map import (
-    apply_thresholds,
-    connected_parts,
     cut,
     map_labels,
     mean_scores,
@@ -54,6 +55,28 @@ def test_parts_are_those_of_a_flood_fill(size_hw: tuple[int, int], least: int) -
     assert sorted(made, key=str) == sorted(wanted, key=str)
     for (_, part), mean in zip(made, means, strict=True):
         assert mean == pytest.approx(np.mean([float(scores[p]) for p in part]), abs=1e-5)
+
+
+def test_parts_that_wind_are_those_of_opencv() -> None:
+    """Combs, a spiral and noise: runs that are joined late, from several sides."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, (90, 140)).astype(np.int16)
+    labels[:30, :60] = np.arange(60) % 2  # teeth, whose back comes last
+    labels[30, :60] = 0
+    labels[40:80, 10:60] = 1
+    for i in range(0, 18, 4):  # rings, each opened to the one inside
+        labels[42 + i : 78 - i, 12 + i : 58 - i] = 0
+        labels[44 + i : 76 - i, 14 + i : 56 - i] = 1
+        labels[43 + i : 45 + i, 20 + i] = 1
+    scores = rng.random(labels.shape).astype(np.float16)
+    for word in (0, 1):
+        masks, words, means = connected_parts(labels, scores, 2, min_area=1, only=[word])
+        count, parts = cv2.connectedComponents((labels == word).astype(np.uint8))
+        assert words.tolist() == [word] * (count - 1)
+        for mask, mean in zip(masks, means, strict=True):
+            inside = np.unique(parts[mask])
+            np.testing.assert_array_equal(mask, parts == inside[0])
+            assert mean == pytest.approx(scores[mask].astype(float).mean(), rel=1e-4)
 
 
 def test_order_is_by_word_then_from_large_to_small() -> None:

@@ -171,7 +171,8 @@ def test_labels_are_the_largest_of_enlarged_maps_without_the_padding() -> None:
     maps[0, 11:] = maps[0, :, 15:] = 9  # what lies in the padding must not show
     class_ids = np.array([5, 2, -1])
     candidates = Candidates(class_ids, maps, torch.zeros(3, 1, 1))
-    got = label_fused(maps, candidates, frame, picture((41, 58)), 0, 1e-4)
+    guide = mask_grid_filter(picture((41, 58)), frame, (12, 16), 0, 1e-4)
+    got = label_fused(maps, candidates, guide)
     assert got.shape == (41, 58)
     full = np.stack(
         [ScoreMap(maps[:, :11, :15].numpy().astype(np.float16), (44, 60)).full(k)

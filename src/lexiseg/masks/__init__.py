@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lexiseg.masks.masks import Key, Masks, label_boxes, select_indices
+from lexiseg.masks.masks import Key, Masks, label_boxes, label_runs, select_indices
 from lexiseg.masks.rle import Rle
 
-__all__ = ["Key", "Masks", "Rle", "label_boxes", "select_indices"]
+__all__ = ["Key", "Masks", "Rle", "label_boxes", "label_runs", "select_indices"]

@@ -18,14 +18,17 @@ from lexiseg.masks.rle import (
     compress,
     counts_of_crop,
     counts_of_polygons,
+    counts_of_rle,
     crop_of_counts,
-    decompress,
 )
 
-__all__ = ["Key", "Masks", "bit_count", "fits", "label_boxes", "pack", "select_indices", "tighten"]
+__all__ = [
+    "Key", "Masks", "bit_count", "fits", "label_boxes", "label_runs", "pack", "select_indices",
+    "tighten",
+]  # fmt: skip
 
 
-_BAND_PIXELS = 1 << 22  # a label map is searched in bands of this size, to bound memory
+_BAND_PIXELS = 1 << 20  # a label map is searched in bands of this size, to bound memory
 Key = int | np.integer | slice | Sequence[int] | Sequence[bool] | NDArray[np.generic]
 
 
@@ -180,7 +183,7 @@ class Masks:
                 f"run lengths of {len(sizes)} sizes; give those of one picture, and size_hw for "
                 "an empty list"
             )
-        return cls._from_placed(size, (crop_of_counts(_counts(rle), size) for rle in rles))
+        return cls._from_placed(size, (crop_of_counts(counts_of_rle(rle), size) for rle in rles))
 
     @classmethod
     def from_polygons(
@@ -305,14 +308,6 @@ class Masks:
         ]
 
 
-def _counts(rle: Mapping[str, object]) -> NDArray[np.int64]:
-    """Return the run lengths, (R,), of either form of a COCO mask."""
-    counts = rle["counts"]
-    if isinstance(counts, str | bytes):
-        return decompress(counts)
-    return np.array(counts, np.int64).reshape(-1)
-
-
 def pack(crop: NDArray[np.bool_], x0: int) -> NDArray[np.uint8]:
     """Return an (h, w) bool crop, whose first column is x0, as bytes on the picture's grid."""
     height, width = crop.shape
@@ -365,27 +360,38 @@ def bit_count(bits: NDArray[np.uint8]) -> int:
     return int(words.sum(dtype=np.int64) + np.bitwise_count(flat[whole:]).sum(dtype=np.int64))
 
 
+def label_runs(
+    label_map: NDArray[np.integer],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the runs of a (H, W) map, band by band: neighbours in a row that hold the same value.
+
+    start, stop: (R,), places in the map counted row by row. value: (R,).
+    """
+    height, width = label_map.shape
+    rows = max(1, _BAND_PIXELS // max(width, 1))
+    for top in range(0, height, rows):
+        band = np.ascontiguousarray(label_map[top : top + rows])
+        begins = np.ones(band.shape, np.bool_)
+        np.not_equal(band[:, 1:], band[:, :-1], out=begins[:, 1:])
+        start = np.flatnonzero(begins)
+        value = band.reshape(-1)[start].astype(np.int64)
+        yield start + top * width, np.append(start[1:], band.size) + top * width, value
+
+
 def label_boxes(label_map: NDArray[np.integer], values: NDArray[np.int64]) -> NDArray[np.int32]:
     """Return the tight boxes, (V, 4), of sorted values in a (H, W) map; absent ones are zeros."""
     height, width = label_map.shape
     x0, x1 = np.full(len(values), width), np.zeros(len(values), np.int64)
     y0, y1 = np.full(len(values), height), np.zeros(len(values), np.int64)
-    rows = max(1, _BAND_PIXELS // max(width, 1))
-    for top in range(0, height if len(values) else 0, rows):
-        band = np.ascontiguousarray(label_map[top : top + rows])
-        starts_run = np.ones(band.shape, np.bool_)
-        np.not_equal(band[:, 1:], band[:, :-1], out=starts_run[:, 1:])
-        start = np.flatnonzero(starts_run)
-        value = band.reshape(-1)[start].astype(np.int64)
-        stop = np.append(start[1:], band.size)
+    for start, stop, value in label_runs(label_map) if len(values) else ():
         which = np.minimum(np.searchsorted(values, value), len(values) - 1)
         wanted = values[which] == value
         which, start, stop = which[wanted], start[wanted], stop[wanted]
         y = start // width
         np.minimum.at(x0, which, start - y * width)
         np.maximum.at(x1, which, stop - y * width)
-        np.minimum.at(y0, which, y + top)
-        np.maximum.at(y1, which, y + top + 1)
+        np.minimum.at(y0, which, y)
+        np.maximum.at(y1, which, y + 1)
     boxes = np.stack([x0, y0, x1, y1], axis=1).astype(np.int32)
     boxes[x1 == 0] = 0
     return boxes

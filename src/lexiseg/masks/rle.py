@@ -10,7 +10,7 @@ string is damaged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "compress",
     "counts_of_crop",
     "counts_of_polygons",
+    "counts_of_rle",
     "crop_of_counts",
     "decompress",
 ]
@@ -183,3 +184,11 @@ def _checked_polygon(polygon: Sequence[float]) -> list[float]:
             f"give finite pixels, and an outline of at most {_MAX_OUTLINE}"
         )
     return corners_xy.reshape(-1).tolist()
+
+
+def counts_of_rle(rle: Mapping[str, object]) -> NDArray[np.int64]:
+    """Return the run lengths, (R,), of either form of a COCO mask."""
+    counts = rle["counts"]
+    if isinstance(counts, str | bytes):
+        return decompress(counts)
+    return np.array(counts, np.int64).reshape(-1)

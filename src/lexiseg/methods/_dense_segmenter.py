@@ -8,7 +8,7 @@ finds them in another way.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -115,20 +115,28 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
             view = self.with_words(view, vectors)
             scores = self._scores(view, vectors, unknown)
 
+        label = self._labeller(view, vocabulary, vectors)
         find = self.find_instances(view, vocabulary)
 
-        def result(level: _Competition) -> Segmentation:
+        def result(level: _Competition, *, only: Collection[int] | None = None) -> Segmentation:
+            # How things are told apart depends on the words around them.
+            labelled_only = only if find is None else None
             with timer("label"):
-                labelled = self._label(view, vocabulary, vectors, level.probabilities)
+                labelled = label(level.probabilities, labelled_only)
             of_level = replace(scores, probabilities=level.probabilities)
             how = None if find is None else partial(find, wanted=level.wanted, share=level.share)
-            return segmentation_of_labels(self, view, vocabulary, of_level, labelled, timer, how)
+            return segmentation_of_labels(
+                self, view, vocabulary, of_level, labelled, timer, how, wanted=level.wanted
+            )
 
         first, *others = _competitions(scores, len(vocabulary.words))
         finest = result(first)
         if not others:
             return finest
-        coarser = [(np.flatnonzero(one.wanted).tolist(), result(one)) for one in others]
+        coarser = []
+        for one in others:
+            ids = np.flatnonzero(one.wanted).tolist()
+            coarser.append((ids, result(one, only=ids)))
         joined = join_levels(finest, coarser, vocabulary.background_index)
         return replace(joined, provenance=self.provenance(view, timer.seconds))
 
@@ -204,12 +212,17 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
             decided=finest.class_ids,
         )
 
-    def _label(
-        self, view: View[Any], vocabulary: Vocabulary, vectors: WordVectors, probabilities: Tensor
-    ) -> LabelMap:
-        from lexiseg.stages.dense_features import DenseFeatures, LabelRules
+    def _labeller(
+        self, view: View[Any], vocabulary: Vocabulary, vectors: WordVectors
+    ) -> Callable[[Tensor, Collection[int] | None], LabelMap]:
+        """Return what makes a label map of probabilities (C, h, w).
 
-        config = self.config
+        The second argument: the classes that are wanted; see ``label_map``.
+        """
+        from lexiseg.stages.dense_features import DenseFeatures, LabelRules
+        from lexiseg.stages.label_map import label_map
+
+        config, rgb = self.config, view.picture.rgb
         limits = class_thresholds(vocabulary, config)
         rules = LabelRules(
             scale=self.logit_scale,
@@ -223,12 +236,15 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
         )
         first, *others = view.encoded
         # What is shared out, or taken away, is probabilities, which logits do not know.
-        if vectors.hierarchy or (self.presence and vectors.background is not None):
-            return DenseFeatures.label_pixels(
-                first, vectors, probabilities, view.picture.rgb, rules, others
-            )
-        out: LabelMap = first.label_pixels(vectors, probabilities, view.picture.rgb, rules, others)
-        return out
+        changed = vectors.hierarchy or (self.presence and vectors.background is not None)
+        if not changed or config.refine == "pamr":
+            of = DenseFeatures if changed else type(first)
+            return lambda maps, only: of.label_pixels(first, vectors, maps, rgb, rules, others)
+        guide = first.guided_filter(rgb, rules)
+        values = np.arange(vocabulary.num_classes)
+        if vectors.background is not None and vocabulary.background_index is None:
+            values[vectors.background] = -1
+        return lambda maps, only: label_map(maps, guide, rules.thresholds, values=values, only=only)
 
 
 def _competitions(scores: DenseScores, num_words: int) -> list[_Competition]:
@@ -242,7 +258,7 @@ def _competitions(scores: DenseScores, num_words: int) -> list[_Competition]:
     wanted[0] = ~wanted[1:].any(0)
     wins = np.array(
         [
-            np.isin(one.argmax(0).cpu().numpy(), np.flatnonzero(words)).sum()
+            np.isin(one.cpu().numpy().argmax(0), np.flatnonzero(words)).sum()
             for one, words in zip(maps, wanted, strict=True)
         ]
     )
@@ -258,18 +274,23 @@ def segmentation_of_labels(
     labelled: LabelMap,
     timer: StageTimer,
     find: Callable[[Labels, NDArray[np.float16], DenseScores], Instances] | None = None,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Segmentation:
     """Return the result of a label map.
 
     labelled: classes of the vocabulary; what goes to excluded words and the background has no word.
     find: how instances are found; None: they are the map's connected parts.
+    wanted: (K,) bool, the words whose connected parts are wanted; None: all.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.label_map import connected_parts, mean_scores
+    from lexiseg.stages.connected_parts import connected_parts
+    from lexiseg.stages.label_map import mean_scores
 
     count, num_excluded = len(vocabulary.words), len(vocabulary.excluded)
-    labels = labelled.labels.copy()
-    labels[labels >= count] = -1
+    labels = labelled.labels
+    if labels.max() >= count:
+        labels = labels.copy()
+        labels[labels >= count] = -1
     with timer("instances"):
         things = without_background(labels, vocabulary)
         if find is not None:
@@ -280,7 +301,11 @@ def segmentation_of_labels(
         else:
             min_area = max(1, round(segmenter.config.min_share * labels.size))
             masks, class_ids, means = connected_parts(
-                things, labelled.scores, count, min_area=min_area
+                things,
+                labelled.scores,
+                count,
+                min_area=min_area,
+                only=None if wanted is None else np.flatnonzero(wanted).tolist(),
             )
             quality = None
     return Segmentation(
@@ -306,7 +331,7 @@ def result_map(scores: DenseScores, count: int) -> ScoreMap:
         from lexiseg.stages.dense_features import whole_cells
 
         maps = whole_cells(maps, scores)
-    return ScoreMap(maps.cpu().numpy().astype(np.float16), scores.size_hw)
+    return ScoreMap(maps.half().cpu().numpy(), scores.size_hw)
 
 
 def without_background(labels: Labels, vocabulary: Vocabulary) -> Labels:

@@ -114,9 +114,7 @@ class DenseFeatures(ABC):
         """
         work_hw, cell = self.raster
         if rules.refine != "pamr":
-            radius = guided_radius(rules.radius, cell) if rules.refine == "guided" else 0
-            guide = GuidedFilter(rgb, work_hw, cell, radius, rules.epsilon)
-            return label_map(probabilities, guide, rules.thresholds)
+            return label_map(probabilities, self.guided_filter(rgb, rules), rules.thresholds)
         from lexiseg.stages.tiled_argmax import ArgmaxRules, CellLogits, argmax_labels
 
         # Logarithms of probabilities are logits but for a constant a pixel, which PAMR keeps.
@@ -129,6 +127,12 @@ class DenseFeatures(ABC):
         refine = self.pamr(rgb, rules, logits.device)
         argmax = ArgmaxRules(1.0, rules.thresholds, rules.area_threshold, refine)
         return argmax_labels([CellLogits(logits, vertical, horizontal)], classes, argmax)
+
+    def guided_filter(self, rgb: NDArray[np.uint8], rules: LabelRules) -> GuidedFilter:
+        """Return what enlarges maps on these cells to the image (H, W, 3)."""
+        work_hw, cell = self.raster
+        radius = guided_radius(rules.radius, cell) if rules.refine == "guided" else 0
+        return GuidedFilter(rgb, work_hw, cell, radius, rules.epsilon)
 
     def pamr(self, rgb: NDArray[np.uint8], rules: LabelRules, device: torch.device) -> Pamr:
         """Return PAMR on the image (H, W, 3), as far as ``rules`` say or suits the cells."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from lexiseg.masks import Masks, label_boxes
 from lexiseg.protocols import DenseScores, Masker, MaskState, RawMasks
-from lexiseg.stages.label_map import Labels, connected_parts, resize_labels
+from lexiseg.stages.connected_parts import connected_parts
+from lexiseg.stages.label_map import Labels, resize_labels
 from lexiseg.stages.mask_prompting import (
     CANDIDATES,
     Regions,

@@ -10,34 +10,35 @@ not the map, are enlarged, so that edges of the picture become edges of the map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexiseg.imaging import pad_to_multiple, resize_image
-from lexiseg.masks import Masks, label_boxes
-from lexiseg.results import ScoreMap
+from lexiseg.masks import Masks, label_runs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "GuidedFilter", "LabelMap", "Labels", "Window", "apply_thresholds", "connected_parts", "cut",
+    "GuidedFilter", "LabelMap", "Labels", "Window", "cut",
     "empty_labels", "guided_radius", "label_map", "map_labels", "mean_scores", "resize_labels",
-    "winning_labels",
+    "scored_runs", "winning_labels",
 ]  # fmt: skip
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Labels = NDArray[np.int16] | NDArray[np.int32]
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 Window = tuple[int, int, int, int]  # y0, x0, y1, x1
 
 _SMALL_CELL = 8  # pixels of the scaled image
 _TILE = 16  # cells a side
-_AT_ONCE = 250_000  # pixels, of about 16 floats each while they are labelled (16 MB)
+_AT_ONCE = 60_000  # pixels, of about 12 floats each while they are labelled (3 MB)
 _WIDEST = 8_192  # pixels; cv2.remap counts them in 16 bits
 
 
@@ -73,13 +74,8 @@ class GuidedFilter:
         if self.radius == 0:
             out[:, 3] = maps
             return out
-        colours, mean = self._coarse(), self._mean
-        means = [mean(colour) for colour in colours]
-        spread = [
-            [mean(colours[i] * colours[j]) - means[i] * means[j] for j in range(3)]
-            for i in range(3)
-        ]
-        inverse = _inverse(spread, self.epsilon)
+        mean = self._mean
+        colours, means, inverse = self._colours
         for coefficients, plane in zip(out, maps, strict=True):
             constant = mean(plane)
             cross = [mean(colours[i] * plane) - means[i] * constant for i in range(3)]
@@ -93,26 +89,24 @@ class GuidedFilter:
 
     def apply(self, coefficients: Floats, window: Window) -> Iterator[Floats]:
         """Coefficients (K, 4, h, w) -> K maps of a window of the picture, (y1 - y0, x1 - x0)."""
-        y0, x0, y1, x1 = window
-        h, w = coefficients.shape[2:]
-        rows, ys = _places(y0, y1, self.work_hw[0] / self.cell / self.size_hw[0], h)
-        columns, xs = _places(x0, x1, self.work_hw[1] / self.cell / self.size_hw[1], w)
-        map_y, map_x = np.repeat(ys[:, None], len(xs), 1), np.tile(xs, (len(ys), 1))
-        band = np.ones((*map_x.shape, 4), np.float32)  # colours, and 1 for the constant
-        band[..., :3] = self.rgb[y0:y1, x0:x1]
-        for planes in coefficients[:, :, rows, columns]:
-            if self.radius == 0:
-                yield _enlarge(planes[3], map_x, map_y)
-                continue
-            full = _enlarge(planes.transpose(1, 2, 0), map_x, map_y)
-            # Four times as fast as a product and a sum over so short an axis.
-            yield np.einsum("yxc,yxc->yx", full, band)
+        return map(_Enlarger(self, coefficients.shape[2:], window), coefficients)
 
     def _mean(self, plane: Floats) -> Floats:
         import cv2
 
         side = 2 * self.radius + 1
         return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REPLICATE))
+
+    @cached_property
+    def _colours(self) -> tuple[Floats, list[Floats], list[list[Floats]]]:
+        """The cells' colours, (3, h, w), their means, and the inverse of their spread."""
+        colours, mean = self._coarse(), self._mean
+        means = [mean(colour) for colour in colours]
+        spread = [
+            [mean(colours[i] * colours[j]) - means[i] * means[j] for j in range(3)]
+            for i in range(3)
+        ]
+        return colours, means, _inverse(spread, self.epsilon)
 
     def _coarse(self) -> Floats:
         """The picture's mean colour in each cell, (3, h, w) in [0, 1]."""
@@ -158,25 +152,55 @@ def _inverse(spread: list[list[Floats]], epsilon: float) -> list[list[Floats]]:
     return [[(c / determinant).astype(np.float32) for c in row] for row in cofactors]
 
 
-def _places(start: int, stop: int, cells: float, count: int) -> tuple[slice, Floats]:
-    """Which places of a grid pixels start to stop lie between, and where among these.
+class _Enlarger:
+    """Enlarges coefficients in one window of the picture: bilinear, a matrix product an axis."""
+
+    def __init__(self, guide: GuidedFilter, grid_hw: tuple[int, ...], window: Window) -> None:
+        self.window = y0, x0, y1, x1 = window
+        (height, width), (work_h, work_w) = guide.size_hw, guide.work_hw
+        self._rows, self._down = _taps(y0, y1, work_h / guide.cell / height, grid_hw[0])
+        self._columns, self._across = _taps(x0, x1, work_w / guide.cell / width, grid_hw[1])
+        self._guide = guide
+
+    def __call__(self, coefficients: Floats, less: Floats | None = None) -> Floats:
+        """Coefficients (4, h, w), without those of another map, -> a map of the window."""
+        planes = (
+            self._cut(coefficients) if less is None else self._cut(coefficients) - self._cut(less)
+        )
+        full: Floats = np.matmul(self._down, planes @ self._across.T, dtype=np.float32)
+        out: Floats = full[-1]
+        if not self._guide.radius:
+            return out
+        for slope, colour in zip(full, self._colours, strict=False):
+            slope *= colour
+            out += slope
+        return out
+
+    def _cut(self, coefficients: Floats) -> Floats:
+        planes = coefficients if self._guide.radius else coefficients[3:]
+        return planes[:, self._rows, self._columns]
+
+    @cached_property
+    def _colours(self) -> Floats:
+        """The window's pixels, (3, rows, columns)."""
+        y0, x0, y1, x1 = self.window
+        pixels = self._guide.rgb[y0:y1, x0:x1].transpose(2, 0, 1)
+        return np.ascontiguousarray(pixels, np.float32)
+
+
+def _taps(start: int, stop: int, cells: float, count: int) -> tuple[slice, Floats]:
+    """Which places of a grid pixels start to stop lie between, and their weights in each pixel.
 
     cells: of a pixel. count: of the grid; its border values reach outwards.
     """
-    places = (np.arange(start, stop) + 0.5) * cells - 0.5
-    first = int(np.clip(np.floor(places[0]), 0, count - 1))
-    last = int(np.clip(np.ceil(places[-1]), 0, count - 1)) + 1
-    return slice(first, last), (places - first).astype(np.float32)
-
-
-def _enlarge(plane: Floats, map_x: Floats, map_y: Floats) -> Floats:
-    """Bilinear values of a plane (h, w) or (h, w, C) at the places of the maps, (rows, columns)."""
-    import cv2
-
-    full = cv2.remap(
-        np.ascontiguousarray(plane), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(full, np.float32)
+    places = ((np.arange(start, stop) + 0.5) * cells - 0.5).clip(0, count - 1)
+    lower = places.astype(np.intp)
+    first, last = int(lower[0]), min(int(lower[-1]) + 2, count)
+    rows, part = np.arange(stop - start), places - lower
+    weights = np.zeros((stop - start, last - first), np.float32)
+    weights[rows, lower - first] = 1 - part
+    weights[rows, np.minimum(lower + 1, count - 1) - first] += part
+    return slice(first, last), weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,60 +223,92 @@ def empty_labels(size_hw: tuple[int, int], num_classes: int) -> Labels:
 
 
 def label_map(
-    probabilities: Tensor, guide: GuidedFilter, thresholds: NDArray[np.float32] | None = None
+    probabilities: Tensor,
+    guide: GuidedFilter,
+    thresholds: NDArray[np.float32] | None = None,
+    *,
+    values: NDArray[np.integer] | None = None,
+    only: Collection[int] | NDArray[np.integer] | None = None,
 ) -> LabelMap:
     """Return the label map, (H, W), of probabilities (C, h, w), enlarged by the guide.
 
     In a tile only classes that win at some cell within reach compete: between two cells a class
     that is second at both could come first by interpolation alone.
-    thresholds: (C,) in [0, 1]; a pixel whose winner scores less gets -1.
+    thresholds: (C,) in [0, 1]; a pixel whose winner scores less gets -1. values: (C,), what stands
+    for each class in the map, if not its index. only: classes that are wanted; what others win may
+    have -1 and score 0 instead, which costs less.
     """
-    labels = empty_labels(guide.size_hw, len(probabilities))
-    scores = np.empty(guide.size_hw, np.float16)
-    for classes, coefficients, window in _rivals(probabilities, guide):
-        y0, x0, y1, x1 = window
-        planes = guide.apply(coefficients, window)
-        best = next(planes)
-        label = np.full(best.shape, classes[0], labels.dtype)
-        for rival, values in zip(classes[1:], planes, strict=True):
-            np.copyto(label, rival, where=values > best)
-            np.maximum(best, values, out=best)
+    import torch
+
+    values = np.arange(len(probabilities)) if values is None else values
+    labels = empty_labels(guide.size_hw, int(values.max()) + 1)
+    scores = torch.zeros(guide.size_hw, dtype=torch.float16)
+    for classes, coefficients, enlarge in _rivals(probabilities, guide, only):
+        y0, x0, y1, x1 = enlarge.window
+        label = labels[y0:y1, x0:x1]
+        if not len(classes):
+            label[:] = -1
+            continue
+        best = enlarge(coefficients[0])
+        label[:] = values[classes[0]]
+        for rival, plane in zip(classes[1:], coefficients[1:], strict=True):
+            lead = enlarge(plane)
+            np.copyto(label, values[rival], where=lead > best, casting="unsafe")
+            np.maximum(best, lead, out=best)
         np.clip(best, 0, 1, out=best)
         if thresholds is not None:
-            label[best < thresholds[label]] = -1
-        labels[y0:y1, x0:x1], scores[y0:y1, x0:x1] = label, best
-    return LabelMap(labels, scores)
+            for rival in classes:
+                label[(label == values[rival]) & (best < thresholds[rival])] = -1
+        scores[y0:y1, x0:x1] = torch.from_numpy(best)
+    return LabelMap(labels, scores.numpy())
 
 
-def winning_labels(probabilities: Tensor, guide: GuidedFilter) -> Labels:
+def winning_labels(
+    probabilities: Tensor,
+    guide: GuidedFilter,
+    *,
+    values: NDArray[np.integer] | None = None,
+    only: Collection[int] | NDArray[np.integer] | None = None,
+) -> Labels:
     """Return the labels of the same map, (H, W), without scores.
 
     What is enlarged is how far classes lead over the first one: a plane less in every tile.
     """
-    labels = empty_labels(guide.size_hw, len(probabilities))
-    for classes, coefficients, window in _rivals(probabilities, guide):
-        y0, x0, y1, x1 = window
+    values = np.arange(len(probabilities)) if values is None else values
+    labels = empty_labels(guide.size_hw, int(values.max()) + 1)
+    for classes, coefficients, enlarge in _rivals(probabilities, guide, only):
+        y0, x0, y1, x1 = enlarge.window
         label = labels[y0:y1, x0:x1]
-        label[:] = classes[0]
+        label[:] = values[classes[0]] if len(classes) else -1
+        if len(classes) < 2:
+            continue
         best = np.zeros(label.shape, np.float32)
-        leads = guide.apply(coefficients[1:] - coefficients[:1], window)
-        for rival, lead in zip(classes[1:], leads, strict=True):
-            np.copyto(label, rival, where=lead > best)
+        for rival, plane in zip(classes[1:], coefficients[1:], strict=True):
+            lead = enlarge(plane, coefficients[0])
+            np.copyto(label, values[rival], where=lead > best, casting="unsafe")
             np.maximum(best, lead, out=best)
     return labels
 
 
 def _rivals(
-    probabilities: Tensor, guide: GuidedFilter
-) -> Iterator[tuple[NDArray[np.integer], NDArray[np.float32], Window]]:
-    """For each window of the picture the classes that compete there, and their coefficients."""
-    on_host = probabilities.cpu()
-    classes, winners = np.unique(on_host.argmax(0).numpy(), return_inverse=True)
-    coefficients, reach = guide.fit(on_host.numpy()[classes]), guide.reach
+    probabilities: Tensor,
+    guide: GuidedFilter,
+    only: Collection[int] | NDArray[np.integer] | None,
+) -> Iterator[tuple[NDArray[np.integer], Floats, _Enlarger]]:
+    """For each window of the picture the classes that compete there, and their coefficients.
+
+    There are none where no class of ``only`` competes.
+    """
+    on_host = probabilities.cpu().numpy()
+    classes, winners = np.unique(on_host.argmax(0), return_inverse=True)
+    wanted = np.isin(classes, classes if only is None else np.asarray(only, np.intp))
+    coefficients, reach = guide.fit(on_host[classes]), guide.reach
     for (i0, j0, i1, j1), window in _tiles(guide, winners.shape):
         near = winners[max(0, i0 - reach) : i1 + reach, max(0, j0 - reach) : j1 + reach]
         rivals = np.unique(near)
-        yield classes[rivals], coefficients[rivals], window
+        if not wanted[rivals].any():
+            rivals = rivals[:0]
+        yield classes[rivals], coefficients[rivals], _Enlarger(guide, winners.shape, window)
 
 
 def _tiles(guide: GuidedFilter, grid_hw: tuple[int, ...]) -> Iterator[tuple[Window, Window]]:
@@ -300,69 +356,6 @@ def map_labels(labels: Labels, values: NDArray[np.integer]) -> Labels:
     return cast(Labels, values.astype(labels.dtype)[labels])
 
 
-def apply_thresholds(
-    labels: NDArray[np.int16] | NDArray[np.int32],
-    scores: ScoreMap,
-    limits: NDArray[np.floating],
-    sure: Masks,
-) -> NDArray[np.int16] | NDArray[np.int32]:
-    """Return a label map without the pixels that score less than their word's limit, (K,).
-
-    Pixels under ``sure`` masks keep theirs.
-    """
-    if not limits.any():
-        return labels
-    labels, safe = labels.copy(), sure.union()
-    for word in np.flatnonzero(limits).tolist():
-        weak = scores.full(word) < limits[word]
-        labels[weak & (labels == word) & ~safe] = -1
-    return labels
-
-
-def connected_parts(
-    labels: NDArray[np.int16] | NDArray[np.int32],
-    scores: NDArray[np.float16],
-    words: int,
-    *,
-    min_area: int,
-) -> tuple[Masks, NDArray[np.int64], NDArray[np.float32]]:
-    """Return the 8-connected parts of each word with at least ``min_area`` pixels.
-
-    labels: (H, W), index of a word, below 0 for nothing. scores: (H, W) in [0, 1].
-    Returns N masks, the word of each (N,), and the mean score inside each (N,); by word, then
-    from the largest part to the smallest. Work is linear in the pixels of the words' boxes.
-    """
-    import cv2
-
-    size_hw = (labels.shape[0], labels.shape[1])
-    found: list[Masks] = []
-    class_ids: list[int] = []
-    means: list[float] = []
-    boxes = label_boxes(labels, np.arange(words)).tolist()
-    for word, (x0, y0, x1, y1) in enumerate(boxes):
-        if x0 == x1:
-            continue
-        window = (labels[y0:y1, x0:x1] == word).view(np.uint8)
-        _, parts, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8)
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        kept = [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] >= min_area]
-        if not kept:
-            continue
-        corners, crops = [], []
-        for i in kept:
-            left, top, width, height, area = map(int, stats[i + 1])
-            crop = parts[top : top + height, left : left + width] == i + 1
-            x, y = x0 + left, y0 + top
-            inside = scores[y : y + height, x : x + width][crop]
-            crops.append(crop)
-            corners.append((x, y))
-            means.append(float(inside.sum(dtype=np.float64)) / area)
-            class_ids.append(word)
-        found.append(Masks.from_crops(size_hw, corners, crops))
-    masks = Masks.concat(found) if found else Masks.empty(size_hw)
-    return masks, np.array(class_ids, np.int64), np.array(means, np.float32)
-
-
 def mean_scores(
     labels: NDArray[np.int16] | NDArray[np.int32], scores: NDArray[np.float16], words: int
 ) -> NDArray[np.float32]:
@@ -370,13 +363,24 @@ def mean_scores(
 
     labels: (H, W), index of a word, -1 for nothing. scores: (H, W) in [0, 1].
     """
-    sums, pixels = np.zeros(words + 1), np.zeros(words + 1)
-    for top in range(0, len(labels), 1024):  # bincount copies to 64 bits
-        flat = labels[top : top + 1024].reshape(-1).astype(np.int64) + 1
-        weight = scores[top : top + 1024].reshape(-1).astype(np.float32)
-        sums += np.bincount(flat, weights=weight, minlength=words + 1)
-        pixels += np.bincount(flat, minlength=words + 1)
-    return (sums / np.maximum(pixels, 1))[1:].astype(np.float32)
+    total, pixels = np.zeros(words + 1), np.zeros(words + 1)
+    for start, stop, value, sums in scored_runs(labels, scores):
+        total += np.bincount(value + 1, sums, words + 1)
+        pixels += np.bincount(value + 1, stop - start, words + 1)
+    return (total / np.maximum(pixels, 1))[1:].astype(np.float32)
+
+
+def scored_runs(
+    labels: NDArray[np.int16] | NDArray[np.int32], scores: NDArray[np.float16]
+) -> Iterator[tuple[Ints, Ints, Ints, Floats]]:
+    """The runs of a label map, band by band, as ``label_runs`` has them, and their scores' sums."""
+    import torch
+
+    flat = torch.from_numpy(scores if scores.flags.writeable else scores.copy()).reshape(-1)
+    for start, stop, value in label_runs(labels):
+        # NumPy takes a tenth of the time of a cast to float32 and a sum, or more, for its own.
+        band = flat[int(start[0]) : int(stop[-1])].float().numpy()
+        yield start, stop, value, np.add.reduceat(band, start - start[0])
 
 
 def cut(masks: Masks, labels: NDArray[np.integer], values: NDArray[np.integer]) -> Masks:

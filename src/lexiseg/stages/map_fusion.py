@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lexiseg.prompts import Vocabulary
 from lexiseg.protocols import DenseScores, Frame, RawMasks
-from lexiseg.stages.label_map import GuidedFilter, Labels, guided_radius, map_labels, winning_labels
+from lexiseg.stages.label_map import GuidedFilter, Labels, guided_radius, winning_labels
 from lexiseg.stages.mask_prompting import CandidateBatch, Regions, ScoredMasks
 from lexiseg.stages.mask_selection import (
     GridScores,
@@ -305,19 +305,16 @@ def rejected_regions(
 def label_fused(
     fused: Tensor,
     candidates: Candidates,
-    frame: Frame,
-    rgb: NDArray[np.uint8],
-    radius: int | None,
-    epsilon: float,
+    guide: GuidedFilter,
+    only: Collection[int] | None = None,
 ) -> Labels:
     """Return the label map, (H, W), of fused probabilities (C, h, w), along the image's outlines.
 
-    frame: how the grid lies on the image, (H, W, 3). radius, epsilon: of the guided filter.
+    guide: see ``mask_grid_filter``. only: words that are wanted; see ``winning_labels``.
     """
-    guide = mask_grid_filter(rgb, frame, (fused.shape[1], fused.shape[2]), radius, epsilon)
     height, width = (-(-length // guide.cell) for length in guide.work_hw)  # without padding
-    winners = winning_labels(fused[:, :height, :width], guide)
-    return map_labels(winners, candidates.class_ids)
+    rows = None if only is None else np.flatnonzero(np.isin(candidates.class_ids, list(only)))
+    return winning_labels(fused[:, :height, :width], guide, values=candidates.class_ids, only=rows)
 
 
 def mask_grid_filter(

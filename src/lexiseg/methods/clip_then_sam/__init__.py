@@ -7,7 +7,8 @@ at each point, and map and masks are weighed together. Points and boxes of a use
 from __future__ import annotations
 
 from lexiseg.methods.clip_then_sam.config import PRESETS, Config
-from lexiseg.methods.clip_then_sam.segmenter import Segmenter, load
+from lexiseg.methods.clip_then_sam.load import load
+from lexiseg.methods.clip_then_sam.segmenter import Segmenter
 
 __all__ = ["PRESETS", "SUMMARY", "Config", "Segmenter", "load"]
 

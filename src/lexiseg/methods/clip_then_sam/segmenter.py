@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.device import check_process
-from lexiseg.errors import OptionError, PromptError, UnknownName
+from lexiseg.errors import PromptError
 from lexiseg.methods._auto import AUTO
 from lexiseg.methods._base import (
     BaseSegmenter,
@@ -22,7 +22,7 @@ from lexiseg.methods._dense_segmenter import result_map
 from lexiseg.methods._levels import join_levels
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks
-from lexiseg.protocols import DenseMapper, DenseScores, LoadOptions, Masker, MaskState, View
+from lexiseg.protocols import DenseMapper, DenseScores, Masker, MaskState, View
 from lexiseg.results import PromptSummary
 
 if TYPE_CHECKING:
@@ -34,20 +34,24 @@ if TYPE_CHECKING:
     from lexiseg.methods.clip_then_sam.steps import Found
     from lexiseg.prompts import Vocabulary
     from lexiseg.results import Provenance, ScoreMap, Segmentation
-    from lexiseg.stages.label_map import Labels
-    from lexiseg.stages.map_fusion import WordMap
+    from lexiseg.stages.label_map import GuidedFilter, Labels
+    from lexiseg.stages.map_fusion import Selection, WordMap
     from lexiseg.stages.mask_prompting import PromptBatch, Regions
 
-__all__ = ["Encoded", "Segmenter", "load"]
+__all__ = ["Encoded", "Segmenter"]
 
 _GRID = 64 * 64  # points of a blind grid, to compare the number of prompts with
 
-# What the mapper would make of its scores, and what it competes with: clip-then-sam's own matter.
-_OWN_FIELDS = (
-    "area_threshold", "background", "flat", "instances", "min_agreement", "min_share",
-    "pamr_dilations", "pamr_steps", "refine", "refine_epsilon", "refine_masker", "refine_radius",
-    "threshold", "word_thresholds",
-)  # fmt: skip
+
+@dataclass(frozen=True, eq=False)
+class _Prompted:
+    """A map of words, and what became of the prompts in its regions."""
+
+    word_map: WordMap
+    regions: Regions
+    prompts: PromptBatch
+    clicks: Clicks
+    selection: Selection | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,31 +192,40 @@ class Segmenter(BaseSegmenter[Encoded]):
         with timer("map"):
             mapped = view.encoded.mapped or self.mapper.prepare(view.picture)
             scores = self.mapper.score_map(mapped, vocabulary)
-        finest = self._segment_map(view, scores, vocabulary, clicks, timer)
-        coarser = []
-        for level in scores.coarser:
-            of_level = replace(scores, probabilities=level.probabilities, decided=level.class_ids)
-            result = self._segment_map(view, of_level, vocabulary, Clicks(), timer)
-            coarser.append((level.class_ids, result))
-        if not coarser:
+        levels = [
+            scores,
+            *(
+                replace(scores, probabilities=level.probabilities, decided=level.class_ids)
+                for level in scores.coarser
+            ),
+        ]
+        # What a user pointed at is for the finest words.
+        given = [clicks, *[Clicks()] * len(scores.coarser)]
+        prompted = [
+            self._prompt(view, level, vocabulary, clicked, timer)
+            for level, clicked in zip(levels, given, strict=True)
+        ]
+        finest, *others = self._label(view, vocabulary, prompted, timer)
+        if not others:
             return finest
-        made = [finest.provenance, *(result.provenance for _, result in coarser)]
+        made = [finest.provenance, *(result.provenance for result in others)]
         joined = replace(
             finest.provenance.with_seconds(timer.seconds),
             prompts=_all_prompts(made),
             notes=tuple(dict.fromkeys(note for one in made for note in one.notes)),
         )
+        coarser = list(zip((level.class_ids for level in scores.coarser), others, strict=True))
         return replace(join_levels(finest, coarser, vocabulary.background_index), provenance=joined)
 
-    def _segment_map(
+    def _prompt(
         self,
         view: View[Encoded],
         scores: DenseScores,
         vocabulary: Vocabulary,
         clicks: Clicks,
         timer: StageTimer,
-    ) -> Segmentation:
-        """Return what a map of words, and clicks, show; the seven steps."""
+    ) -> _Prompted:
+        """Prompt the mask model where words win on a map, and at clicks: steps 1 to 5."""
         from lexiseg.methods.clip_then_sam import steps
         from lexiseg.stages.mask_prompting import decode_clicks
 
@@ -230,19 +243,38 @@ class Segmenter(BaseSegmenter[Encoded]):
                 )
             batches = steps.decode_candidates(masker, state, prompts)
             selection = steps.select_masks(batches, clicked, masker, regions, word_map, config)
-        with timer("fuse"):
-            labels, masks = steps.fuse_with_map(
-                selection, regions, word_map, view.picture.rgb, clicks, config
+        return _Prompted(word_map, regions, prompts, clicks, selection)
+
+    def _label(
+        self,
+        view: View[Encoded],
+        vocabulary: Vocabulary,
+        prompted: Sequence[_Prompted],
+        timer: StageTimer,
+    ) -> Iterator[Segmentation]:
+        """Label the image by each map and its masks: steps 6 and 7."""
+        from lexiseg.methods.clip_then_sam import steps
+
+        config, rgb = self.config, view.picture.rgb
+        guides: dict[bool, GuidedFilter] = {}
+        for place, one in enumerate(prompted):
+            word_map, selection = one.word_map, one.selection
+            with timer("fuse"):
+                made = steps.outline_filter(selection, word_map, rgb, config)
+                guide = guides.setdefault(selection is None, made)  # it keeps what it worked out
+                only = word_map.scores.decided if place else None
+                labels, masks = steps.fuse_with_map(
+                    selection, one.regions, word_map, guide, one.clicks, config, only
+                )
+            with timer("instances"):
+                found = steps.make_instances(labels, masks, selection, one.clicks, config)
+                result = self._result(view, vocabulary, word_map, labels, found)
+            provenance = replace(
+                self.provenance(view, timer.seconds),
+                prompts=_summary(one.prompts, one.clicks),
+                notes=(*view.picture.notes, *_notes(one.regions, word_map, config)),
             )
-        with timer("instances"):
-            found = steps.make_instances(labels, masks, selection, clicks, config)
-            result = self._result(view, vocabulary, word_map, labels, found)
-        made = replace(
-            self.provenance(view, timer.seconds),
-            prompts=_summary(prompts, clicks),
-            notes=(*view.picture.notes, *_notes(regions, word_map, config)),
-        )
-        return replace(result, provenance=made)
+            yield replace(result, provenance=provenance)
 
     def _result(
         self,
@@ -255,16 +287,17 @@ class Segmenter(BaseSegmenter[Encoded]):
         """Apply the thresholds, drop what is too small or excluded, and order the instances."""
         import numpy as np
 
+        from lexiseg.methods.clip_then_sam import steps
         from lexiseg.results import Segmentation
-        from lexiseg.stages.label_map import apply_thresholds, map_labels
 
         count = len(vocabulary.words)
         score_map = result_map(word_map.scores, count)
         limits = class_thresholds(vocabulary, self.config)
         mine = (found.class_ids < count) & (found.scores >= limits[found.class_ids])
-        classes = np.arange(word_map.num_words + 1)
-        labels = map_labels(labels, np.where(classes < count, classes, -1))
-        labels = apply_thresholds(labels, score_map, limits[:count], found.masks[mine])
+        if labels.max() >= count:
+            labels = labels.copy()
+            labels[labels >= count] = -1
+        labels = steps.apply_thresholds(labels, score_map, limits[:count], found.masks[mine])
         min_area = max(1, round(self.config.min_share * labels.size))
         kept = np.flatnonzero(mine & (found.masks.areas >= min_area))
         kept = kept[np.lexsort((-found.scores[kept], found.class_ids[kept]))]
@@ -333,68 +366,20 @@ def _word_scores(
     """The best instance's score; for a word without instances, its mean score where it is."""
     import numpy as np
 
+    from lexiseg.masks import label_runs
     from lexiseg.stages.label_map import mean_scores, resize_labels
 
     grid = score_map.grid
     cells = resize_labels(labels, (grid.shape[1], grid.shape[2])).astype(np.int32)
     own = np.take_along_axis(grid, np.maximum(cells, 0)[None].astype(np.intp), 0)[0]
     out = mean_scores(cells, own, count)
-    present = np.zeros(count, np.bool_)
-    for top in range(0, len(labels), 1024):
-        values: NDArray[np.integer] = np.unique(labels[top : top + 1024])
-        present[values[values >= 0]] = True
+    present = np.zeros(count + 1, np.bool_)  # one more for -1
+    for _, _, values in label_runs(labels):
+        present[values] = True
+    present = present[:-1]
     missed = present & (out == 0)
     out[missed] = grid[missed].max((1, 2))
     best = np.zeros(count, np.float32)
     np.maximum.at(best, class_ids, scores)
     out = np.where(best > 0, best, out)
     return np.where(present, out, 0).astype(np.float32)
-
-
-def load(config: Config, options: LoadOptions) -> Segmenter:
-    """Load the mapper and the mask model that the Config names, and return the segmenter.
-
-    Raises OptionError for a mapper, or fields of its Config, that cannot map words here.
-    """
-    from lexiseg.models import load_masker
-    from lexiseg.registry import methods
-
-    module = methods().get(config.mapper)
-    known = {f.name for f in fields(module.Config)}
-    if "masker" in known or not hasattr(module.Segmenter, "score_map"):
-        raise OptionError(
-            f"the mapper is {config.mapper!r}, which gives no map of words; give one that does, "
-            "such as 'dense'"
-        )
-    mapper = module.load(_mapper_config(module.Config, known, config), options)
-    masker = load_masker(config.masker, options, compile=config.compile)
-    return Segmenter(mapper, masker, config)
-
-
-def _mapper_config(made_of: Any, known: set[str], config: Config) -> Any:
-    """The Config of the mapper; ``known``: the fields that it has."""
-    given: dict[str, Any] = dict(config.mapper_fields)
-    if config.encoder is not None and given.setdefault("encoder", config.encoder) != config.encoder:
-        raise OptionError(
-            f"encoder is {config.encoder!r}, and mapper_fields gives {given['encoder']!r}; give "
-            "one of the two"
-        )
-    for name in given:
-        if name not in known:
-            raise UnknownName.among(f"field of {config.mapper}'s Config", name, known)
-        if name in _OWN_FIELDS:
-            raise OptionError(
-                f"mapper_fields gives {name!r}, but clip-then-sam draws outlines, applies "
-                "thresholds and has a background itself; set its own fields"
-            )
-    if "background" in known:
-        given["background"] = config.background
-    if "instances" in known:
-        given["instances"] = "off"
-    try:
-        return made_of(**given)
-    except TypeError as error:
-        raise OptionError(
-            f"one of mapper_fields {dict(config.mapper_fields)} is not of its field's type "
-            f"({error}); see lexiseg.config_class({config.mapper!r})"
-        ) from error

@@ -6,7 +6,7 @@ map_words -> find_regions -> plan_prompts -> decode_candidates -> select_masks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from lexiseg.masks import Masks
 from lexiseg.methods.clip_then_sam.config import Config
 from lexiseg.prompts import Clicks, Vocabulary
 from lexiseg.protocols import DenseScores, Masker, MaskState, RawMasks
+from lexiseg.results import ScoreMap
 from lexiseg.stages import map_fusion, mask_prompting
 from lexiseg.stages.label_map import (
     GuidedFilter,
@@ -23,7 +24,6 @@ from lexiseg.stages.label_map import (
     cut,
     guided_radius,
     label_map,
-    map_labels,
     winning_labels,
 )
 from lexiseg.stages.map_fusion import (
@@ -32,6 +32,7 @@ from lexiseg.stages.map_fusion import (
     WordMap,
     fused_probabilities,
     label_fused,
+    mask_grid_filter,
     rejected_regions,
 )
 from lexiseg.stages.mask_prompting import (
@@ -46,8 +47,8 @@ from lexiseg.stages.mask_selection import GridScores, contain_points, grid_iou, 
 from lexiseg.stages.mask_upsampling import upsample_masks
 
 __all__ = [
-    "Found", "decode_candidates", "find_regions", "fuse_with_map",
-    "make_instances", "map_words", "plan_prompts", "select_masks",
+    "Found", "apply_thresholds", "decode_candidates", "find_regions", "fuse_with_map",
+    "make_instances", "map_words", "outline_filter", "plan_prompts", "select_masks",
 ]  # fmt: skip
 
 _APART = 1 / 18  # of the shorter side: points of a region that are nearer get the same masks
@@ -70,13 +71,15 @@ def map_words(scores: DenseScores, vocabulary: Vocabulary) -> WordMap:
     scale = min(1.0, _WORK / max(size_hw))
     height, width = (max(1, round(side * scale)) for side in size_hw)
     blank = np.broadcast_to(np.uint8(0), (height, width, 3))  # enlarged without a guide
-    winners = label_map(
-        scores.probabilities, GuidedFilter(blank, scores.input_hw, scores.cell, 0, 1.0)
-    )
-    background = -1 if vocabulary.background_class is None else vocabulary.background_class
     classes = np.arange(vocabulary.num_classes)
-    labels = map_labels(winners.labels, np.where(classes == background, -1, classes))
-    return WordMap(scores, vocabulary, labels, winners.scores.astype(np.float32))
+    if vocabulary.background_class is not None:
+        classes[vocabulary.background_class] = -1
+    winners = label_map(
+        scores.probabilities,
+        GuidedFilter(blank, scores.input_hw, scores.cell, 0, 1.0),
+        values=classes,
+    )
+    return WordMap(scores, vocabulary, winners.labels, winners.scores.astype(np.float32))
 
 
 def find_regions(word_map: WordMap, config: Config) -> Regions:
@@ -164,17 +167,19 @@ def fuse_with_map(
     selection: Selection | None,
     regions: Regions,
     word_map: WordMap,
-    rgb: NDArray[np.uint8],
+    guide: GuidedFilter,
     clicks: Clicks,
     config: Config,
+    only: Collection[int] | None = None,
 ) -> tuple[Labels, ScoredMasks | None]:
     """Step 6. Weigh the map and the masks, and label every pixel along the image's outlines.
 
+    guide: see ``outline_filter``. only: words that are wanted; see ``winning_labels``.
     Returns the label map, (H, W) with excluded words as their classes and -1 for none, and the
     masks without duplicates.
     """
     if selection is None:
-        return _label_map_alone(word_map, rgb, config), None
+        return _label_map_alone(word_map, guide, only), None
     grid = selection.grid
     masks = selection.masks[_without_duplicates(selection.masks, clicks, config)]
     covered = _coverage(masks, grid, regions) >= config.coverage
@@ -187,10 +192,22 @@ def fuse_with_map(
         pooling=config.pooling,
         trust=config.trust,
     )
-    labels = label_fused(
-        fused, selection.competing, grid.frame, rgb, config.refine_radius, config.refine_epsilon
-    )
-    return labels, masks
+    return label_fused(fused, selection.competing, guide, only), masks
+
+
+def outline_filter(
+    selection: Selection | None, word_map: WordMap, rgb: NDArray[np.uint8], config: Config
+) -> GuidedFilter:
+    """Return what brings the map of step 6 to the image's size: masks' grid, or the words' own."""
+    if selection is not None:
+        grid_hw = (selection.grid.regions.shape[0], selection.grid.regions.shape[1])
+        return mask_grid_filter(
+            rgb, selection.grid.frame, grid_hw, config.refine_radius, config.refine_epsilon
+        )
+    scores, radius = word_map.scores, guided_radius(None, word_map.scores.cell)
+    if config.refine_radius is not None:
+        radius = min(radius, config.refine_radius)
+    return GuidedFilter(rgb, scores.input_hw, scores.cell, radius, config.refine_epsilon)
 
 
 def make_instances(
@@ -219,17 +236,34 @@ def make_instances(
     return Found(full, chosen.class_ids, chosen.scores, chosen.quality)
 
 
-def _label_map_alone(word_map: WordMap, rgb: NDArray[np.uint8], config: Config) -> Labels:
+def apply_thresholds(
+    labels: Labels,
+    scores: ScoreMap,
+    limits: NDArray[np.floating],
+    sure: Masks,
+) -> Labels:
+    """Return a label map without the pixels that score less than their word's limit, (K,).
+
+    Pixels under ``sure`` masks keep theirs.
+    """
+    if not limits.any():
+        return labels
+    labels, safe = labels.copy(), sure.union()
+    for word in np.flatnonzero(limits).tolist():
+        weak = scores.full(word) < limits[word]
+        labels[weak & (labels == word) & ~safe] = -1
+    return labels
+
+
+def _label_map_alone(
+    word_map: WordMap, guide: GuidedFilter, only: Collection[int] | None
+) -> Labels:
     """The label map where no mask was asked for."""
-    scores, vocabulary = word_map.scores, word_map.vocabulary
-    radius = guided_radius(None, scores.cell)
-    if config.refine_radius is not None:
-        radius = min(radius, config.refine_radius)
-    guide = GuidedFilter(rgb, scores.input_hw, scores.cell, radius, config.refine_epsilon)
+    vocabulary = word_map.vocabulary
     classes = np.arange(vocabulary.num_classes)
     if vocabulary.background_class is not None and vocabulary.background_index is None:
         classes[vocabulary.background_class] = -1
-    return map_labels(winning_labels(scores.probabilities, guide), classes)
+    return winning_labels(word_map.scores.probabilities, guide, values=classes, only=only)
 
 
 def _region_of(

@@ -41,7 +41,8 @@ def segment_with_masks(
     too, with quality 0.
     """
     from lexiseg.results import Segmentation
-    from lexiseg.stages.label_map import connected_parts, map_labels, mean_scores
+    from lexiseg.stages.connected_parts import connected_parts
+    from lexiseg.stages.label_map import map_labels, mean_scores
 
     count, config = len(vocabulary.words), segmenter.config
     min_area = max(1, round(config.min_share * labelled.labels.size))
@@ -96,6 +97,7 @@ def _refine(
         WordMap,
         fused_probabilities,
         label_fused,
+        mask_grid_filter,
         rejected_regions,
         select_masks,
     )
@@ -136,7 +138,8 @@ def _refine(
         selection.competing, selection.votes, masks, rejected_regions(grid, regions, answered),
         pooling=_POOLING, trust=_TRUST,
     )  # fmt: skip
-    labels = label_fused(fused, selection.competing, grid.frame, rgb, _RADIUS, _EPSILON)
+    guide = mask_grid_filter(rgb, grid.frame, (fused.shape[1], fused.shape[2]), _RADIUS, _EPSILON)
+    labels = label_fused(fused, selection.competing, guide)
     return labels, cut(upsample_masks(masks.raw), labels, masks.class_ids), masks
 
 

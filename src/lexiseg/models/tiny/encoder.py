@@ -119,8 +119,9 @@ class TinyEncoder:
     def features(self, maps: BackboneMaps) -> Tensor:
         """Return the features of what ``backbone_maps`` returned, as ``dense`` does."""
         with self._compute.autocast():
-            features = self._net.embed(maps.value.decoded)
-        return F.normalize(features.float(), dim=-1)
+            features = self._net.embed(maps.value.decoded).float()
+        features /= features.norm(dim=-1, keepdim=True)  # in place: they are large
+        return features
 
     @property
     def vocabulary(self) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ class TinyMasker:
         self._vision = vision.eval().requires_grad_(False).to(compute.device)
         self._vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._net = net.eval().requires_grad_(False).to(compute.device)
+        compute.cast_weights(self._net)
         self._sha256 = dict(sha256 or {})
 
     @property

@@ -18,7 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LOW_BLOCKS", "ConvBlock", "MobileNetV2", "VisionConfig", "VisionMaps", "VisionNet"]
+__all__ = [
+    "HEADS", "LOW_BLOCKS", "ConvBlock", "MobileNetV2", "VisionConfig", "VisionMaps", "VisionNet",
+]  # fmt: skip
 
 
 # (expansion, channels, blocks, stride): table 2 of the paper.
@@ -32,6 +34,7 @@ _STAGES = (
     (6, 320, 1, 1),
 )
 LOW_BLOCKS = 6  # the blocks up to stride 8
+HEADS = ("head", "words")  # the layers of a VisionNet that make vectors of what others decode
 
 
 def _same(x: Tensor, stride: int) -> Tensor:

@@ -15,22 +15,22 @@ from lexiseg.checkpoints import Checkpoint
 from lexiseg.device import Compute, skip_init
 from lexiseg.errors import CheckpointError
 from lexiseg.models.tiny import PICTURES
-from lexiseg.models.tiny.vision import VisionConfig, VisionNet
+from lexiseg.models.tiny.vision import HEADS, VisionConfig, VisionNet
 
 __all__ = ["fill", "load_vision"]
 
-# Digest and device -> the net, for as long as a model uses it.
-_loaded: WeakValueDictionary[tuple[str, str], VisionNet] = WeakValueDictionary()
+# Digest, device and format -> the net, for as long as a model uses it.
+_loaded: WeakValueDictionary[tuple[str, str, str], VisionNet] = WeakValueDictionary()
 _lock = Lock()
 
 
 def load_vision(checkpoint: Checkpoint, config: Mapping[str, Any], compute: Compute) -> VisionNet:
     """Return the picture side on the device; encoder and masker of one checkpoint share it.
 
-    It is not to be trained: train a copy. config: as stored beside the weights. Raises
-    CheckpointError where they do not fit.
+    It is not to be trained: train a copy. All but its heads works inside ``compute.autocast``
+    alone. config: as stored beside the weights. Raises CheckpointError where they do not fit.
     """
-    key = checkpoint.sha256.get(PICTURES, ""), compute.device_name
+    key = checkpoint.sha256.get(PICTURES, ""), compute.device_name, compute.dtype_name
     with _lock:
         net = _loaded.get(key)
         if net is None:
@@ -39,6 +39,8 @@ def load_vision(checkpoint: Checkpoint, config: Mapping[str, Any], compute: Comp
             fill(net, checkpoint[PICTURES])
             net.eval().requires_grad_(False).to(compute.device)
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            parts = [part for name, part in net.named_children() if name not in HEADS]
+            compute.cast_weights(*parts)
             if key[0]:
                 _loaded[key] = net
     return net
