@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import cv2
 import numpy as np
@@ -417,6 +419,36 @@ def test_cutouts_are_the_pixels_of_the_masks(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels[..., 3], mask * 255)
         np.testing.assert_array_equal(pixels[..., :3], rgb * mask[..., None])
     assert files[1].name == "002-größe 犬.png"
+
+
+def test_layers_are_the_pixels_of_the_masks(tmp_path: Path) -> None:
+    (one,) = exports.with_photos(exports.pictures(exports.KINDS[2], 1), tmp_path)  # they overlap
+    (path,) = get_format("openraster").write([one], tmp_path / "out").files
+    with zipfile.ZipFile(path) as archive:
+        first = archive.infolist()[0]
+        assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
+        assert archive.read("mimetype") == b"image/openraster"
+        image = ET.fromstring(archive.read("stack.xml"))
+        pixels = {name: np.array(Image.open(io.BytesIO(archive.read(name))))
+                  for name in archive.namelist() if name.endswith(".png")}  # fmt: skip
+    rgb, (height, width) = np.array(Image.open(one.photo)), one.size_hw
+    assert (image.get("w"), image.get("h")) == (str(width), str(height))
+    *layers, bottom = image.iter("layer")
+    assert bottom.get("name") == one.file_name
+    np.testing.assert_array_equal(pixels[bottom.get("src")][..., :3], rgb)
+    assert [layer.get("name") for layer in layers[::-1]] == one.seg.labels.tolist()
+    for layer, mask in zip(layers[::-1], one.seg.masks, strict=True):
+        part = pixels[layer.get("src")]
+        x, y = int(layer.get("x")), int(layer.get("y"))
+        whole = np.zeros((height, width, 4), np.uint8)
+        whole[y : y + part.shape[0], x : x + part.shape[1]] = part
+        np.testing.assert_array_equal(whole[..., 3], mask * 255)
+        np.testing.assert_array_equal(whole[..., :3], rgb * mask[..., None])
+    assert max(pixels["Thumbnails/thumbnail.png"].shape[:2]) <= 256
+    for name, mask in zip(
+        sorted(get_format("png").write([one], tmp_path / "png").files), one.seg.masks, strict=True
+    ):
+        np.testing.assert_array_equal(np.array(Image.open(name)) > 0, mask)
 
 
 def test_a_label_map_alone_is_exported_word_by_word(tmp_path: Path) -> None:

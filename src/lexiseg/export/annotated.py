@@ -9,7 +9,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lexiseg import imaging
+from lexiseg.errors import InputError
 from lexiseg.export.files import safe_name
+from lexiseg.imaging import Picture
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, Segmentation
 
@@ -41,6 +44,25 @@ class Annotated:
     def size_hw(self) -> tuple[int, int]:
         """(H, W) of the picture."""
         return self.seg.size_hw
+
+    def read_photo(self, what: str) -> Picture:
+        """Return the photo, for a format that holds its pixels.
+
+        what: of the message where it is not found, such as "cut-outs are". Raises InputError.
+        """
+        given = self.photo if self.seg.image is None or self.photo else self.seg.image
+        if given is None:
+            raise InputError(
+                f"the photo {self.file_name!r} is not found, which {what} made of; give "
+                "--photos DIR"
+            )
+        photo = imaging.read(given)
+        if photo.size_hw != self.size_hw:
+            raise InputError(
+                f"{self.file_name!r} has {list(photo.size_hw)} pixels (height, width), its masks "
+                f"{list(self.size_hw)}; give the photo that was segmented"
+            )
+        return photo
 
 
 def safe_path(name: str) -> str:

@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from lexiseg import imaging
-from lexiseg.errors import InputError
 from lexiseg.export.annotated import Annotated
 from lexiseg.export.files import safe_name
 from lexiseg.export.format import Format, Writer
@@ -49,18 +48,7 @@ class _CutoutsWriter(Writer):
 
     def _add(self, picture: Annotated) -> None:
         seg = picture.seg
-        given = picture.photo if seg.image is None or picture.photo else seg.image
-        if given is None:
-            raise InputError(
-                f"the photo {picture.file_name!r} is not found, which cut-outs are made of; give "
-                "--photos DIR"
-            )
-        photo = imaging.read(given)
-        if photo.size_hw != seg.size_hw:
-            raise InputError(
-                f"{picture.file_name!r} has {list(photo.size_hw)} pixels (height, width), its "
-                f"masks {list(seg.size_hw)}; give the photo that was segmented"
-            )
+        photo = picture.read_photo("cut-outs are")
         height, width = seg.size_hw
         for i, box in enumerate(seg.masks.boxes_xyxy.tolist()):
             if not seg.masks.areas[i]:
