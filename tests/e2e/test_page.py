@@ -85,7 +85,7 @@ def open_photo(page, *names: str) -> None:
 
 def finished(page) -> None:
     """Wait until what is under way has come to an end."""
-    expect(page.locator("#status")).to_have_text(re.compile("masks$"), timeout=WAIT)
+    expect(page.locator("#status")).to_have_text(re.compile("^Masks: "), timeout=WAIT)
 
 
 def find(page, words: str) -> None:
@@ -174,10 +174,15 @@ def test_edits_are_compared_and_undone(page, tmp_path):
     find(page, "cow; grass; sky")
     page.locator("#list .name", has_text="cow").first.click()
     page.select_option("#operation", "style")
-    assert page.locator("#with-kind option").all_inner_texts() == list(STYLES)
+    assert page.locator("#with-kind option").all_inner_texts() == [*STYLES, "Words"]
+    page.select_option("#with-kind", "withWords")
+    expect(page.locator("#with-missing")).to_contain_text("lexiseg models pull")
+    page.locator("#edit button[type=submit]").click()
+    expect(page.locator("#status.bad")).to_contain_text("lexiseg models pull")
     page.select_option("#operation", "recolour")
     page.locator("#edit button[type=submit]").click()
     expect(page.locator("#compare-row")).to_be_visible(timeout=WAIT)
+    expect(page.locator("#show-masks")).not_to_be_checked()  # what was made is to be seen
     with page.expect_download() as caught:
         page.click("#download-picture")
     edited = imaging.read(shutil.copy(caught.value.path(), tmp_path / "edited.png")).rgb
@@ -202,10 +207,17 @@ def test_projects_and_annotations_are_saved_and_opened(page, tmp_path):
     page.wait_for_selector("#samples button")
     page.set_input_files("#project-file", project)
     expect(page.locator("#strip button.photo")).to_have_count(2)
+    expect(page.locator("#list .name")).to_have_count(len(found), timeout=WAIT)
     assert names(page) == found
     page.wait_for_selector("#format option", state="attached")
     page.click("#find-all")
     finished(page)
+    for form, name in (("png", "cows/001-"), ("yolo", "images/"), ("openraster", "street.ora")):
+        page.select_option("#format", form)
+        with page.expect_download() as caught:
+            page.click("#download-all")
+        listed = zipfile.ZipFile(caught.value.path()).namelist()
+        assert any(one.startswith(name) for one in listed), (form, listed)
     page.select_option("#format", "coco")
     with page.expect_download() as caught:
         page.click("#download-all")
@@ -214,6 +226,63 @@ def test_projects_and_annotations_are_saved_and_opened(page, tmp_path):
     content = json.loads(archive.read(name))
     assert {one["file_name"] for one in content["images"]} == {"cows.jpg", "street.jpg"}
     assert len(content["annotations"]) >= len(found)
+
+
+def clip(path: Path) -> Path:
+    """Four frames of a window that moves over a photo with cows, 208 x 144 pixels."""
+    av = pytest.importorskip("av")
+    photo = imaging.read(PHOTOS / "cows.jpg").rgb
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 144, 208, "yuv420p"
+        for n in range(4):
+            part = np.ascontiguousarray(photo[200:344, 60 + 6 * n : 268 + 6 * n])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(part, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_things_are_followed_through_a_video(page, tmp_path):
+    page.click("#mode-video")
+    wrong = tmp_path / "notes.mp4"
+    wrong.write_text("no video")
+    page.set_input_files("#video-file", wrong)
+    expect(page.locator("#status.bad")).to_contain_text("is not a video", timeout=WAIT)
+    page.set_input_files("#video-file", clip(tmp_path / "clip.mp4"))
+    expect(page.locator("#when")).to_contain_text("1 of 4", timeout=WAIT)
+    page.click("#find")
+    expect(page.locator("#status.bad")).to_contain_text("Type words")
+    page.fill("#words", "grass")
+    page.press("#words", "Enter")
+    expect(page.locator("#status")).to_contain_text("Followed: ", timeout=WAIT)
+    assert names(page)[0] == "grass 1"
+    expect(page.locator("#list .name").first).to_contain_text("frames 1 to 4, seen in 4")
+    page.locator("#scrub").fill("2")
+    expect(page.locator("#when")).to_have_text("3 of 4 · 0.20 s")
+    page.keyboard.press("v")
+    page.mouse.click(*at(page, 0.5, 0.95))
+    expect(page.locator("#list li.selected")).to_have_count(1)
+    with page.expect_download() as caught:
+        page.click("#video-lines")
+    lines = [json.loads(line) for line in Path(caught.value.path()).read_text().splitlines()]
+    assert [line["objects"][0]["rle"]["size"] for line in lines] == [[144, 208]] * 4
+    with page.expect_download() as caught:
+        page.click("#video-overlay")
+    assert caught.value.suggested_filename == "clip-masks.mp4"
+    page.select_option("#operation", "pixelate")
+    with page.expect_download(timeout=WAIT) as caught:
+        page.locator("#edit button[type=submit]").click()
+    assert caught.value.suggested_filename == "clip-pixelate.mp4"
+    # A point starts a thing of its own; photos are as they were.
+    page.fill("#words", "")
+    page.locator("#frame").focus()
+    page.keyboard.press("p")
+    page.mouse.click(*at(page, 0.3, 0.9))
+    expect(page.locator("#status")).to_contain_text("Points: 1")
+    page.click("#find")
+    expect(page.locator("#list .name")).to_contain_text("point 1", timeout=WAIT)
+    page.click("#mode-photo")
+    expect(page.locator("#samples")).to_be_visible()
 
 
 def test_what_is_no_photo_is_told(page, tmp_path):

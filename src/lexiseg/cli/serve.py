@@ -105,6 +105,11 @@ def add_server_flags(parser: Parser) -> None:
         flag = f"--{one.name.replace('_', '-')}"
         text = f"{_ABOUT[one.name]} ({one.default:,})"
         add(flag, metavar="N", type=kind, help=text)
+    add(
+        "--inpainter",
+        metavar="NAME",
+        help="what makes words into pixels for replace and style (sd-2-inpainting, if pulled)",
+    )
     add("--log-prompts", action="store_true", help="write words into the log")
     add("-q", "--quiet", action="store_true", help="log errors only")
     options.add_model_flags(parser)
@@ -127,6 +132,7 @@ def read_options(args: argparse.Namespace) -> ServerOptions:
         allowed_hosts=tuple(args.allow_host),
         config=options.build_config(args) if named or args.refine else None,
         load=LoadOptions(args.device, args.dtype, bool(args.pull), args.offline or None),
+        inpainter=args.inpainter,
         log_prompts=bool(args.log_prompts),
         limits=Limits(**limits),
     )

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request
@@ -281,6 +282,8 @@ def _model_facts(engine: Engine, options: ServerOptions) -> dict[str, Any]:
             {"name": one.name, "summary": one.summary} for one in edit.list_operations()
         ],
         "styles": list(STYLES),
+        "generator": engine.generator.to_json(),
+        "video_missing": None if find_spec("av") else "pip install 'lexiseg[video]'",
         "export_formats": export_formats(),
         "methods": [{"name": one.name, "summary": one.summary} for one in list_methods()],
         "checkpoints": [{"name": one.name, "licence": one.licence} for one in list_checkpoints()],

@@ -12,12 +12,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lexiseg import imaging
+from lexiseg.edit.generative import DEFAULT_MODEL
+from lexiseg.edit.run import wanted_model
 from lexiseg.errors import LexisegError, NothingFound, PictureError
 from lexiseg.loading import WITH_MASKS
 from lexiseg.masks import Masks
+from lexiseg.server.generator import Generator
 from lexiseg.server.metrics import Metrics
 from lexiseg.server.options import ServerOptions
-from lexiseg.server.requests import EditRequest, RefineRequest, SegmentRequest, edit_step
+from lexiseg.server.requests import (
+    EditRequest,
+    RefineRequest,
+    SegmentRequest,
+    StepRequest,
+    edit_step,
+)
 from lexiseg.server.responses import edit_document, segment_document
 from lexiseg.server.view_cache import ViewCache
 
@@ -71,6 +80,7 @@ class Engine:
         self.views = ViewCache(options.limits.cache_bytes)
         self._segmenters: dict[str, BaseSegmenter[Any]] = {}
         self._tracker: Tracker | None = None
+        self.generator = Generator(options.inpainter or DEFAULT_MODEL, options.load)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lexiseg-model")
         self.waiting = 0
         self._seconds = 1.0  # of a request, a moving average
@@ -197,6 +207,7 @@ class Engine:
         """Let go of models and encoded pictures; they come back with the next request."""
         self._segmenters.clear()
         self._tracker = None
+        self.generator.network = None
         self.views.clear()
 
     def segment(self, asked: SegmentRequest, data: bytes | None, job: _Job) -> dict[str, Any]:
@@ -243,9 +254,8 @@ class Engine:
         from lexiseg.edit.run import run
         from lexiseg.edit.steps import check_order
 
-        limits = self._options.limits
         digest, picture = self._picture(asked, data)
-        steps = [edit_step(step, limits.max_pixels) for step in asked.steps]
+        steps = [self.edit_step(step, job.check) for step in asked.steps]
         check_order(steps)
         seg = self._words_of_edit(asked, digest, picture)
         result: Any = picture
@@ -262,6 +272,18 @@ class Engine:
         if seg is not None:
             extra["provenance"] = seg.provenance.to_json()
         return edit_document(result, asked.format, extra)
+
+    def edit_step(self, step: StepRequest, check: Callable[[], None]) -> EditStep:
+        """Return a step, with its network where it needs one.
+
+        check: called at each of the network's steps; what it raises ends the work.
+        """
+        made = edit_step(step, self._options.limits.max_pixels, self.generator)
+        if wanted_model(made.config) is None:
+            return made
+        network = self.generator.get()
+        given: Any = {"model": network, "progress": lambda *_: check()}
+        return replace(made, config=replace(made.config, **given))
 
     def _words_of_edit(
         self, asked: EditRequest, digest: str, picture: Picture

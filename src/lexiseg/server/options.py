@@ -55,6 +55,7 @@ class ServerOptions:
     `Authorization: Bearer TOKEN`; needed wherever another machine can reach it.
     allowed_hosts: further names, beside those of this machine, by which it may be called.
     config: of the method for words; None: the default. load: where it computes.
+    inpainter: what makes words into pixels: a checkpoint's name or folder; None: the usual one.
     page: whether the page is served too. log_prompts: whether the log tells words.
     """
 
@@ -64,6 +65,7 @@ class ServerOptions:
     allowed_hosts: tuple[str, ...] = ()
     config: Any = None
     load: LoadOptions = field(default_factory=LoadOptions)
+    inpainter: str | None = None
     page: bool = False
     log_prompts: bool = False
     limits: Limits = field(default_factory=Limits)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from fastapi import HTTPException, Request
@@ -17,6 +18,7 @@ from lexiseg.prompts import Example, Like, Vocabulary, clean, split_words
 
 if TYPE_CHECKING:
     from lexiseg.edit.steps import EditStep
+    from lexiseg.server.generator import Generator
 
 __all__ = [
     "CheckedModel", "EditRequest", "ExampleImage", "ExportRequest", "ExportedMask",
@@ -285,13 +287,15 @@ def _pixels(example: ExampleImage, rgb: Any, max_pixels: int) -> Any:
     return imaging.read_bytes(data, name="the example", max_pixels=max_pixels).rgb
 
 
-def edit_step(step: StepRequest, max_pixels: int) -> EditStep:
+def edit_step(step: StepRequest, max_pixels: int, generator: Generator) -> EditStep:
     """Return a step of an edit; names of files in its options are refused.
 
+    generator: what is named as the network where a step's words are to be made into pixels.
     Raises InputError: a server opens no file that a client names.
     """
     from lexiseg import edit, imaging
     from lexiseg.edit.colour import is_colour
+    from lexiseg.edit.run import wanted_model
     from lexiseg.edit.steps import EditStep
 
     options = {name: _hashable(value) for name, value in step.options.items()}
@@ -307,10 +311,16 @@ def edit_step(step: StepRequest, max_pixels: int) -> EditStep:
     elif takes is not None and isinstance(options.get(takes), str):
         text = options[takes]
         if not (is_colour(text) or (takes == "ground" and text in ("transparent", "blur"))):
-            raise InputError(f"{takes}: {text!r} is no colour; a picture is sent as 'image'")
+            if takes == "ground":
+                raise InputError(f"{takes}: {text!r} is no colour; a picture is sent as 'image'")
+            generator.check(f"{takes}: {text!r} is no colour; a picture is sent as 'image'")
+            options["model"] = generator.name  # so that it is words, and no file's name
     texts = split_words(step.words) if isinstance(step.words, str) else list(step.words)
     names = Vocabulary.parse(texts).names if any(texts) else ()
     config = edit.settings(step.operation, **options)
+    if wanted_model(config) is not None:
+        generator.check(step.operation)
+        config = replace(config, model=generator.name)
     return EditStep(step.operation, config, tuple(texts), names)
 
 

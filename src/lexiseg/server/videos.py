@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import NothingFound, PictureError, PromptError
 from lexiseg.server.engine import Engine, TimeUp
-from lexiseg.server.requests import edit_step
 from lexiseg.server.video_requests import (
     FramesRequest,
     TrackRequest,
@@ -105,8 +104,8 @@ class Videos:
             words = asked.words or None
             if words is None and not asked.points:
                 raise PromptError("nothing to follow: give words, or points in a frame")
-            steps = [edit_step(step, self._limits.max_pixels) for step in asked.steps]
             engine = self._engine
+            steps = [engine.edit_step(step, tell.check) for step in asked.steps]
             segmenter, tracker = engine.in_turn(
                 lambda: (engine.load(masks=words is None), engine.tracker())
             )

@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -188,6 +189,47 @@ def test_a_server_opens_no_file_or_address(client, photo):
             "/v1/edit", files={"image": ("a", photo)}, data={"request": json.dumps(asked)}
         )
         assert answer.status_code == 422, options
+
+
+class Painter:
+    """An inpainter that paints all of the mask in one colour."""
+
+    name, multiple, side, generative = "painter", 8, 64, True
+    device_name, dtype_name = "cpu", "fp32"
+    sha256: ClassVar = {"painter.safetensors": "0" * 64}
+
+    def fill(self, rgb, mask, words, *, seeds, progress, **_):
+        progress(1, 1)
+        self.words = words
+        return np.where(mask[..., None], np.uint8(255), rgb)[None].repeat(len(seeds), 0)
+
+
+def test_words_become_pixels_where_a_model_is_there(client, photo, monkeypatch):
+    rle = {"size": list(imaging.read_bytes(photo).size_hw), "counts": [100_000, 3000]}
+    rle["counts"].append(rle["size"][0] * rle["size"][1] - sum(rle["counts"]))
+    generator = client.app._app.state.engine.generator
+
+    def ask(operation: str, **options):
+        step = {"operation": operation, "masks": [rle], "options": options}
+        files = {"image": ("a", photo)}
+        return client.post("/v1/edit", files=files, data={"request": json.dumps({"steps": [step]})})
+
+    for operation in ("replace", "style"):
+        refused = ask(operation, with_="a field of tulips")
+        assert refused.status_code == 422
+        assert "lexiseg models pull sd-2-inpainting" in refused.json()["error"]["message"]
+    assert "pull" in client.get("/v1/models").json()["generator"]["missing"]
+    painter = Painter()
+    monkeypatch.setattr(generator, "network", painter)
+    for operation in ("replace", "style"):
+        made = ask(operation, with_="examples/photos/cows.jpg")  # words, and no file
+        assert made.status_code == 200, made.text
+        assert painter.words == "examples/photos/cows.jpg"
+        out = imaging.read_bytes(base64.b64decode(made.json()["files"][0]["data"])).rgb
+        assert (out == 255).all(2).sum() >= 3000
+        assert made.json()["steps"][0]["notes"] == ["made by painter"]
+    assert client.get("/v1/models").json()["generator"]["missing"] is None
+    assert ask("replace", with_="blue").json()["steps"][0]["notes"] == []
 
 
 def test_limits_are_kept(photo):

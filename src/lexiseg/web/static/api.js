@@ -48,6 +48,27 @@ export async function exportMasks(asked) {
   return answer.blob();
 }
 
+// The lines of an answer, each as soon as it has come; one that tells an error is thrown.
+export async function* lines(path, body, signal) {
+  const answer = await call(path, { method: "POST", body, signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let done = false; !done;) {
+    const part = await reader.read().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Error(text("serverGone"));
+    });
+    ({ done } = part);
+    const pieces = (rest + (part.value ?? "")).split("\n");
+    rest = pieces.pop();
+    for (const piece of pieces) {
+      const line = JSON.parse(piece);
+      if (line.error) throw new Error(line.error.message);
+      yield line;
+    }
+  }
+}
+
 export async function base64Of(blob) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
   let out = "";

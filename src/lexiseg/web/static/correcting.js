@@ -1,6 +1,6 @@
 // One mask is corrected, or made: by points and boxes, by the brush.
 import * as api from "./api.js";
-import { nextName, say, selectedMasks, store, view, work } from "./page.js";
+import { nextName, paintMasks, say, selectedMasks, store, view, work } from "./page.js";
 import { masksOf } from "./photos.js";
 import { newId } from "./store.js";
 import { text } from "./strings.js";
@@ -23,6 +23,7 @@ export async function refine({ point, not, box }) {
     ...given.points.map((at) => ({ point: at })),
     ...given.not_points.map((at) => ({ point: at, not: true })),
   ];
+  paintMasks(true);
   view.drawMarks(marks);
   await work(text("refining"), async (signal) => {
     const asked = { ...given, mask: mask ? mask.rle : null };
@@ -43,6 +44,7 @@ export async function refine({ point, not, box }) {
 }
 
 export function corrected(mask, changes) {
+  paintMasks(true);
   const { photo } = store;
   const known = photo.masks.some((one) => one.id === mask.id);
   const next = { ...mask, ...changes, edited: true };

@@ -1,6 +1,6 @@
 // Things are found: by words, everything, by what they look like.
 import * as api from "./api.js";
-import { $, changePhoto, nextName, say, selectedMasks, store, view, work } from "./page.js";
+import { $, changePhoto, nextName, paintMasks, say, selectedMasks, store, view, work } from "./page.js";
 import { indexMapOf, masksOf, remarksOf } from "./photos.js";
 import { mergeMasks } from "./store.js";
 import { text } from "./strings.js";
@@ -32,7 +32,9 @@ export async function find(everything = false) {
   if (!photo) return;
   const words = $("words").value.trim();
   const asked = everything ? { everything: true, words: words || null } : { words: words || null };
-  await work(text("finding", { words: words || text("everything") }), async (signal) => {
+  paintMasks(true);
+  const what = words || text(everything ? "everything" : "whatIsThere");
+  await work(text("finding", { words: what }), async (signal) => {
     const found = await findIn(photo, asked, signal, !everything);
     return text("done", { count: found.length });
   });
@@ -40,7 +42,8 @@ export async function find(everything = false) {
 
 export async function findAll() {
   const words = $("words").value.trim() || null;
-  await work(text("finding", { words: words ?? text("everything") }), async (signal) => {
+  paintMasks(true);
+  await work(text("finding", { words: words ?? text("whatIsThere") }), async (signal) => {
     let count = 0;
     for (const photo of store.now.photos) {
       count += (await findIn(photo, { words }, signal, false)).length;
@@ -53,6 +56,7 @@ export async function findAll() {
 export async function like(box, source, targets, besides = true) {
   const chosen = selectedMasks();
   const word = chosen[0]?.word ?? nextName("like");
+  paintMasks(true);
   await work(text("finding", { words: word }), async (signal) => {
     let count = 0;
     for (const photo of targets) {

@@ -1,25 +1,27 @@
 // What the page does, and when.
 import * as api from "./api.js";
 import { corrected, refine, toPaint } from "./correcting.js";
-import { applyEdit, downloadAll, setOperations, showWith, takePicture } from "./editing.js";
+import { applyEdit, downloadAll, setOperations, showKind, showWith, takePicture } from "./editing.js";
 import { find, findAll, like, likeSelected } from "./finding.js";
 import { listenToKeys } from "./keys.js";
-import { addFiles, openFile, openSample } from "./opening.js";
-import { $, hints, say, select, stem, store, view, work } from "./page.js";
+import { addFiles, openAny, openFile, openSample, setMode } from "./opening.js";
+import { $, hints, mode, paintMasks, say, select, stem, store, view, work } from "./page.js";
 import { download, saveProject } from "./project.js";
 import { render, renderMasks } from "./showing.js";
 import { text } from "./strings.js";
 import { Tools } from "./tools.js";
+import { addPoint, editVideo, follow, listenToVideo, selectTrack, undoPoint } from "./video.js";
 
+const ofMode = (photo, video) => (...given) => (mode() === "video" ? video : photo)(...given);
 const tools = new Tools(view, $("toolbar"), {
-  select, refine, corrected, toPaint,
+  select: ofMode(select, selectTrack), refine: ofMode(refine, addPoint), corrected, toPaint,
   like: (box) => like(box, store.photo, store.now.photos),
 });
 
 store.addEventListener("change", render);
 view.addEventListener("hover", () => {
   for (const row of $("list").children) {
-    row.classList.toggle("hovered", row.dataset.mask === view.hovered?.id);
+    row.classList.toggle("hovered", row.dataset.mask === String(view.hovered?.id));
   }
 });
 
@@ -28,13 +30,17 @@ view.addEventListener("hover", () => {
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   hints.hide();
-  find();
+  if (mode() === "video") follow();
+  else find();
 });
+for (const name of ["photo", "video"]) {
+  $(`mode-${name}`).addEventListener("click", () => changeMode(name));
+}
 $("everything").addEventListener("click", () => find(true));
 $("everything").title = text("everythingHint");
 $("find-all").addEventListener("click", findAll);
 $("like-this").addEventListener("click", likeSelected);
-$("undo").addEventListener("click", () => store.undo());
+$("undo").addEventListener("click", ofMode(() => store.undo(), undoPoint));
 $("redo").addEventListener("click", () => store.redo());
 $("choose").addEventListener("click", () => $("files").click());
 $("files").addEventListener("change", () => {
@@ -54,11 +60,12 @@ $("download-picture").addEventListener("click", () => {
 });
 $("edit").addEventListener("submit", (event) => {
   event.preventDefault();
-  applyEdit();
+  if (mode() === "video") editVideo();
+  else applyEdit();
 });
 $("operation").addEventListener("change", showWith);
 $("with-kind").addEventListener("change", () => {
-  $("with-colour").hidden = $("with-kind").value !== "withColour";
+  showKind();
   if ($("with-kind").value === "withPicture") $("with-file").click();
 });
 $("with-file").addEventListener("change", () => takePicture($("with-file").files[0]));
@@ -68,6 +75,7 @@ $("opacity").addEventListener("input", () => {
   showValues();
   view.paint();
 });
+$("show-masks").addEventListener("change", () => paintMasks($("show-masks").checked));
 $("outline").addEventListener("change", () => {
   view.options.outline = $("outline").checked;
   view.paint();
@@ -110,14 +118,25 @@ document.addEventListener("dragleave", () => frame.classList.remove("dropping"))
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   frame.classList.remove("dropping");
-  addFiles([...event.dataTransfer.files]);
+  openDropped([...event.dataTransfer.files]);
 });
 document.addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
-  if (files.length) addFiles(files);
+  if (files.length) openDropped(files);
 });
 
+function openDropped(files) {
+  openAny(files);
+  tools.offer(mode());
+}
+
+function changeMode(name) {
+  setMode(name);
+  tools.offer(name);
+}
+
 listenToKeys(tools);
+listenToVideo();
 
 // --- start -----------------------------------------------------------------------------------
 
@@ -139,8 +158,10 @@ async function start() {
   const models = facts.models.join(", ");
   $("model").textContent = `${text("modelLine", { ...facts, models, count: facts.known_words.length })}. `
     + text("stronger", { command: "lexiseg models" });
-  setOperations(facts.operations, facts.styles);
-  $("format").replaceChildren(...facts.export_formats.map((one) => new Option(one.summary, one.name)));
+  setOperations(facts);
+  $("video-missing").hidden = facts.video_missing === null;
+  $("choose-video").disabled = facts.video_missing !== null;
+  $("video-missing").textContent = text("videoMissing", { command: facts.video_missing });
 }
 
 render();

@@ -1,10 +1,33 @@
 // Photos, projects and examples are opened.
 import * as api from "./api.js";
 import { find } from "./finding.js";
-import { $, say, store } from "./page.js";
+import { $, mode, say, store } from "./page.js";
 import { bitmapOf, photoOf } from "./photos.js";
 import { openProject } from "./project.js";
+import { renderAnew } from "./showing.js";
 import { text } from "./strings.js";
+import { openVideo, renderVideo } from "./video.js";
+
+// Of what was dropped or pasted, a video is opened as one.
+export function openAny(files) {
+  if (files[0]?.type.startsWith("video/")) {
+    setMode("video");
+    return openVideo(files[0]);
+  }
+  if (mode() === "video" && files[0] && files[0].type !== "image/gif") {
+    return say(text("notVideo", { name: files[0].name }), true);
+  }
+  return mode() === "video" ? openVideo(files[0]) : addFiles(files);
+}
+
+export function setMode(name) {
+  document.body.dataset.mode = name;
+  for (const one of ["photo", "video"]) {
+    $(`mode-${one}`).setAttribute("aria-pressed", String(one === name));
+  }
+  say("");
+  return name === "video" ? renderVideo() : renderAnew();
+}
 
 export async function addFiles(files) {
   const photos = [];

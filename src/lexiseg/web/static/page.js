@@ -17,6 +17,15 @@ export function say(message, bad = false) {
   $("status").classList.toggle("bad", bad);
 }
 
+// Whether photos or a video are worked on: "photo" or "video".
+export const mode = () => document.body.dataset.mode;
+
+export function paintMasks(on) {
+  $("show-masks").checked = on;
+  view.options.masks = on;
+  view.paint();
+}
+
 // Do something that takes time; a newer request for the same takes its place.
 export async function work(what, task) {
   running?.abort();

@@ -18,7 +18,10 @@ function swatch(colour) {
   return out;
 }
 
-const percent = (share) => (share < 0.01 ? `${(100 * share).toFixed(1)} %` : `${Math.round(100 * share)} %`);
+function percent(share) {
+  if (share < 0.001) return "< 0.1 %";
+  return share < 0.01 ? `${(100 * share).toFixed(1)} %` : `${Math.round(100 * share)} %`;
+}
 
 // actions: select(mask, event), toggle(mask), drop(mask), rename(mask, word), hover(mask or null)
 export function showMasks(list, photo, shown, selected, pixels, actions) {
@@ -76,6 +79,28 @@ function startRename(button, mask, actions) {
   });
   button.replaceWith(input);
   input.select();
+}
+
+// What is followed through a video. actions: select(id, event), toggle(id), hover(id), go(frame)
+export function showTracks(list, tracks, selected, hidden, actions) {
+  list.replaceChildren();
+  if (!tracks.length) list.append(element("li", { class: "none" }, text("noVideo")));
+  for (const one of tracks) {
+    const word = `${one.word} ${one.id}`;
+    const label = text(hidden.has(one.id) ? "show" : "hide", { word });
+    list.append(element("li", {
+      class: selected.has(one.id) ? "selected" : null, "data-mask": one.id,
+      onpointerenter: () => actions.hover(one.id), onpointerleave: () => actions.hover(null),
+    }, swatch(one.colour), element("button", {
+      type: "button", class: "name", "aria-pressed": String(selected.has(one.id)),
+      onclick: (event) => actions.select(one.id, event), ondblclick: () => actions.go(one.first),
+    }, word, element("span", { class: "facts" }, text("framesOf", {
+      first: one.first + 1, last: one.last + 1, seen: one.seen,
+    }))), element("button", {
+      type: "button", class: "icon", "aria-label": label, title: label,
+      onclick: () => actions.toggle(one.id),
+    }, hidden.has(one.id) ? "○" : "◉")));
+  }
 }
 
 export function showStrip(strip, photos, current, actions) {

@@ -1,11 +1,12 @@
 // The page shows what is open.
 import { showMasks, showStrip } from "./panels.js";
-import { $, changePhoto, select, store, view } from "./page.js";
+import { $, changePhoto, mode, select, store, view } from "./page.js";
 import { bitmapOf } from "./photos.js";
 
 let shownBlob = null;
 
 export async function render() {
+  if (mode() !== "photo") return;
   const { now, photo } = store;
   $("empty").hidden = Boolean(photo);
   $("stage").hidden = !photo;
@@ -33,7 +34,14 @@ export async function render() {
   renderMasks();
 }
 
+// Show the photo again after something else was shown in its place.
+export function renderAnew() {
+  shownBlob = null;
+  return render();
+}
+
 export function renderMasks() {
+  if (mode() !== "photo") return;
   const { now, photo } = store;
   const pixels = view.bitmap ? view.bitmap.width * view.bitmap.height : 1;
   const least = Number($("threshold").value);

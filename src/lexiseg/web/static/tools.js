@@ -65,6 +65,13 @@ export class Tools {
     this.view.drawMarks();
   }
 
+  // Show the tools that a mode has.
+  offer(mode) {
+    const some = ["select", "point", "pan"];
+    for (const [name, button] of this.buttons) button.hidden = mode === "video" && !some.includes(name);
+    if (this.buttons.get(this.name).hidden) this.choose("select");
+  }
+
   zoom(factor) {
     const box = this.view.frame.getBoundingClientRect();
     if (factor) this.view.zoomAt(factor, [box.width / 2, box.height / 2]);
@@ -136,7 +143,7 @@ export class Tools {
   }
 
   clipped([x0, y0, x1, y1]) {
-    const { width, height } = this.view.bitmap;
+    const { width, height } = this.view.size;
     return [Math.max(0, x0), Math.max(0, y0), Math.min(width, x1), Math.min(height, y1)];
   }
 
@@ -146,7 +153,7 @@ export class Tools {
   }
 
   finishStroke(drag) {
-    const { width, height } = this.view.bitmap;
+    const { width, height } = this.view.size;
     const mask = this.actions.toPaint(drag.name === "brush");
     if (!mask) return;
     const bits = mask.rle ? bitsOf(mask.rle) : new Uint8Array(width * height);

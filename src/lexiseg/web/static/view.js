@@ -12,7 +12,7 @@ export class View extends EventTarget {
     this.base = frame.querySelector("#photo");
     this.painted = frame.querySelector("#painted");
     this.marks = frame.querySelector("#marks");
-    this.options = { opacity: 0.5, outline: true, compare: null };
+    this.options = { opacity: 0.5, outline: true, compare: null, masks: true };
     this.zoom = 1;
     this.offset = [0, 0];
     this.hovered = null;
@@ -25,13 +25,16 @@ export class View extends EventTarget {
     new ResizeObserver(() => this.fit()).observe(frame);
   }
 
-  // Show a photo: an ImageBitmap of any size, and that of the original to compare with.
-  setPhoto(bitmap, original) {
+  // Show a photo: an ImageBitmap of any size, and that of the original to compare with. size: that
+  // of the photo, where the bitmap is a smaller one of it.
+  setPhoto(bitmap, original = bitmap, size = bitmap) {
     this.bitmap = bitmap;
-    this.original = original ?? bitmap;
-    this.scale = Math.min(1, LARGEST / Math.max(bitmap.width, bitmap.height));
-    const width = Math.max(1, Math.round(bitmap.width * this.scale));
-    const height = Math.max(1, Math.round(bitmap.height * this.scale));
+    this.original = original;
+    this.size = { width: size.width, height: size.height };
+    this.scale = Math.min(1, LARGEST / Math.max(size.width, size.height));
+    const width = Math.max(1, Math.round(size.width * this.scale));
+    const height = Math.max(1, Math.round(size.height * this.scale));
+    const same = this.base.width === width && this.base.height === height;
     for (const canvas of [this.base, this.painted, this.marks]) {
       canvas.width = width;
       canvas.height = height;
@@ -41,7 +44,7 @@ export class View extends EventTarget {
     this.dense = null;
     this.hovered = null;
     this.drawBase();
-    this.fit();
+    if (!same) this.fit(); // a video's next frame stays where it is
   }
 
   drawBase() {
@@ -98,7 +101,7 @@ export class View extends EventTarget {
     const pixels = image.data;
     const alpha = this.options.opacity;
     if (this.dense) paintDense(this.dense, pixels, width, height, alpha);
-    for (const mask of this.drawn) {
+    for (const mask of this.options.masks ? this.drawn : []) {
       const crop = this.crop(mask);
       const strong = this.selected.has(mask.id) ? Math.min(1, alpha + 0.25) : alpha;
       const [red, green, blue] = mask.colour;
@@ -107,14 +110,14 @@ export class View extends EventTarget {
           const at = y * crop.width + x;
           if (!crop.data[at] || crop.x + x >= width || crop.y + y >= height) continue;
           const edge = this.options.outline && isEdge(crop, x, y);
-          const over = edge ? 1 : strong; // where masks overlap, colours mix
+          const over = edge ? 1 : strong;
           const to = ((crop.y + y) * width + crop.x + x) * 4;
           const under = pixels[to + 3] / 255;
-          const sum = over + under * (1 - over);
-          pixels[to] = (red * over + pixels[to] * under * (1 - over)) / sum;
-          pixels[to + 1] = (green * over + pixels[to + 1] * under * (1 - over)) / sum;
-          pixels[to + 2] = (blue * over + pixels[to + 2] * under * (1 - over)) / sum;
-          pixels[to + 3] = sum * 255;
+          const part = over / (over + under * (1 - over)); // where masks overlap, colours mix
+          pixels[to] += (red - pixels[to]) * part;
+          pixels[to + 1] += (green - pixels[to + 1]) * part;
+          pixels[to + 2] += (blue - pixels[to + 2]) * part;
+          pixels[to + 3] = Math.max(over, under) * 255; // and the photo stays to be seen
         }
       }
     }
@@ -178,13 +181,13 @@ export class View extends EventTarget {
   toPhoto(event) {
     const box = this.marks.getBoundingClientRect();
     return [
-      ((event.clientX - box.left) / box.width) * (this.bitmap?.width ?? 1),
-      ((event.clientY - box.top) / box.height) * (this.bitmap?.height ?? 1),
+      ((event.clientX - box.left) / box.width) * (this.size?.width ?? 1),
+      ((event.clientY - box.top) / box.height) * (this.size?.height ?? 1),
     ];
   }
 
   inside([x, y]) {
-    return this.bitmap && x >= 0 && y >= 0 && x < this.bitmap.width && y < this.bitmap.height;
+    return this.bitmap && x >= 0 && y >= 0 && x < this.size.width && y < this.size.height;
   }
 
   fit() {
