@@ -176,6 +176,8 @@ class Client:
         options: every, max_objects, min_score, min_iou, min_likeness, patience. Leaving the loop
         ends the work. Raises as `segment`, and ExtraMissing where the server cannot read videos.
         """
+        from lexiseg.video.outputs import read_frame
+
         asked: dict[str, Any] = {
             "words": words if isinstance(words, str) or words is None else list(words),
             "points": [
@@ -198,7 +200,7 @@ class Client:
             if "head" in line:
                 head = line["head"]
             elif "frame" in line:
-                yield _tracked(line, head)
+                yield read_frame(line, (head["height"], head["width"]), tuple(head["words"]))
             elif overlay is not None and "summary" in line:
                 from lexiseg import imaging
 
@@ -269,27 +271,6 @@ def _json(text: str | bytes) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _tracked(line: Mapping[str, Any], head: Mapping[str, Any]) -> TrackedFrame:
-    """Return a frame as `lexiseg.track` gives it."""
-    import numpy as np
-
-    from lexiseg.export.annotated import segmentation_of
-    from lexiseg.masks import Masks
-    from lexiseg.video import TrackedFrame
-
-    found = line["objects"]
-    labels = [one["word"] for one in found]
-    seg = segmentation_of(
-        head["words"] or labels or ["nothing"],
-        labels,
-        Masks.from_rle([one["rle"] for one in found], (head["height"], head["width"])),
-        [one["score"] for one in found],
-        source="server",
-    )
-    ids = np.array([one["id"] for one in found], np.int64)
-    return TrackedFrame(line["frame"], seg, ids, line["key"])
 
 
 def _error(document: Any, status: int, retry_after: str | None) -> LexisegError:

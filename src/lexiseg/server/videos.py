@@ -115,20 +115,18 @@ class Videos:
             names = () if words is None else segmenter.vocabulary(words).names
             tell({"head": {**head, "words": list(names)}})
             out = path.with_name("out")
-            lines = _Tail(out / "frames.jsonl")
 
-            def progress(*_: int) -> None:
-                for line in lines.read():
-                    if line["frame"] >= self._limits.max_frames:
-                        raise too_many_frames(self._limits)
-                    tell(line)
-                tell.check()
+            def told(line: dict[str, Any]) -> None:
+                if line["frame"] >= self._limits.max_frames:
+                    raise too_many_frames(self._limits)
+                tell(line)
 
             with suppress(NothingFound):  # the summary tells it: it has no objects
                 run_video(
                     path, words, out, segmenter=_InTurn(segmenter, engine.in_turn),
                     tracker=_InTurn(tracker, engine.in_turn), points=asked.points_by_frame,
-                    options=asked.track_options, steps=steps, progress=progress,
+                    options=asked.track_options, steps=steps, progress=lambda *_: tell.check(),
+                    told=told,
                 )  # fmt: skip
             summary = json.loads((out / "result.json").read_text("utf-8"))
             wanted: dict[str, str] = {one: _FILES[one] for one in asked.files}
@@ -220,21 +218,6 @@ class _InTurn:
         if not callable(found):
             return found
         return lambda *args, **arguments: self._submit(partial(found, *args, **arguments))
-
-
-class _Tail:
-    """Lines of a file that grows, each once, without those that are not whole yet."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._at = path, 0
-
-    def read(self) -> list[dict[str, Any]]:
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
-        self._at += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
 
 
 def _head(path: Path, limits: Limits) -> dict[str, Any]:

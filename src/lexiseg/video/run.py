@@ -74,12 +74,14 @@ def run_video(
     steps: Sequence[EditStep] = (),
     anew: bool = False,
     progress: Progress | None = None,
+    told: Callable[[dict[str, Any]], None] | None = None,
 ) -> VideoSummary:
     """Follow what words name through a video, and write what came of it into a new folder.
 
     overlay.mp4 (times and sound as in the source), masks/NNNNNN.png (a value an identity),
     frames.jsonl (a line a frame), tracks.json (YouTube-VIS), mot.txt (MOT Challenge), result.json;
     with steps, edited.mp4. progress: called with (frame, frames), 0 where the number is not known.
+    told: called with each line of frames.jsonl as soon as its frame is done.
 
     Results get their names when all are whole. Until then they lie in `unfinished` there, and a
     run that was ended goes on from its last whole part of 50 frames, to the same bytes. anew: begin
@@ -105,7 +107,7 @@ def run_video(
     with Unfinished(folder, settings, anew=anew) as run:
         begun = run.done.frames
         if not run.done.tracked:
-            _track(path, tracking, run, progress)
+            _track(path, tracking, run, progress, told)
         if steps:
             _edit(path, steps, run, progress)
         summary = _finished(path, run, begun, edited=bool(steps))
@@ -114,7 +116,13 @@ def run_video(
     return summary
 
 
-def _track(path: Path, tracking: Tracking, run: Unfinished, progress: Progress | None) -> None:
+def _track(
+    path: Path,
+    tracking: Tracking,
+    run: Unfinished,
+    progress: Progress | None,
+    told: Callable[[dict[str, Any]], None] | None,
+) -> None:
     """Follow objects through the frames that are left, and write what each shows."""
     done = run.done
     objects = dict(done.objects)
@@ -149,6 +157,8 @@ def _track(path: Path, tracking: Tracking, run: Unfinished, progress: Progress |
             done.names, done.size_hw = list(tracking.names), list(reader.size_hw)
             if done.frames % _PART == 0:
                 end_part()
+            if told is not None:
+                told(line)
             if progress is not None:
                 progress(index + 1, reader.num_frames)
         done.tracked, done.notes = True, list(reader.notes)
