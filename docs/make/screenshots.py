@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ def draw() -> list[str]:
         "page-found": (_found, _DESK, "light"),
         "page-points": (_points, _DESK, "light"),
         "page-compare": (_compare, _DESK, "light"),
+        "page-video": (_video, _DESK, "light"),
         "page-phone": (_phone, _PHONE, "dark"),
     }
     with _serving() as address, sync_playwright() as playwright:
@@ -116,10 +119,35 @@ def _compare(page: Any) -> None:
     page.select_option("#operation", "remove")
     page.locator("#edit button[type=submit]").click()
     page.wait_for_selector("#compare-row:not([hidden])", timeout=_WAIT)
-    page.locator("#opacity").fill("0")
-    page.locator("#outline").uncheck()
     page.locator("#compare").fill("0.28")
     page.locator("#compare").scroll_into_view_if_needed()
+
+
+def _video(page: Any) -> None:
+    """What words name is followed through a video: a window that moves over a photo."""
+    import av
+
+    photo = np.asarray(Image.open(PHOTOS / "pets.jpg").convert("RGB"))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "pets.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.height, stream.width, stream.pix_fmt = 320, 440, "yuv420p"
+            for n in range(12):
+                part = np.ascontiguousarray(photo[50 + n : 370 + n, 6 * n : 6 * n + 440])
+                frame = av.VideoFrame.from_ndarray(part, format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        page.click("#mode-video")
+        page.set_input_files("#video-file", path)
+        page.locator("#when", has_text="of 12").wait_for(timeout=_WAIT)
+        _settled(page)
+        page.fill("#words", "dog")
+        page.press("#words", "Enter")
+        page.wait_for_selector("#list .name", timeout=_WAIT)
+        _settled(page)
+    page.locator("#scrub").fill("8")
+    page.wait_for_timeout(400)
 
 
 def _phone(page: Any) -> None:

@@ -280,7 +280,7 @@ def test_things_are_followed_through_a_video(page, tmp_path):
     page.mouse.click(*at(page, 0.3, 0.9))
     expect(page.locator("#status")).to_contain_text("Points: 1")
     page.click("#find")
-    expect(page.locator("#list .name")).to_contain_text("point 1", timeout=WAIT)
+    expect(page.locator("#list .name").first).to_contain_text("point 1", timeout=WAIT)
     page.click("#mode-photo")
     expect(page.locator("#samples")).to_be_visible()
 

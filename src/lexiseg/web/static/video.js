@@ -66,6 +66,7 @@ export async function follow(steps = []) {
       mine.objects = new Map();
       selected = new Set();
       hidden = new Set();
+      renderVideo();
     }
     for await (const line of api.lines("/v1/track", body, signal)) {
       if (line.summary) mine.files = { ...(steps.length ? mine.files : {}), ...line.summary.files };
