@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -188,6 +188,7 @@ class _Enlarger:
         return np.ascontiguousarray(pixels, np.float32)
 
 
+@lru_cache(maxsize=64)  # windows share their rows and their columns
 def _taps(start: int, stop: int, cells: float, count: int) -> tuple[slice, Floats]:
     """Which places of a grid pixels start to stop lie between, and their weights in each pixel.
 
@@ -305,9 +306,9 @@ def _rivals(
     coefficients, reach = guide.fit(on_host[classes]), guide.reach
     for (i0, j0, i1, j1), window in _tiles(guide, winners.shape):
         near = winners[max(0, i0 - reach) : i1 + reach, max(0, j0 - reach) : j1 + reach]
-        rivals = np.unique(near)
-        if not wanted[rivals].any():
-            rivals = rivals[:0]
+        there = np.zeros(len(classes), np.bool_)
+        there[near] = True
+        rivals = np.flatnonzero(there & (there & wanted).any())
         yield classes[rivals], coefficients[rivals], _Enlarger(guide, winners.shape, window)
 
 

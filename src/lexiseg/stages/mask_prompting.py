@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lexiseg.masks import Masks, label_boxes
+from lexiseg.masks import Masks, label_boxes, label_runs
 from lexiseg.prompts import Clicks
 from lexiseg.protocols import Masker, MaskPrompts, MaskState, RawMasks
 
@@ -104,8 +104,10 @@ def find_regions(
         found_words += [word] * int(kept.sum())
         count += int(kept.sum())
     best = np.zeros(count, np.float32)
-    own = number >= 0
-    np.maximum.at(best, number[own], scores[own].astype(np.float32))
+    for start, stop, region in label_runs(number):  # few, where pixels are many
+        flat = scores.reshape(-1)[int(start[0]) : int(stop[-1])].astype(np.float32)
+        highest, own = np.maximum.reduceat(flat, start - start[0]), region >= 0
+        np.maximum.at(best, region[own], highest[own])
     area = np.concatenate([np.zeros(0, np.int64), *areas])
     return Regions(number, np.array(found_words, np.int64), area, best, depth)
 
@@ -130,65 +132,65 @@ def plan_points(
     side: besides, wherever a grid of so many points a side meets a region. negatives: for each
     place, so many nearest first points of other words' regions.
     """
-    rows, columns = np.nonzero(regions.number >= 0)
-    which = regions.number[rows, columns]
-    depth = regions.depth[rows, columns]
+    places = np.flatnonzero(regions.number >= 0)
+    which = regions.number.reshape(-1)[places]
+    order = np.argsort(which, kind="stable")  # by region, so that each one's pixels lie together
+    places, which = places[order], which[order]
+    rows, columns = np.divmod(places, regions.number.shape[1])
+    y, x = rows.astype(np.float32), columns.astype(np.float32)
+    depth = regions.depth.reshape(-1)[places]
     count = len(regions)
-    room = _largest(depth, which, count)
+    starts = np.searchsorted(which, np.arange(count))
+    room = _largest(depth, starts)
     value = depth
     if peak:
-        value = np.where(depth >= 0.5 * room[which], scores[rows, columns].astype(np.float32), -1)
-    chosen = [_first(value, which, count)]
+        own = scores.reshape(-1)[places].astype(np.float32)
+        value = np.where(depth >= 0.5 * room[which], own, -1)
+    chosen = [_first(value, which, starts)]
     open_to: NDArray[np.bool_] = np.ones(count, np.bool_)
     first_of = [np.arange(count)]
     gap = np.full(len(which), np.inf, np.float32)
     for _ in range(1, points):
         last = chosen[-1]
-        step = np.hypot(rows - rows[last][which], columns - columns[last][which])
-        gap = np.minimum(gap, step.astype(np.float32))
+        dy, dx = y - y[last][which], x - x[last][which]
+        gap = np.minimum(gap, np.sqrt(dy * dy + dx * dx))
         value = np.where(gap >= apart, np.minimum(depth, gap / 2), -1)
-        place = _first(value, which, count)
+        place = _first(value, which, starts)
         open_to = open_to & (value[place] >= _ROOM * room)
         chosen.append(np.where(open_to, place, last))
         first_of.append(np.flatnonzero(open_to))
     firsts = chosen[0]
-    met = _on_grid(rows, columns, regions.number.shape, side)
-    places = np.concatenate([*(c[o] for c, o in zip(chosen, first_of, strict=True)), met])
+    met = _on_grid(places, regions.number.shape, side)
+    asked = np.concatenate([*(c[o] for c, o in zip(chosen, first_of, strict=True)), met])
     region = np.concatenate([*first_of, which[met]])
     order = np.argsort(region, kind="stable")
-    places, region = places[order], region[order]
-    points_xy = np.stack([columns[places], rows[places]], 1)
+    asked, region = asked[order], region[order]
+    points_xy = np.stack([columns[asked], rows[asked]], 1)
     anchors_xy = np.stack([columns[firsts], rows[firsts]], 1)
     negatives_xy, there = _nearest_others(points_xy, region, anchors_xy, regions.word, negatives)
     return PointPrompts(points_xy, region, negatives_xy, there)
 
 
-def _on_grid(
-    rows: NDArray[np.intp], columns: NDArray[np.intp], size_hw: tuple[int, ...], side: int
-) -> NDArray[np.intp]:
-    """Which of the pixels, by rows, are the points of a grid of ``side`` by ``side`` points."""
+def _on_grid(places: NDArray[np.intp], size_hw: tuple[int, ...], side: int) -> NDArray[np.intp]:
+    """Which of the pixels, counted by rows, are points of a grid of ``side`` by ``side``."""
     y, x = (((np.arange(side) + 0.5) / side * size).astype(np.int64) for size in size_hw)
     wanted = np.unique(y[:, None] * size_hw[1] + x[None])
-    _, out, _ = np.intersect1d(
-        rows * size_hw[1] + columns, wanted, assume_unique=True, return_indices=True
-    )
+    _, out, _ = np.intersect1d(places, wanted, assume_unique=True, return_indices=True)
     return out
 
 
-def _largest(
-    values: NDArray[np.float32], which: NDArray[np.int32], count: int
-) -> NDArray[np.float32]:
-    """The largest value of each region, (R,)."""
-    out = np.full(count, -np.inf, np.float32)
-    np.maximum.at(out, which, values)
+def _largest(values: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.float32]:
+    """The largest value of each region, (R,), of pixels by region, each from a start on."""
+    out: NDArray[np.float32] = np.maximum.reduceat(values, starts) if len(starts) else values[:0]
     return out
 
 
-def _first(values: NDArray[np.float32], which: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+def _first(
+    values: NDArray[np.float32], which: NDArray[np.int32], starts: NDArray[np.intp]
+) -> NDArray[np.intp]:
     """The first pixel that holds the largest value of each region, (R,)."""
-    hits = np.flatnonzero(values == _largest(values, which, count)[which])
-    out = np.zeros(count, np.intp)
-    out[which[hits[::-1]]] = hits[::-1]
+    hits = np.flatnonzero(values == _largest(values, starts)[which])
+    out: NDArray[np.intp] = hits[np.searchsorted(hits, starts)]
     return out
 
 
