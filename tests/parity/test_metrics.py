@@ -11,8 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from tests.metric_inputs import CLASSES, IGNORE, label_maps, mask_pairs, probabilities
+from tests.parity.golden import make_clipseg_episodes as episodes
 
+from lexiseg.evaluation.clipseg_protocol import pad_square, padded_to_label
 from lexiseg.metrics import (
     ConfusionMatrix,
     FewShotMetrics,
@@ -134,3 +138,37 @@ def test_hsnet() -> None:
     # A class without an episode counts 0, as there.
     assert got.mean_iou == pytest.approx(want["miou"], **EXACT)
     assert got.fb_iou == pytest.approx(want["fb_iou"], **EXACT)
+
+
+def test_clipseg_of_pascals_episodes() -> None:
+    """Padding, corners on corners, and what does not count, as CLIPSeg's code has them."""
+    path = Path(__file__).parent / "golden" / "clipseg_episodes.json"
+    want = json.loads(path.read_text("utf-8"))
+    metrics = FixedIntervalMetrics()
+    made = zip(episodes.inputs(), want["photos"], want["masks"], episodes.CLASSES, strict=True)
+    for (rgb, label, logits), photo, mask, index in made:
+        found = pad_square(rgb, episodes.SIDE)[::7, ::9]
+        # Rounding of halves is the processor's: scaled pixels may be one level apart.
+        assert np.abs(found.astype(int) - np.array(photo)).max() <= 1
+        bits = np.unpackbits(np.array(mask, np.uint8)).reshape(episodes.SIDE, episodes.SIDE)
+        assert (pad_square(label == 1, episodes.SIDE) == bits.astype(bool)).all()
+        probability = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+        full = padded_to_label(probability, label.shape)
+        metrics.add(full, label == 1, index, label != 255)
+    got = metrics.compute()
+    for name, key in (
+        ("fg_iou", "fgiou_scores"), ("bin_iou", "biniou_scores"), ("mean_iou", "mean_iou_scores"),
+    ):  # fmt: skip
+        # A pixel whose probability is a threshold's but for rounding may fall on either side.
+        np.testing.assert_allclose(getattr(got, name), want["scores"][key], rtol=0, atol=2e-4)
+    assert got.ap == pytest.approx(want["scores"]["ap"], abs=2e-4)
+    assert got.mean_iou_at(0.24) == pytest.approx(want["scores"]["mean_iou_ct"], abs=2e-4)
+    wrong = FixedIntervalMetrics()  # pixels beside corners: what other resizing gives
+    for (_, label, logits), index in zip(episodes.inputs(), episodes.CLASSES, strict=True):
+        side = max(label.shape)
+        square = torch.from_numpy(1 / (1 + np.exp(-logits)))[None, None]
+        full = F.interpolate(square, (side, side), mode="bilinear", align_corners=False)
+        cut = full[0, 0, : label.shape[0], : label.shape[1]].numpy()
+        wrong.add(cut, label == 1, index, label != 255)
+    apart = np.abs(np.array(wrong.compute().mean_iou) - want["scores"]["mean_iou_scores"])
+    assert apart.max() > 2e-3

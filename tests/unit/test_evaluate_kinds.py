@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from tests import published_trees
 
 from lexiseg import imaging
 from lexiseg.cli import main, options
 from lexiseg.datasets import open_dataset
 from lexiseg.errors import InputError, OptionError, PromptError
+from lexiseg.evaluation.clipseg_protocol import squash, squash_mask
 from lexiseg.evaluation.few_shot import evaluate_few_shot
 from lexiseg.evaluation.instances import evaluate_instances
-from lexiseg.evaluation.phrases import evaluate_phrases, squash
+from lexiseg.evaluation.phrases import evaluate_phrases
 from lexiseg.masks import Masks
 from lexiseg.metrics import FewShotMetrics, FixedIntervalMetrics, PhraseCutMetrics
 from lexiseg.results import Provenance, ScoreMap, Segmentation
@@ -173,6 +175,75 @@ class Knows:
         names = [self.names[sample.instances[i].class_id] for i in kept]
         nothing = np.full(image.shape[:2], -1)
         return answer(words, nothing, masks=sample.masks()[np.array(kept)], labels=names)
+
+
+class OwnMaps(ByGreen):
+    """Has a map for each prompt beside its answers, as CLIPSeg has."""
+
+    def prompt_maps(self, image: Any, words: Any) -> ScoreMap:
+        (_,) = words
+        blue = image[..., 2][None] / 255
+        return ScoreMap(blue.astype(np.float16), image.shape[:2])
+
+    def __call__(self, image: Any, words: Any, *, background: Any = "default") -> Segmentation:
+        title = words[0] if isinstance(words[0], str) else words[0].title
+        return super().__call__(image, [title], background=background)
+
+
+def test_a_methods_own_maps_are_swept(tmp_path: Path) -> None:
+    published_trees.phrasecut(tmp_path)
+    data: Any = open_dataset("phrasecut", "test", root=tmp_path)
+    one, other = (evaluate_phrases(kind(), data.first(1)) for kind in (OwnMaps, ByGreen))
+    assert one.phrasecut == other.phrasecut
+    rgb = imaging.read(data[0].path).rgb
+    truth = data[0].mask(rgb.shape[:2])
+    metrics = FixedIntervalMetrics()
+    blue = (squash(rgb)[..., 2] / 255).astype(np.float16).astype(np.float32)
+    metrics.add(blue, squash_mask(truth), 0)
+    assert asdict(one.clipseg) == asdict(metrics.compute()) != asdict(other.clipseg)
+
+
+@pytest.mark.parametrize("name", ["pascal5i-pfenet", "pascal5i"])
+def test_episodes_by_clipsegs_evaluator(name: str, tmp_path: Path) -> None:
+    published_trees.pascal5i(tmp_path)
+    fold: Any = open_dataset(name, "fold1", root=tmp_path)
+    found = evaluate_few_shot(OwnMaps(), [fold], limit=4, clipseg=True)
+    metrics = FixedIntervalMetrics()
+    for episode in fold.episodes()[:4]:
+        rgb = imaging.read(fold.samples[episode.query].path).rgb
+        height, width = rgb.shape[:2]
+        truth, ignored = fold.mask(episode.query, episode.class_id, (height, width))
+        if name == "pascal5i":  # squashed, and what is open counts as not there
+            small = np.asarray(Image.fromarray(rgb).resize((352, 352), Image.Resampling.BILINEAR))
+            blue = (small[..., 2] / 255).astype(np.float16).astype(np.float32)
+            rows, columns = (np.arange(352) * side // 352 for side in (height, width))
+            metrics.add(blue, truth[rows][:, columns], episode.class_id)
+            continue
+        canvas = np.zeros((352, 352), np.float16)  # small photos are padded as they are
+        canvas[:height, :width] = rgb[..., 2] / 255
+        longer = max(height, width)
+        full = F.interpolate(
+            torch.from_numpy(canvas.astype(np.float32))[None, None], (longer, longer),
+            mode="bilinear", align_corners=True,
+        )[0, 0].numpy()  # fmt: skip
+        metrics.add(full[:height, :width], truth, episode.class_id, ~ignored)
+    assert asdict(found.clipseg) == asdict(metrics.compute())  # type: ignore[arg-type]
+    assert found.document()["clipseg"]["ap"] == metrics.compute().ap
+    assert "CLIPSeg's evaluator (352 x 352 pixels, " in found.summary()
+    plain = evaluate_few_shot(OwnMaps(), [fold], limit=4)
+    assert (plain.clipseg, plain.mean) == (None, found.mean)
+    assert "clipseg" not in plain.document()
+
+
+def test_an_example_without_its_class_is_named(tmp_path: Path) -> None:
+    published_trees.pascal5i(tmp_path)
+    fold: Any = open_dataset("pascal5i", "fold1", root=tmp_path)
+    (first, *_) = fold.episodes()
+    shown = fold.samples[first.supports[0]]
+    blank = np.zeros(imaging.read(shown.path).rgb.shape[:2], np.uint8)
+    published_trees.write(shown.truth.path, blank)
+    with pytest.raises(InputError, match=f"{first.supports[0]} of pascal5i is to show"):
+        evaluate_few_shot(OwnMaps(), [fold], limit=1)
 
 
 def test_instances(tmp_path: Path) -> None:

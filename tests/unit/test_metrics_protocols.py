@@ -11,7 +11,7 @@ from PIL import Image
 from tests import published_trees
 
 from lexiseg.datasets import open_dataset
-from lexiseg.evaluation.phrases import squash
+from lexiseg.evaluation.clipseg_protocol import squash
 from lexiseg.metrics import FewShotMetrics, FixedIntervalMetrics, PhraseCutMetrics
 
 

@@ -156,6 +156,9 @@ def test_measures_are_found_in_every_kind_of_results() -> None:
     rows = PAPERS["clipseg"].rows
     episodes = {"mean": {"mean_iou": 0.5, "fb_iou": 0.75}}
     assert found_values(rows["pascal5i"], episodes) == {"mIoU": 50, "IoU_BIN": 75, "AP": None}
+    own = {"clipseg": {"mean_iou_0.3": 0.25, "iou_bin_0.3": 0.5, "ap": 1.0}}
+    found = found_values(rows["pascal5i"], episodes | own)
+    assert found == {"mIoU": 25, "IoU_BIN": 50, "AP": 100}
     dense = PAPERS["clip-guided-sam2"].rows["voc-dense"]
     semantic = {
         "mean_iou_all": 0.5, "pixel_accuracy": {"value": 0.75}, "mean_accuracy_all": None,

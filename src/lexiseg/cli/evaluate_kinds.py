@@ -36,6 +36,7 @@ def add_kind_flags(parser: Parser) -> None:
         help="examples an episode; 1 if left out; 0: the word alone",
     )
     add("--with-words", action="store_true", help="name an episode's class, beside its examples")
+    add("--clipseg", action="store_true", help="score episodes by CLIPSeg's evaluator, too")
 
 
 def chosen_kind(args: argparse.Namespace, sets: Sequence[Any]) -> Sequence[Any]:
@@ -58,7 +59,7 @@ def chosen_kind(args: argparse.Namespace, sets: Sequence[Any]) -> Sequence[Any]:
         raise OptionError(f"--instances is for sets of instances, and {sets[0].name} has none")
     here = kinds & {FewShotDataset, PhraseDataset, *([InstanceDataset] if args.instances else ())}
     if not here:
-        for flag in ("shots", "with_words"):
+        for flag in ("shots", "with_words", "clipseg"):
             if getattr(args, flag) not in (None, False):
                 raise OptionError(
                     f"--{flag.replace('_', '-')} is for few-shot episodes; leave it out"
@@ -110,7 +111,7 @@ def _measure(
     if isinstance(sets[0], FewShotDataset):
         from lexiseg.evaluation.few_shot import evaluate_few_shot
 
-        how |= {"with_words": args.with_words}
+        how |= {"with_words": args.with_words, "clipseg": args.clipseg}
         how |= {} if args.shots is None else {"shots": args.shots}
         return evaluate_few_shot(segmenter, sets, **how)
     if isinstance(sets[0], PhraseDataset):

@@ -1,7 +1,8 @@
 """Few-shot episodes: find in one photo what others show, by their masks, with or without its word.
 
 Scores are those of HSNet's evaluator, whoever drew the episodes: counts are summed by class at the
-query's own size; pixels that the truth leaves open do not count.
+query's own size; pixels that the truth leaves open do not count. CLIPSeg's evaluator stands beside
+it where it is asked for: photos of one size, a threshold swept over probabilities.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from numpy.typing import NDArray
 from lexiseg import imaging
 from lexiseg.datasets import Episode, FewShotDataset
 from lexiseg.errors import InputError, OptionError
+from lexiseg.evaluation.clipseg_protocol import (
+    SIDE,
+    own_probability,
+    pad_square,
+    padded_to_label,
+    squash_mask,
+    squash_smoothly,
+)
 from lexiseg.evaluation.collecting import (
     Outcome,
     check_folder,
@@ -27,22 +36,37 @@ from lexiseg.evaluation.collecting import (
     open_journal,
 )
 from lexiseg.evaluation.result import versions
-from lexiseg.metrics import FewShotMetrics, FewShotScores, episode_counts, mean_of_folds
+from lexiseg.metrics import (
+    FewShotMetrics,
+    FewShotScores,
+    FixedIntervalMetrics,
+    FixedIntervalScores,
+    episode_counts,
+    mean_of_folds,
+    mean_scores_of,
+    threshold_counts,
+)
 from lexiseg.prompts import Example, Like
 from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["EpisodeResult", "FewShotEvaluation", "evaluate_few_shot"]
 
+Pixels = NDArray[np.uint8]
 _KEPT = 64  # photos that stay read: those of a fold come again and again
+_CLIPSEG = (0.3, 0.24)  # CLIPSeg's thresholds: its paper's, and its code's of Pascal
 
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """The counts of one episode, see ``episode_counts``; id: the fold and the episode's number."""
+    """The counts of one episode, see ``episode_counts``; id: the fold and the episode's number.
+
+    thresholds: those of ``threshold_counts``, () where CLIPSeg's evaluator was not asked for.
+    """
 
     id: str
     counts: tuple[tuple[int, ...], ...]
     seconds: float
+    thresholds: tuple[tuple[int, ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -51,7 +75,10 @@ class EpisodeResult:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> EpisodeResult:
         """Return what `to_json` gave; raises KeyError and TypeError for anything else."""
-        return cls(**{**fields, "counts": tuple(tuple(row) for row in fields["counts"])})
+        rows = {name: fields.get(name, ()) for name in ("counts", "thresholds")}
+        if not rows["counts"]:
+            raise KeyError("counts")
+        return cls(**{**fields, **{k: tuple(tuple(row) for row in v) for k, v in rows.items()}})
 
 
 @dataclass(frozen=True)
@@ -59,7 +86,8 @@ class FewShotEvaluation:
     """The scores of each fold and their mean; by_class: each class's IoU.
 
     shots: examples an episode, 0: the class was named alone. with_words: whether it was named too.
-    without_episode: classes that no episode had; they count 0, as in HSNet's evaluator.
+    without_episode: classes that no episode had; they count 0, as in HSNet's evaluator. clipseg:
+    the scores of CLIPSeg's evaluator, the mean over folds, where it was asked for.
     """
 
     name: str
@@ -73,11 +101,20 @@ class FewShotEvaluation:
     without_episode: tuple[str, ...]
     seconds: float
     provenance: Provenance
+    clipseg: FixedIntervalScores | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON; CLIPSeg's curves by threshold, 0.02 to 0.98."""
         plain = asdict(replace(self, provenance=Provenance(method="", encoder="")))
-        del plain["name"], plain["seconds"]
+        del plain["name"], plain["seconds"], plain["clipseg"]
+        if self.clipseg is not None:
+            at = {
+                f"{name}_{t}": getattr(self.clipseg, f"{way}_at")(t)
+                for name, way in (("mean_iou", "mean_iou"), ("iou_fg", "fg_iou"),
+                                  ("iou_bin", "bin_iou"))
+                for t in _CLIPSEG
+            }  # fmt: skip
+            plain["clipseg"] = {"size": SIDE, **at, **asdict(self.clipseg)}
         return {
             "set": self.name,
             **plain,
@@ -113,8 +150,26 @@ class FewShotEvaluation:
             lines.append(
                 f"{len(self.without_episode)} classes had no episode, and count 0: take more"
             )
+        if self.clipseg is not None:
+            lines += ["", *self._clipseg_lines(self.clipseg)]
         lines += ["", *(f"{name:<16} {100 * iou:>5.1f}" for name, iou in self.by_class.items())]
         return "\n".join(lines) + "\n"
+
+    def _clipseg_lines(self, scores: FixedIntervalScores) -> list[str]:
+        how = "padded" if self.protocol == "pfenet" else "squashed"
+        lines = [f"CLIPSeg's evaluator ({SIDE} x {SIDE} pixels, {how}, 1 added to unions)"]
+        for t in _CLIPSEG:
+            lines += [
+                f"  mIoU at {t:<5}    {100 * scores.mean_iou_at(t):>5.1f} %",
+                f"  IoU_FG at {t:<5}  {100 * scores.fg_iou_at(t):>5.1f} %",
+                f"  IoU_BIN at {t:<5} {100 * scores.bin_iou_at(t):>5.1f} %",
+            ]
+        best, at = scores.best_mean_iou
+        return [
+            *lines,
+            f"  AP               {100 * scores.ap:>5.1f} %",
+            f"  best mIoU        {100 * best:>5.1f} %, at {at:.2f}",
+        ]
 
 
 def evaluate_few_shot(
@@ -124,6 +179,7 @@ def evaluate_few_shot(
     shots: int = 1,
     limit: int | None = None,
     with_words: bool = False,
+    clipseg: bool = False,
     out: Path | None = None,
     resume: bool = False,
     jobs: int = 1,
@@ -134,9 +190,11 @@ def evaluate_few_shot(
 
     shots: examples an episode; 0: the episodes of one, asked by the class's word alone. limit: only
     the first episodes of each fold: classes without one count 0, as in HSNet's evaluator.
-    with_words: name the class too, mixed with the examples. out, resume, jobs, save_vis: as of
-    ``evaluate_phrases``; the file is episodes.jsonl. Raises InputError without folds, and what the
-    segmenter raises where it takes no examples.
+    with_words: name the class too, mixed with the examples. clipseg: score by CLIPSeg's evaluator
+    too, on photos padded (PFENet's episodes) or squashed to its size, which asks twice. out,
+    resume, jobs, save_vis: as of ``evaluate_phrases``; the file is episodes.jsonl. Raises
+    InputError without folds and for an example without its class, and what the segmenter raises
+    where it takes no examples.
     """
     if not folds:
         raise InputError("there is no fold to measure on; give at least one")
@@ -146,7 +204,7 @@ def evaluate_few_shot(
         )
     check_folder(out, resume=resume, save_vis=save_vis)
     drawings = None if out is None or not save_vis else out / "visualizations"
-    asking = _Asking(tuple(folds), shots, with_words, drawings)
+    asking = _Asking(tuple(folds), shots, with_words, drawings, clipseg)
     drawn = [fold.episodes(shots=max(1, shots))[:limit] for fold in folds]
     units = [
         (place, number, episode)
@@ -156,7 +214,7 @@ def evaluate_few_shot(
     ids = [_id(folds[place], number) for place, number, _ in units]
     settings = {
         "set": folds[0].name, "folds": [fold.split for fold in folds], "shots": shots,
-        "with_words": with_words,
+        "with_words": with_words, **({"clipseg": True} if clipseg else {}),
     }  # fmt: skip
     with open_journal(
         out, EpisodeResult, settings, resume=resume, name="episodes.jsonl"
@@ -170,6 +228,7 @@ def evaluate_few_shot(
     if provenance is None:
         raise InputError(f"{folds[0].name} has no episode; choose other folds")
     scores: dict[str, FewShotScores] = {}
+    theirs: list[FixedIntervalScores] = []
     by_class: dict[str, float] = {}
     asked = {
         folds[place].classes[episode.class_id] for place, _, episode in units
@@ -179,6 +238,11 @@ def evaluate_few_shot(
         for number, episode in enumerate(drawn[place]):
             metrics.add_counts(results[_id(fold, number)].counts, episode.class_id)
         scores[fold.split] = metrics.compute()
+        swept = FixedIntervalMetrics()
+        for number, episode in enumerate(drawn[place]):
+            if one := results[_id(fold, number)].thresholds:
+                swept.add_counts(np.array(one, np.int64), episode.class_id)
+        theirs.append(swept.compute())
         by_class |= {fold.classes[k]: iou for k, iou in metrics.iou().items()}
     first = folds[0]
     return FewShotEvaluation(
@@ -193,6 +257,7 @@ def evaluate_few_shot(
         without_episode=tuple(name for name in by_class if name not in asked),
         seconds=float(np.median([results[name].seconds for name in ids])),
         provenance=provenance,
+        clipseg=mean_scores_of(theirs) if clipseg else None,
     )
 
 
@@ -204,6 +269,7 @@ class _Asking:
     shots: int
     with_words: bool
     drawings: Path | None
+    clipseg: bool = False
 
     def measure(
         self, segmenter: Callable[..., Segmentation], unit: tuple[int, int, Episode]
@@ -212,15 +278,18 @@ class _Asking:
         place, number, episode = unit
         fold = self.folds[place]
         word = fold.classes[episode.class_id]
-        examples = []
+        shown = []
         for name in episode.supports[: self.shots]:
             rgb = _read(str(fold.samples[name].path))
             mask, _ = fold.mask(name, episode.class_id, rgb.shape[:2])
-            examples.append(Example(rgb, mask=mask))
+            if not mask.any():
+                raise InputError(
+                    f"{name} of {fold.name} is to show {word!r}, and its mask has no pixel of it; "
+                    "take the published masks"
+                )
+            shown.append((rgb, mask))
         query = _read(str(fold.samples[episode.query].path))
-        prompt: Any = word
-        if examples:
-            prompt = Like(tuple(examples), name=word, words=word if self.with_words else None)
+        prompt = self._prompt(shown, word)
         started = time.perf_counter()
         answer = segmenter(query, [prompt])
         seconds = time.perf_counter() - started
@@ -232,7 +301,45 @@ class _Asking:
             draw_binary(self.drawings, name, query, truth, found, word, ignored)
         rows = tuple(tuple(row) for row in counts.tolist())
         made = replace(answer.provenance, seconds={}, prompts=None, notes=())
-        return [(EpisodeResult(name, rows, round(seconds, 5)), made, None)]
+        swept: tuple[tuple[int, ...], ...] = ()
+        if self.clipseg:
+            padded = fold.protocol == "pfenet"
+            small = [_small(rgb, mask, padded) for rgb, mask in shown]
+            prompt = self._prompt(small, word)
+            found = _swept(segmenter, query, prompt, truth, ignored, padded)
+            swept = tuple(tuple(row) for row in found.tolist())
+        return [(EpisodeResult(name, rows, round(seconds, 5), swept), made, None)]
+
+    def _prompt(self, shown: Sequence[tuple[Pixels, NDArray[np.bool_]]], word: str) -> Any:
+        """What is asked, by photos and masks of examples."""
+        if not shown:
+            return word
+        examples = tuple(Example(rgb, mask=mask) for rgb, mask in shown)
+        return Like(examples, name=word, words=word if self.with_words else None)
+
+
+def _small(rgb: Pixels, mask: NDArray[np.bool_], padded: bool) -> tuple[Pixels, NDArray[np.bool_]]:
+    """An example at CLIPSeg's size; as it is where nothing would be left of its mask."""
+    there = pad_square(mask) if padded else squash_mask(mask)
+    if not there.any():
+        return rgb, mask
+    return (pad_square(rgb) if padded else squash_smoothly(rgb)), there
+
+
+def _swept(
+    segmenter: Callable[..., Segmentation],
+    query: Pixels,
+    prompt: Any,
+    truth: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
+    padded: bool,
+) -> NDArray[np.int64]:
+    """An episode's counts as CLIPSeg's code makes them; COCO's masks have nothing that is open."""
+    if padded:
+        small = own_probability(segmenter, pad_square(query), prompt)
+        return threshold_counts(padded_to_label(small, query.shape[:2]), truth, ~ignored)
+    small = own_probability(segmenter, squash_smoothly(query), prompt)
+    return threshold_counts(small, squash_mask(truth))
 
 
 def _id(fold: FewShotDataset, number: int) -> str:

@@ -23,6 +23,7 @@ from lexiseg import imaging
 from lexiseg.datasets import PhraseDataset
 from lexiseg.datasets.phrases import PhraseSample
 from lexiseg.errors import InputError, OptionError, PromptError
+from lexiseg.evaluation.clipseg_protocol import SIDE, own_probability, squash, squash_mask
 from lexiseg.evaluation.collecting import (
     Outcome,
     check_folder,
@@ -40,9 +41,8 @@ from lexiseg.metrics import (
 )
 from lexiseg.results import Provenance, Segmentation
 
-__all__ = ["PhraseEvaluation", "PhraseResult", "evaluate_phrases", "squash"]
+__all__ = ["PhraseEvaluation", "PhraseResult", "evaluate_phrases"]
 
-SIDE = 352
 _PAPER = 0.3  # the threshold of CLIPSeg's paper on PhraseCut
 
 
@@ -217,15 +217,15 @@ def _measure(
     started = time.perf_counter()
     made = None
     try:
-        whole, small = (segmenter(view, [sample.phrase]) for view in views)
+        whole = segmenter(views[0], [sample.phrase])
         found = whole.label_map == 0
-        probability = small.heatmap(small.words[0])
+        probability = own_probability(segmenter, views[1], sample.phrase)
         made = replace(whole.provenance, seconds={}, prompts=None, notes=())
     except PromptError:
         found = np.zeros(truth.shape, np.bool_)
         probability = np.zeros((SIDE, SIDE), np.float32)
     seconds = time.perf_counter() - started
-    counts = threshold_counts(probability, _squashed_mask(truth))
+    counts = threshold_counts(probability, squash_mask(truth))
     shared, either = int((found & truth).sum()), int((found | truth).sum())
     thresholds = tuple(tuple(row) for row in counts.tolist())
     if drawings is not None:
@@ -234,23 +234,6 @@ def _measure(
         sample.id, shared, either, thresholds, round(seconds, 5), made is not None
     )
     return result, made, None
-
-
-def squash(rgb: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
-    """Return a photo (H, W, 3) at side x side pixels as CLIPSeg scales it: corners on corners."""
-    import torch
-    import torch.nn.functional as F
-
-    pixels = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float()
-    small = F.interpolate(pixels, (side, side), mode="bilinear", align_corners=True)
-    out: NDArray[np.uint8] = small[0].permute(1, 2, 0).round().byte().numpy()
-    return out
-
-
-def _squashed_mask(mask: NDArray[np.bool_], side: int = SIDE) -> NDArray[np.bool_]:
-    """The nearest pixels, as torch takes them: those at the beginning of each part."""
-    rows, columns = (np.arange(side) * length // side for length in mask.shape)
-    return mask[np.ix_(rows, columns)]
 
 
 def _prepared(segmenter: Callable[..., Segmentation], rgb: NDArray[np.uint8]) -> Any:

@@ -40,6 +40,7 @@ from lexiseg.metrics.few_shot import FewShotMetrics, FewShotScores, episode_coun
 from lexiseg.metrics.fixed_interval import (
     FixedIntervalMetrics,
     FixedIntervalScores,
+    mean_scores_of,
     threshold_counts,
 )
 from lexiseg.metrics.instances import InstanceMetrics, InstanceScores
@@ -87,6 +88,7 @@ __all__ = [
     "interval",
     "kid",
     "mean_of_folds",
+    "mean_scores_of",
     "pooled",
     "psnr",
     "region_similarity",

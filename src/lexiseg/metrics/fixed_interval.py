@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FixedIntervalMetrics", "FixedIntervalScores", "threshold_counts"]
+__all__ = ["FixedIntervalMetrics", "FixedIntervalScores", "mean_scores_of", "threshold_counts"]
 
 THRESHOLDS = np.linspace(0, 1, 51)[1:-1]
 
@@ -45,6 +45,15 @@ class FixedIntervalScores:
         """The largest mean_iou, and the threshold that gives it."""
         place = int(np.argmax(self.mean_iou))
         return self.mean_iou[place], float(THRESHOLDS[place])
+
+
+def mean_scores_of(several: Sequence[FixedIntervalScores]) -> FixedIntervalScores:
+    """Return the plain mean of scores, as of folds; at least one."""
+    curves = [
+        tuple(np.mean([getattr(one, name) for one in several], 0).tolist())
+        for name in ("fg_iou", "bin_iou", "mean_iou")
+    ]
+    return FixedIntervalScores(float(np.mean([one.ap for one in several])), *curves)
 
 
 def _place(threshold: float) -> int:
