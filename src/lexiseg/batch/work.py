@@ -6,7 +6,7 @@ import base64
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return dict(vars(self))  # its values are plain ones
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Record:
