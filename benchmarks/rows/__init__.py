@@ -13,8 +13,8 @@ NAMES = (
     "accuracy", "modes", "reproduce", "settings", "synonyms", "unknown", "phrases", "parts",
     "auto", "false-positives", "shuffled", "joined", "speed", "size", "clip", "clicks", "guided",
     "guided-filter", "crops", "everything", "memory", "prompts", "oneshot", "episodes", "decoder",
-    "removal", "matting", "peers", "instances", "edit-speed", "video", "batch", "serve",
-    "versions",
+    "removal", "matting", "peers", "instances", "edit-speed", "video",
+    "video-removal", "batch", "serve", "versions",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,26 +45,20 @@ def run(options: Namespace) -> dict[str, Any]:
 
     tracker = load_tracker("tiny", LoadOptions(device=options.device))
     segmenter: Any = lexiseg.load("tiny", device=options.device, instances="off")
-    clips = {
-        folder.name: folder
-        for root in options.data
-        for base in (root, root / "davis")
-        for folder in sorted(base.iterdir() if base.is_dir() else ())
-        if (folder / "images").is_dir() and (folder / "masks").is_dir() and _is_video(folder)
-    }
+    clips = clip_folders(options.data)
     show = progress("clips")
     rows = []
     for number, (name, folder) in enumerate(clips.items(), 1):
-        rows.append(_measured(name, _clip(folder, options.limit), tracker, segmenter))
+        rows.append(_measured(name, read_clip(folder, options.limit), tracker, segmenter))
         if show is not None:
             show(number, len(clips))
     crossing = [
-        _crossing(_clip(clips[one], _STEPS), _clip(clips[other], _STEPS), tracker)
+        _crossing(read_clip(clips[one], _STEPS), read_clip(clips[other], _STEPS), tracker)
         for one, other in _CROSSING
         if one in clips and other in clips
     ]
     frames = _LONG if options.limit is None else 10 * options.limit
-    long = _long(_clip(clips["dog"], None)[0], frames) if "dog" in clips else None
+    long = _long(read_clip(clips["dog"], None)[0], frames) if "dog" in clips else None
     return {"tracker": tracker.name, "clips": rows, "crossing": crossing, "long": long}
 
 
@@ -125,13 +120,25 @@ def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {**ways, "frames": frames, "rate": frames / sum(one["seconds"] for one in rows)}
 
 
+def clip_folders(roots: Sequence[Path]) -> dict[str, Path]:
+    """Return the folders of clips under data folders, by name."""
+    return {
+        folder.name: folder
+        for root in roots
+        for base in (root, root / "davis")
+        for folder in sorted(base.iterdir() if base.is_dir() else ())
+        if (folder / "images").is_dir() and (folder / "masks").is_dir() and _is_video(folder)
+    }
+
+
 def _is_video(folder: Path) -> bool:
     return (
         len(list((folder / "images").iterdir())) > 1 and (folder.parent / "dataset.json").exists()
     )
 
 
-def _clip(folder: Path, limit: int | None) -> Clip:
+def read_clip(folder: Path, limit: int | None) -> Clip:
+    """Return frames, (H, W, 3) each, and true masks, (H, W) bool each."""
     from lexiseg import imaging
 
     images = sorted((folder / "images").iterdir())[:limit]

@@ -12,7 +12,7 @@ from tests.colour_tracker import ColourSegmenter, ColourTracker, frame
 
 from lexiseg.edit.steps import read_steps
 from lexiseg.errors import OptionError, OutputError
-from lexiseg.video import run, run_video
+from lexiseg.video import editing, run, run_video
 from lexiseg.video.state_file import load_state, save_state
 
 av = pytest.importorskip("av")
@@ -53,7 +53,7 @@ def track(path: Path, out: Path, *, words=("red", "green"), end_at: int = 0, cal
 
     summary = run_video(
         path, words, out, segmenter=ColourSegmenter(), tracker=ColourTracker(), progress=progress,
-        steps=read_steps("recolour red --with blue", {}), **more,
+        steps=read_steps("remove red + recolour green --with blue", {}), **more,
     )  # fmt: skip
     return summary, count
 
@@ -68,8 +68,10 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_an_ended_run_goes_on_to_the_same_bytes(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_PART", 4)
+    monkeypatch.setattr(editing, "_PART", 4)
+    monkeypatch.setattr(editing.TemporalFill, "reach", 3)
     summary, steps = track(clip, tmp_path / "whole")
-    assert steps == 2 * FRAMES  # each frame is followed, then edited
+    assert steps == FRAMES + 3  # each frame is followed, then each part is edited
     whole = tree(tmp_path / "whole")
     assert {name.split("/")[0] for name in whole} == {
         "overlay.mp4", "edited.mp4", "masks", "frames.jsonl", "tracks.json", "mot.txt",
@@ -78,7 +80,7 @@ def test_an_ended_run_goes_on_to_the_same_bytes(clip, tmp_path, monkeypatch):
     with av.open(str(tmp_path / "whole" / "overlay.mp4")) as container:
         times = [float(one.pts * one.time_base) for one in container.decode(video=0)]
     np.testing.assert_allclose(times, [(40 * k + k % 3) / 1000 for k in range(FRAMES)], atol=1e-4)
-    for end_at in (2, 6, FRAMES, FRAMES + 1, FRAMES + 7, 2 * FRAMES):
+    for end_at in (2, 6, FRAMES, FRAMES + 2):
         out = tmp_path / f"ended-{end_at}"
         with pytest.raises(Ended):
             track(clip, out, end_at=end_at)
@@ -86,7 +88,7 @@ def test_an_ended_run_goes_on_to_the_same_bytes(clip, tmp_path, monkeypatch):
         kept = min(end_at, FRAMES) // 4 * 4
         summary, left = track(clip, out)
         assert summary.resumed_at == (FRAMES if end_at > FRAMES else kept)
-        assert left < 2 * FRAMES or not kept
+        assert left < steps or not kept
         assert tree(out) == whole, end_at
 
 

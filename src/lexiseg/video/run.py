@@ -17,7 +17,7 @@ from lexiseg import imaging
 from lexiseg._version import __version__
 from lexiseg.errors import NothingFound, OutputError
 from lexiseg.video import outputs
-from lexiseg.video.editing import edit_frame
+from lexiseg.video.editing import VideoEdit
 from lexiseg.video.progress import FOLDER, Unfinished
 from lexiseg.video.reader import VideoReader
 from lexiseg.video.tracking import Tracking, TrackOptions
@@ -108,7 +108,7 @@ def run_video(
         begun = run.done.frames
         if not run.done.tracked:
             _track(path, tracking, run, progress, told)
-        if steps:
+        if steps and run.done.edited < run.done.frames:
             _edit(path, steps, run, progress)
         summary = _finished(path, run, begun, edited=bool(steps))
     if not summary.objects:
@@ -171,30 +171,28 @@ def _edit(
 ) -> None:
     """Edit the frames that are left, by what was found in them."""
     done = run.done
-    with ExitStack() as stack:
-        reader = stack.enter_context(VideoReader(path))
-        lines = stack.enter_context(run.lines.path.open("rb"))
-        for _ in range(done.edited):
+    size_hw = (done.size_hw[0], done.size_hw[1])
+    edit = VideoEdit(steps, size_hw, run.state("edit"))
+    first = max(0, done.edited - edit.reach)
+    with VideoReader(path) as reader, run.lines.path.open("rb") as lines:
+        for _ in range(first):
             next(lines)
-        edited: PartWriter | None = None
-
-        def abandon() -> None:
-            if edited is not None:
-                edited.abandon()
-
-        stack.callback(abandon)
-        for index, (shown, text) in enumerate(
-            zip(reader.frames(done.edited), lines, strict=True), done.edited
-        ):
-            frame = outputs.read_frame(json.loads(text), reader.size_hw, tuple(done.names))
-            edited = edited or PartWriter(run.path(f"edited-{index:06d}.mp4"), reader)
-            edited.add(edit_frame(shown.rgb, frame, steps), shown.pts)
-            if (index + 1) % _PART == 0 or index + 1 == done.frames:
-                run.add_part("edited", edited.close())
-                edited, done.edited = None, index + 1
-                run.keep({})
+        shown = (
+            (one.rgb, outputs.read_frame(json.loads(text), size_hw, tuple(done.names)), one.pts)
+            for one, text in zip(reader.frames(first), lines, strict=True)
+        )
+        for part in edit.parts(shown, done.edited):
+            writer = PartWriter(run.path(f"edited-{done.edited:06d}.mp4"), reader)
+            try:
+                for rgb, pts in part:
+                    writer.add(rgb, pts)
+                run.add_part("edited", writer.close())
+            finally:
+                writer.abandon()
+            done.edited += len(part)
+            run.keep({"edit": edit.state_dict()})
             if progress is not None:
-                progress(index + 1, done.frames)
+                progress(done.edited, done.frames)
 
 
 def _finished(path: Path, run: Unfinished, begun: int, *, edited: bool) -> VideoSummary:
