@@ -243,7 +243,8 @@ def label_map(
 
     values = np.arange(len(probabilities)) if values is None else values
     labels = empty_labels(guide.size_hw, int(values.max()) + 1)
-    scores = torch.zeros(guide.size_hw, dtype=torch.float16)
+    scores = np.zeros(guide.size_hw, np.float16)  # takes no memory where none is written
+    to_scores = torch.from_numpy(scores)  # casts in a tenth of NumPy's time
     for classes, coefficients, enlarge in _rivals(probabilities, guide, only):
         y0, x0, y1, x1 = enlarge.window
         label = labels[y0:y1, x0:x1]
@@ -260,8 +261,8 @@ def label_map(
         if thresholds is not None:
             for rival in classes:
                 label[(label == values[rival]) & (best < thresholds[rival])] = -1
-        scores[y0:y1, x0:x1] = torch.from_numpy(best)
-    return LabelMap(labels, scores.numpy())
+        to_scores[y0:y1, x0:x1] = torch.from_numpy(best)
+    return LabelMap(labels, scores)
 
 
 def winning_labels(
