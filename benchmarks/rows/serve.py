@@ -31,7 +31,7 @@ _READY_SECONDS = 120.0
 
 
 @dataclass
-class _Load:
+class Load:
     """What clients were told: seconds of each answer by its status, and how many got one."""
 
     clients: int
@@ -63,8 +63,8 @@ def run(options: Namespace) -> dict[str, Any]:
         "seconds": seconds,
         "clients": CLIENTS,
         "photos": len(photos),
-        "one": _summary(one),
-        "many": _summary(many),
+        "one": summary(one),
+        "many": summary(many),
         "click": clicks,
         "memory_mb": {"before": before, "after_one": middle, "after_many": after},
     }
@@ -130,11 +130,11 @@ def _ask(client: Any, photo: bytes) -> Any:
     return client.post("/v1/segment", files={"image": ("photo.jpg", photo)}, data=form)
 
 
-def _load(address: str, photos: list[bytes], clients: int, seconds: float) -> _Load:
+def _load(address: str, photos: list[bytes], clients: int, seconds: float) -> Load:
     """Let clients ask one question after the other for some seconds."""
     import httpx2
 
-    load = _Load(clients)
+    load = Load(clients)
     lock = threading.Lock()
     start = threading.Barrier(clients + 1)
 
@@ -172,8 +172,8 @@ def _load(address: str, photos: list[bytes], clients: int, seconds: float) -> _L
     return load
 
 
-def _summary(load: _Load) -> dict[str, Any]:
-    p50, p95 = _percentiles(load.seconds)
+def summary(load: Load) -> dict[str, Any]:
+    p50, p95 = percentiles(load.seconds)
     return {
         "rate": round(len(load.seconds) / load.wall, 2),
         "clients": load.clients,
@@ -184,7 +184,7 @@ def _summary(load: _Load) -> dict[str, Any]:
     }
 
 
-def _percentiles(values: list[float]) -> tuple[float, float]:
+def percentiles(values: list[float]) -> tuple[float, float]:
     """The median, and what 95 of 100 stay below; zeros where there is nothing."""
     if len(values) < 2:
         alone = values[0] if values else 0.0
@@ -211,7 +211,7 @@ def _clicks(client: Any, photo: bytes) -> dict[str, Any]:
         around.append(1000 * (time.perf_counter() - began))
         answer.raise_for_status()
         server.append(1000 * (_model_seconds(client) - before))
-    named = {"server": _percentiles(server), "round": _percentiles(around)}
+    named = {"server": percentiles(server), "round": percentiles(around)}
     out: dict[str, Any] = {"clicks": CLICKS}
     for name, (p50, p95) in named.items():
         out |= {f"{name}_p50_ms": round(p50, 1), f"{name}_p95_ms": round(p95, 1)}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lexiseg._version import __version__
 from lexiseg.errors import InputError, OptionError, WordNotAsked, did_you_mean
-from lexiseg.masks import Key, Masks, select_indices
+from lexiseg.masks import Key, Masks, label_runs, select_indices
 from lexiseg.prompts import clean
 
 if TYPE_CHECKING:
@@ -207,9 +207,8 @@ class Segmentation:
     def pixels(self) -> NDArray[np.int64]:
         """Pixels of each word, (K,) int64: in the label map, and under finer words."""
         counts = np.zeros(len(self.words) + 1, np.int64)
-        for top in range(0, len(self.label_map), _BAND_ROWS):  # bincount copies to int64
-            band = self.label_map[top : top + _BAND_ROWS].reshape(-1)
-            counts += np.bincount(band.astype(np.int64) + 1, minlength=len(counts))
+        for start, stop, value in label_runs(self.label_map):
+            counts += np.bincount(value + 1, stop - start, len(counts)).astype(np.int64)
         for word, whole in self.wholes.items():
             counts[1 + self.words.index(word)] = whole.areas[0]
         return counts[1:]
@@ -397,4 +396,3 @@ def _plain(value: object) -> Any:
 
 
 _SLACK = 1e-4  # a sum of probabilities may pass 1 by rounding; it is clipped, more is refused
-_BAND_ROWS = 1024

@@ -241,7 +241,7 @@ def lama_checkpoint(folder: Path, content: bytes | None = None) -> Checkpoint:
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_lama_runs_at_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = lama_checkpoint(tmp_path)
-    monkeypatch.setitem(registry._REMOTE, "big-lama", checkpoint.record)
+    monkeypatch.setitem(registry.REMOTE, "big-lama", checkpoint.record)
     painter = lama.build_inpainter(checkpoint, pick("cpu"))
     assert isinstance(painter, Inpainter)
     rgb = np.full((21, 34, 3), (200, 40, 60), np.uint8)
@@ -275,7 +275,7 @@ def test_a_program_that_the_table_does_not_know_is_not_run(
 
 def test_lama_that_is_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = lama_checkpoint(tmp_path, b"nothing")
-    monkeypatch.setitem(registry._REMOTE, "big-lama", checkpoint.record)
+    monkeypatch.setitem(registry.REMOTE, "big-lama", checkpoint.record)
     with pytest.raises(CheckpointError, match="not a TorchScript archive"):
         lama.build_inpainter(checkpoint, pick("cpu"))
 

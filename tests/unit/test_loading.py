@@ -199,7 +199,7 @@ def test_an_unknown_encoder_is_named(tmp_path: Path) -> None:
 def test_missing_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from lexiseg.checkpoints import registry
 
-    monkeypatch.setattr(registry, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path)
     with pytest.raises(WeightsMissing, match="install lexiseg again"):
         lexiseg.load("tiny")
 

@@ -474,7 +474,5 @@ def test_phrases_may_be_left_whole(colours: Any, stripes: Pixels) -> None:
 def test_words_that_are_nouns_cost_no_reading(
     colours: Any, stripes: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lexiseg.prompts.phrases import _vocabulary
-
-    monkeypatch.setattr(_vocabulary, "read_phrase", None)
+    monkeypatch.setattr("lexiseg.prompts.phrases.noun_vocabulary", None)
     assert Segmenter(colours, Config())(stripes, ["red", "green"]).readings == ()

@@ -201,8 +201,11 @@ def test_weights_are_in_memory_once_and_only_while_used(
     assert small.net.backbone.stem.weight.dtype == torch.bfloat16
     assert net.backbone.stem.weight.dtype == small.net.words.weight.dtype == torch.float32
     pixels = torch.from_numpy(scene()[:64, :96].copy())[None]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        cast_at_each_call = net.maps(small._pixels(pixels)).decoded
+    scaled = (pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(
+        memory_format=torch.channels_last
+    )
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        cast_at_each_call = net.maps(scaled).decoded
     torch.testing.assert_close(small.decoded(pixels), cast_at_each_call, rtol=0, atol=0)
     # The same weights under another digest, which no other test holds.
     digests = {**folder.sha256, "vision.safetensors": "f" * 64}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -256,15 +257,20 @@ def test_a_word_that_means_the_same_by_the_dictionary_is_known(
 ) -> None:
     """Whatever the text tower makes of it; "glass" is no singular of "glasses"."""
     words = ["pants", "sofa", "scissors", "sandals", "glasses", "dog", "car"]
-    encoder = TinyEncoder(
-        random_tiny._net, random_tiny.tower, random_tiny.tokenizer, words,
+    axes = torch.eye(len(random_tiny.meanings(["cat"])[0]))
+    meanings = dict(zip([*words, word], axes, strict=False))
+
+    class Given(TinyEncoder):
+        def meanings(self, phrases: Sequence[str]) -> Tensor:
+            return torch.stack([meanings[phrase] for phrase in phrases])
+
+    encoder = Given(
+        random_tiny.net, random_tiny.tower, random_tiny.tokenizer, words,
         Compute(torch.device("cpu"), torch.float32),
     )  # fmt: skip
-    axes = torch.eye(len(random_tiny.meanings(["cat"])[0]))
-    encoder._meanings.update(zip([*words, word], axes, strict=False))
     assert bool(encoder.unknown([word])) == (known is None)
     mean = axes[7] if known is None else axes[7] + 10 * axes[words.index(known)]
-    expected = random_tiny._net.project(F.normalize(mean, dim=-1)[None])
+    expected = random_tiny.net.project(F.normalize(mean, dim=-1)[None])
     torch.testing.assert_close(encoder.text([word]), expected)
 
 

@@ -17,7 +17,7 @@ from lexiseg.prompts.phrases import (
     read_phrase,
     singular,
 )
-from lexiseg.prompts.phrases import _word_lists as words
+from lexiseg.prompts.phrases import word_lists as words
 
 KNOWN = frozenset({
     "hot dog", "traffic light", "dining table", "wine glass", "wall of brick", "left eye",
@@ -426,7 +426,7 @@ def test_published_vocabularies_hold_no_phrases() -> None:
 
 def test_compounds_are_those_of_wordnet_by_the_rule() -> None:
     from lexiseg.errors import InputError
-    from lexiseg.prompts.phrases._nouns import compounds
+    from lexiseg.prompts.phrases import compounds
     from lexiseg.training import wordnet
 
     try:

@@ -88,7 +88,7 @@ def test_choosing_instances_keeps_the_label_map_whole() -> None:
 
 
 def test_shares_come_from_the_label_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lexiseg.results._BAND_ROWS", 3)
+    monkeypatch.setattr("lexiseg.masks.masks._BAND_PIXELS", 12)  # of 24
     out = some_result()
     assert out.pixels.tolist() == [8, 6, 9, 0]
     assert out.share("dog") == 8 / 24

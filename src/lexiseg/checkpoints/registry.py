@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 
-_PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[1]  # of lexiseg, where bundled weights are
 
-# Name -> folder in the package; the record is the folder's own manifest.
-_BUNDLED: dict[str, str] = {"tiny": "models/tiny/weights"}
-
-_REMOTE: dict[str, Record] = dict(TABLE)
+# The tables of names that are known: name -> folder in the package, whose record is its own
+# manifest; name -> record of what is downloaded.
+BUNDLED: dict[str, str] = {"tiny": "models/tiny/weights"}
+REMOTE: dict[str, Record] = dict(TABLE)
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all checkpoints, sorted."""
-    return tuple(sorted([*_BUNDLED, *_REMOTE]))
+    return tuple(sorted([*BUNDLED, *REMOTE]))
 
 
 def records() -> tuple[Record, ...]:
@@ -46,8 +46,8 @@ def records() -> tuple[Record, ...]:
 
 def get(name: str) -> Record:
     """Return the record of a checkpoint; raises UnknownName with the nearest names."""
-    if name in _REMOTE:
-        return _REMOTE[name]
+    if name in REMOTE:
+        return REMOTE[name]
     folder = bundled_folder(name)
     if folder is None:
         raise UnknownName.among("checkpoint", name, names())
@@ -61,8 +61,8 @@ def get(name: str) -> Record:
 
 def bundled_folder(name: str) -> Path | None:
     """Return the folder in the package that holds a checkpoint; None for one of the table."""
-    folder = _BUNDLED.get(name)
-    return None if folder is None else _PACKAGE / folder
+    folder = BUNDLED.get(name)
+    return None if folder is None else PACKAGE / folder
 
 
 def register(record: Record) -> None:
@@ -74,7 +74,7 @@ def register(record: Record) -> None:
             f"the checkpoint {record.name!r} says not where its files come from; give it repo and "
             f"revision, or every file an url"
         )
-    _REMOTE[record.name] = record
+    REMOTE[record.name] = record
 
 
 MANIFEST = "manifest.json"

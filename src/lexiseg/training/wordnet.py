@@ -258,7 +258,7 @@ def compounds(nouns: Nouns) -> list[str]:
     their last word says ("top hat" is a hat at the top, for all that one can see), and, food
     aside, what ends in an everyday noun: a black cat is a cat.
     """
-    from lexiseg.prompts.phrases import _word_lists as words
+    from lexiseg.prompts.phrases import word_lists as words
 
     first = {
         *words.COLOURS, *words.SIZES, *words.SUPERLATIVES, *words.POSITIONS, *words.EXTREMES,

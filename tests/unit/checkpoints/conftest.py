@@ -134,8 +134,8 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # What this user has given to the hub, and has from it.
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(registry, "_REMOTE", {})
-    monkeypatch.setattr(registry, "_BUNDLED", {})
+    monkeypatch.setattr(registry, "REMOTE", {})
+    monkeypatch.setattr(registry, "BUNDLED", {})
     return tmp_path / "cache" / "checkpoints"
 
 

@@ -60,8 +60,8 @@ def make_folder(folder: Path, name: str = "tiny") -> Path:
 @pytest.fixture
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package with a bundled checkpoint "tiny"; return the folder of its weights."""
-    monkeypatch.setattr(registry, "_PACKAGE", tmp_path / "package")
-    monkeypatch.setattr(registry, "_BUNDLED", {"tiny": "weights"})
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(registry, "BUNDLED", {"tiny": "weights"})
     return make_folder(tmp_path / "package" / "weights")
 
 

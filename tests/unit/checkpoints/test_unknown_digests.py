@@ -191,7 +191,7 @@ def test_bundled_weights_are_not_removed(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "model.safetensors").write_bytes(body)
     record = make_record("inside", weight_file("model.safetensors", body))
     write_manifest(tmp_path, record)
-    monkeypatch.setattr(registry, "_BUNDLED", {"inside": str(tmp_path)})
+    monkeypatch.setattr(registry, "BUNDLED", {"inside": str(tmp_path)})
     with pytest.raises(OptionError, match="a part of lexiseg itself"):
         remove("inside")
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from lexiseg.prompts.phrases._nouns import WEARERS, is_plural, singular
+from lexiseg.prompts.phrases._nouns import WEARERS, compounds, is_plural, singular
 from lexiseg.prompts.phrases._parser import read_phrase
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._reading import Dropped, PhraseReading
@@ -13,6 +13,6 @@ from lexiseg.prompts.phrases._vocabulary import PhraseVocabulary, noun_vocabular
 
 __all__ = [
     "EVERYTHING", "WEARERS", "Attribute", "Dropped", "Phrase", "PhraseReading", "PhraseVocabulary",
-    "Relation", "is_plural", "noun_vocabulary", "read_phrase", "singular",
+    "Relation", "compounds", "is_plural", "noun_vocabulary", "read_phrase", "singular",
     "whole_vocabulary",
 ]  # fmt: skip

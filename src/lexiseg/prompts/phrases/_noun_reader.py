@@ -10,7 +10,7 @@ from dataclasses import replace
 from lexiseg.prompts.phrases._nouns import IN_PAIRS, PEOPLE, is_plural, singular
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._tokens import JOINERS, THAT, Tokens
-from lexiseg.prompts.phrases._word_lists import (
+from lexiseg.prompts.phrases.word_lists import (
     COLOURS,
     DETERMINERS,
     EXTREMES,

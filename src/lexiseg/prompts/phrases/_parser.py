@@ -21,7 +21,7 @@ from lexiseg.prompts.phrases._noun_reader import BE, RANKS, NounReader, Unreadab
 from lexiseg.prompts.phrases._nouns import WEARERS, singular
 from lexiseg.prompts.phrases._phrase import EVERYTHING, Attribute, Phrase, Relation
 from lexiseg.prompts.phrases._tokens import JOINERS, THAT, VIEWER, tokenise
-from lexiseg.prompts.phrases._word_lists import COLOURS, DETERMINERS, SHADES, STATES, WHOLES
+from lexiseg.prompts.phrases.word_lists import COLOURS, DETERMINERS, SHADES, STATES, WHOLES
 
 __all__ = ["read_phrase"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lexiseg.prompts.phrases._nouns import WEARERS, compounds
-from lexiseg.prompts.phrases._word_lists import RESERVED
+from lexiseg.prompts.phrases.word_lists import RESERVED
 
 __all__ = ["EVERYTHING", "Attribute", "Phrase", "Relation"]
 

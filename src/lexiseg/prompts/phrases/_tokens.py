@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from lexiseg.prompts.phrases._nouns import compounds, singular
 from lexiseg.prompts.phrases._phrase import Attribute
-from lexiseg.prompts.phrases._word_lists import (
+from lexiseg.prompts.phrases.word_lists import (
     BUT_NOT,
     COLOURS,
     DETERMINERS,
