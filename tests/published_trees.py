@@ -324,4 +324,5 @@ TREES: dict[str, Callable[[Path], None]] = {
     "pascal5i": pascal5i, "pascal5i-pfenet": pascal5i, "phrasecut": phrasecut,
     "phrasecut-clipseg": phrasecut, "refcoco": refcoco, "refcoco+": refcoco, "refcocog": refcoco,
     "refcocog-google": refcoco, "sbd": sbd, "voc20": voc, "voc21": voc, "voc21-aug": voc,
+    "voc21-unseen10": voc, "voc21-unseen4": voc,
 }  # fmt: skip

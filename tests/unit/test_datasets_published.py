@@ -221,6 +221,19 @@ def test_coco_open_has_base_and_novel_classes(tmp_path: Path) -> None:
     assert set(np.unique(small[0].labels((6, 9)))) <= {0, 255, *range(1, 66)}
 
 
+def test_zero_shot_voc_counts_the_background_among_the_base_classes(voc: Path) -> None:
+    plain = open_dataset("voc21", root=voc)
+    for name, novel in (
+        ("voc21-unseen4", {1, 10, 14, 18}),  # JoEm's get_unseen_idx(4), (10), at 06ee1fc
+        ("voc21-unseen10", {1, 5, 8, 9, 10, 14, 16, 18, 19, 20}),
+    ):
+        data = open_dataset(name, root=voc)
+        assert isinstance(data, SemanticDataset)
+        assert set(data.groups["novel"]) == novel
+        assert set(data.groups["base"]) == set(range(21)) - novel
+        assert data.samples == plain.samples  # type: ignore[union-attr]
+
+
 def test_pixels_of_classes_left_out_do_not_count(tmp_path: Path) -> None:
     TREES["coco"](tmp_path)
     data = open_dataset("coco", root=tmp_path)

@@ -130,6 +130,23 @@ def test_the_cutoff_is_what_a_map_must_pass(
         assert ("orange" in out.found) == found
 
 
+@pytest.mark.parametrize("factor", [0.02, 3.0])
+def test_zero_shot_takes_the_largest_map_the_backgrounds_times_a_factor(
+    model: ColourPrompted, stripes: NDArray[np.uint8], factor: float
+) -> None:
+    seg = Segmenter(model, Config(refine="none", templates="plain", background_factor=factor))
+    asked = ["background", "orange", "green"]
+    out = seg(stripes, asked, background=None)
+    view = seg.prepare(stripes)
+    own = model.maps(view.encoded, model.words(asked)).sigmoid()  # a bare name a class
+    own[0] *= factor
+    grid = out.score_map
+    assert grid is not None
+    np.testing.assert_array_equal(grid.grid.argmax(0), own.argmax(0).numpy())
+    cut = Segmenter(model, Config(refine="none", cutoff=0.99))(stripes, asked, background=None)
+    assert "orange" not in cut.found  # without a factor the cutoff decides
+
+
 def test_one_picture_pass_for_any_number_of_prompts(
     seg: Segmenter, colours: ColourEncoder, stripes: NDArray[np.uint8]
 ) -> None:

@@ -34,8 +34,8 @@ MEASURES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "AP": (("clipseg", "ap"),),
     "base": (("groups", "base"),),
     "novel": (("groups", "novel"),),
-    "seen": (),
-    "unseen": (),
+    "seen": (("groups", "base"),),
+    "unseen": (("groups", "novel"),),
     "seconds": (("seconds_per_picture",),),
 }
 _TIMES = frozenset({"seconds"})  # every other measure is a share

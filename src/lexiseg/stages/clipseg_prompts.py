@@ -19,7 +19,7 @@ from torch import Tensor
 from lexiseg.errors import PromptError, UnknownName
 from lexiseg.prompts import Example
 
-__all__ = ["FUSIONS", "WAYS", "compete", "example_pixels", "fuse", "prepare_example"]
+__all__ = ["FUSIONS", "WAYS", "compete", "example_pixels", "fuse", "largest_of", "prepare_example"]
 
 
 WAYS = ("crop", "blur", "darken")
@@ -140,3 +140,13 @@ def compete(
             nothing = torch.cat([nothing, rest]).logsumexp(0, keepdim=True)
         logits = torch.cat([logits[:background], nothing, logits[background + 1 :]])
     return logits.softmax(0)
+
+
+def largest_of(logits: Tensor, background: int, factor: float) -> Tensor:
+    """Independent maps, (O, h, w) logits -> shares of their sum, (O, h, w).
+
+    A map is a sigmoid, that of the class ``background`` times ``factor``: CLIPSeg's zero-shot code.
+    """
+    maps = logits.sigmoid()  # a new tensor
+    maps[background] *= factor
+    return maps / maps.sum(0).clamp_min(torch.finfo(maps.dtype).tiny)

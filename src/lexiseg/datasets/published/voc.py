@@ -9,7 +9,8 @@ benchmark_RELEASE/dataset/{img/*.jpg, cls/*.mat, train.txt, val.txt}       SBD a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,15 @@ def _open_voc21(root: Path, split: str) -> SemanticDataset:
     return _open(root, split, "voc21", "SegmentationClass", ("background", *CLASSES), VALUES)
 
 
+def _open_unseen(root: Path, split: str, *, name: str) -> SemanticDataset:
+    """Zero-shot: the classes that are new, and the others with the background, as JoEm has them."""
+    found = _open_voc21(root, split)
+    novel = tuple(i for i, known in enumerate(found.classes) if known in UNSEEN[name])
+    base = tuple(i for i in range(len(found.classes)) if i not in novel)
+    groups = {"base": base, "novel": novel}
+    return replace(found, name=name, title=_TITLES[name], groups=groups)
+
+
 def _open_voc20(root: Path, split: str) -> SemanticDataset:
     return _open(root, split, "voc20", "SegmentationClass", CLASSES, _WITHOUT_BACKGROUND)
 
@@ -129,7 +139,14 @@ def _splits(folder: str, **counts: int) -> tuple[Split, ...]:
     )
 
 
+_FOUR = ("cow", "motorbike", "aeroplane", "sofa")
+UNSEEN = {
+    "voc21-unseen10": (*_FOUR, "cat", "tv monitor", "train", "bottle", "chair", "potted plant"),
+    "voc21-unseen4": _FOUR,
+}
 _TITLES = {
+    "voc21-unseen10": "Pascal VOC 2012 for zero-shot: 10 novel classes, 10 base and background",
+    "voc21-unseen4": "Pascal VOC 2012 for zero-shot: 4 novel classes, 16 base and background",
     "sbd": "Semantic Boundaries Dataset: 20 classes and background on 11,355 photos of VOC",
     "voc20": "Pascal VOC 2012, 20 classes; the background does not count",
     "voc21": "Pascal VOC 2012, 20 classes and background",
@@ -161,6 +178,14 @@ DATASETS = (
         "voc20", _TITLES["voc20"], "semantic", _FOLDERS, _MARKS,
         _splits("SegmentationClass", val=1449, train=1464, trainval=2913), _open_voc20,
         _HOME, _LICENCE, "2.0 GB", _GET_VOC, vocabulary="voc20",
+    ),
+    *(
+        DatasetInfo(
+            name, _TITLES[name], "semantic", _FOLDERS, _MARKS,
+            _splits("SegmentationClass", val=1449, train=1464), partial(_open_unseen, name=name),
+            _HOME, _LICENCE, "2.0 GB", _GET_VOC, vocabulary="voc21",
+        )
+        for name in UNSEEN
     ),
     DatasetInfo(
         "voc21-aug", _TITLES["voc21-aug"], "semantic", _FOLDERS, _MARKS,

@@ -30,6 +30,8 @@ class Config(GuidedFilterConfig, VocabularyConfig):
     background: words whose maps take what nobody asked for. The word "background" itself has no
         map: ``cutoff`` stands for it.
     cutoff: what a word's own map must pass, in (0, 1), to win over the background.
+    background_factor: where the word "background" is asked, it gets a map of its own, times this,
+        and the largest map wins, as in the paper's zero-shot code (3); None: ``cutoff`` decides.
     fusion: how maps of synonyms become one: "max", "mean", or "attention".
     mix: the weight of the words where a prompt has words and examples.
     prepare: what is done to example images with a mask or a box, of "crop", "blur", "darken";
@@ -49,6 +51,7 @@ class Config(GuidedFilterConfig, VocabularyConfig):
     templates: str | tuple[str, ...] | None = None
     background: tuple[str, ...] = ("background",)
     cutoff: float = 0.5
+    background_factor: float | None = None
     fusion: str = "max"
     mix: float = 0.5
     prepare: tuple[str, ...] | None = None
@@ -66,6 +69,7 @@ class Config(GuidedFilterConfig, VocabularyConfig):
         check_choice(self, "fusion", ("max", "mean", "attention"))
         check_range(self, 32, 8192, "short_side")
         check_range(self, 1e-6, 1 - 1e-6, "cutoff")
+        check_range(self, 1e-6, 1e6, "background_factor")
         check_range(self, 0, 1, "mix", "min_agreement")
         check_range(self, 1, 1000, "pamr_steps")
         for way in self.prepare or ():
@@ -83,4 +87,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {},
     # PhraseCut's threshold, maps as they come, squares of 352 pixels.
     "paper": {"refine": "none", "cutoff": 0.3},
+    # All classes' maps at once, of bare names, and three times that of the background.
+    "zero-shot": {"refine": "none", "templates": "plain", "background_factor": 3.0},
 }

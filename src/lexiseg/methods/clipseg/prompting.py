@@ -47,7 +47,9 @@ def encode_prompts(
         if word.examples:
             class_ids.append(i)
             vectors.append(_mixed(model, word, sentences, config))
-        elif i != vocabulary.background_index and word.name not in silent:
+        elif i == vocabulary.background_index:
+            phrases += [] if config.background_factor is None else [(_NO_MAP, i)]
+        elif word.name not in silent:
             phrases += [(phrase, i) for phrase in word.synonyms]
     phrases += [
         (phrase, len(words))

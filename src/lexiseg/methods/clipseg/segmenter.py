@@ -116,10 +116,12 @@ class Segmenter(BaseSegmenter[EncodedImage]):
         """The probability of every class, (C, h, w)."""
         import torch
 
-        from lexiseg.stages.clipseg_prompts import compete
+        from lexiseg.stages.clipseg_prompts import compete, largest_of
 
         logits, of_background = self._class_logits(view, prompts)
-        background = vocabulary.background_class
+        background, factor = vocabulary.background_class, self.config.background_factor
+        if factor is not None and vocabulary.background_index is not None:
+            return largest_of(logits, vocabulary.background_index, factor)
         if background is not None and background == len(logits):
             logits = torch.cat([logits, torch.zeros_like(logits[:1])])
         return compete(logits, background, self.config.cutoff, of_background)
