@@ -13,7 +13,7 @@ NAMES = (
     "accuracy", "modes", "reproduce", "settings", "synonyms", "unknown", "phrases", "parts",
     "auto", "false-positives", "shuffled", "joined", "speed", "size", "clip", "clicks", "guided",
     "guided-filter", "crops", "everything", "memory", "prompts", "oneshot", "episodes", "decoder",
-    "removal", "matting", "peers", "instances", "edit-speed", "video",
+    "removal", "matting", "peers", "instances", "thing-scores", "edit-speed", "video",
     "video-removal", "batch", "serve", "versions",
 )  # fmt: skip
 

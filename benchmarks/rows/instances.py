@@ -30,7 +30,7 @@ SAME = 0.5  # IoU from which on a mask is an object
 HELD = 0.5  # the part of an object that the map must give to its word
 WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("dense (the default)", "dense", {}),
-    ("dense, masks", "dense", {"instances": "masks"}),
+    ("dense, parts", "dense", {"instances": "parts"}),
     ("clip-then-sam", "clip-then-sam", {}),
     ("clip-then-sam, everything", "clip-then-sam", {"preset": "everything"}),
     ("sam-then-clip, fast", "sam-then-clip", {"preset": "fast"}),
@@ -40,7 +40,7 @@ WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 def check(options: Namespace) -> str | None:
     """Return what is missing, or None."""
     try:
-        _instances_file(options)
+        instances_file(options)
     except Unmeasurable as error:
         return str(error)
     return None
@@ -50,7 +50,7 @@ def run(options: Namespace) -> dict[str, Any]:
     """Segment every photo by every method, one after the other."""
     import lexiseg
 
-    path = _instances_file(options)
+    path = instances_file(options)
     weights = {} if options.method == "tiny" else {"encoder": options.method}
     ways = {}
     for label, name, more in WAYS:
@@ -86,7 +86,7 @@ def table(result: dict[str, Any]) -> str:
         f"at least {MIN_AREA} pixels. Found: a mask of its word has an IoU of at least {SAME} with "
         "it, in percent; each mask counts for one object, and further masks of one are doubles. "
         "The map holds an object where it gives its word half of the object's pixels. AP: COCO's, "
-        "masks, all classes and sizes, by score times quality. Counting error: the mean of "
+        "masks, all classes and sizes, by score. Counting error: the mean of "
         f"|counted - there| over photos and classes that are there or found. CPU ms: of a photo of "
         f"{SMALL_WH[0]}x{SMALL_WH[1]} and {len(WORDS)} words, on {result['threads']} thread(s): "
         "the processor's time of all threads by their number."
@@ -97,14 +97,10 @@ def measure(
     segmenter: Callable[..., Any], path: Path, limit: int | None = None, label: str = ""
 ) -> dict[str, Any]:
     """Return what a segmenter finds on the photos of a file of COCO's instances."""
-    from pycocotools.coco import COCO
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(path))
+    truth, words = truth_of(path)
     names = {key: one["name"] for key, one in truth.cats.items()}
     ids = {name: key for key, name in names.items()}
-    photos = sorted(truth.imgs)[:limit]
-    words, results, total = list(ids), [], Totals()
+    photos, results, total = sorted(truth.imgs)[:limit], [], Totals()
     show = progress(label)
     for done, key in enumerate(photos, start=1):
         found = segmenter(path.parent / truth.imgs[key]["file_name"], words)
@@ -122,6 +118,15 @@ def measure(
         if show is not None:
             show(done, len(photos))
     return {"photos": len(photos), **total.values(), **average_precision(truth, results, photos)}
+
+
+def truth_of(path: Path) -> tuple[Any, list[str]]:
+    """Return the annotations of a file of COCO's instances, as pycocotools reads it, and words."""
+    from pycocotools.coco import COCO
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(path))
+    return truth, [one["name"] for one in truth.cats.values()]
 
 
 class Totals:
@@ -186,8 +191,8 @@ def average_precision(
     return {"ap": round(float(scored.stats[0]), 4), "ap50": round(float(scored.stats[1]), 4)}
 
 
-def _instances_file(options: Namespace) -> Path:
-    """The file of instances of the first data set that has one."""
+def instances_file(options: Namespace) -> Path:
+    """Return the file of instances of the first data set that has one."""
     for root in options.data:
         for folder in (root, root / "coco"):
             path = folder / options.split / "instances.json"

@@ -103,7 +103,7 @@ def _parser() -> Parser:
     add("--words", metavar='"W; W"', help="the words, or @FILE, @ade20k, @known; else @auto")
     options.add_competition_flags(group)
     options.add_flat_flag(group)
-    add("--instances", metavar="WAY", help="parts, masks or off, as of segment")
+    add("--instances", metavar="WAY", help="masks, parts or off, as of segment")
     add(
         "--like", metavar="[WORD=]FILE[:X0,Y0,X1,Y1]", action="append", default=[],
         help="what an example picture shows, or its box; may be repeated",

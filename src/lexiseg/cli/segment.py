@@ -123,7 +123,7 @@ def _parser() -> Parser:
     add(
         "--instances",
         metavar="WAY",
-        help="parts (connected ones), masks (touching things come apart), off (label map alone)",
+        help="masks (touching things come apart), parts (connected ones), off (label map alone)",
     )
     add(
         "--only",

@@ -49,9 +49,9 @@ class Config(DenseConfig):
         ViT-L/14; (): the last one.
     ragged: where a window of CLIP is not whole cells: "stretch" leaves the remainder out, "pad"
         fills it.
-    instances: "parts" are the connected parts of the label map; "masks" tells touching things of a
-        word apart, where the encoder's checkpoint holds a mask model too, and takes longer; "off"
-        finds none, and is fastest.
+    instances: "masks" tells touching things of a word apart, where the encoder's checkpoint holds a
+        mask model too; "parts" are the connected parts of the label map, and so are "masks" where
+        there is no mask model; "off" finds none, and is fastest.
     max_prompts: for masks: places asked in an image at most.
     """
 
@@ -60,8 +60,8 @@ class Config(DenseConfig):
     readout: str | None = None
     layers: tuple[int, ...] = ()
     ragged: str = "stretch"
-    instances: str = "parts"
-    max_prompts: int = 20
+    instances: str = "masks"
+    max_prompts: int = 12
 
     def check(self) -> None:
         """Raise OptionError for a value out of its range, UnknownName for no choice."""
@@ -133,7 +133,7 @@ DATA_SETS: Mapping[str, Mapping[str, dict[str, Any]]] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"short_side": 224},
+    "fast": {"short_side": 224, "instances": "parts"},
     "balanced": {},
     "quality": {
         "scales": (1.33,)
