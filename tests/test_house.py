@@ -45,6 +45,7 @@ OF_SERVER = tuple(
         "video_requests",
         "video_routes",
         "videos",
+        "workers",
     )
 )
 

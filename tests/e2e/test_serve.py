@@ -273,3 +273,68 @@ def test_the_openapi_document_holds_under_schemathesis(tmp_path):
             env={**os.environ, "NO_PROXY": "127.0.0.1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.timeout(300)
+def test_several_processes_answer_at_one_address():
+    with serving("--workers", "2") as (process, address):
+        wait_until_ready(address)
+        want = lexiseg.load("tiny")(PHOTO, WORDS).masks.to_rle()
+        masks: list[object] = []
+        lost: list[str] = []
+
+        def ask() -> None:
+            with lexiseg.Client(address) as client:
+                try:
+                    masks.append(client.segment(PHOTO, WORDS).masks.to_rle())
+                except lexiseg.errors.LexisegError as error:
+                    lost.append(str(error))
+
+        def ask_together(count: int) -> list[threading.Thread]:
+            threads = [threading.Thread(target=ask) for _ in range(count)]
+            for thread in threads:
+                thread.start()
+            return threads
+
+        end = time.monotonic() + 120
+        seen: set[str] = set()
+        with lexiseg.Client(address) as client:
+            while seen != {"0", "1"} and time.monotonic() < end:  # until both have worked
+                for thread in ask_together(4):
+                    thread.join()
+                text = client._http.get("/metrics").text
+                seen = set(re.findall(r'model_seconds_count{process="(\d)",work="segment"}', text))
+        assert seen == {"0", "1"}
+        # One that dies is started again.
+        victim = worker_of(process.pid)
+        if victim is not None:
+            os.kill(victim, signal.SIGKILL)
+            while worker_of(process.pid) in (victim, None) and time.monotonic() < end:
+                time.sleep(0.1)
+            assert worker_of(process.pid) not in (victim, None)
+        lost.clear()  # what the killed process had accepted
+        wait_until_ready(address)
+        last = ask_together(6)
+        time.sleep(0.5)  # all are accepted by now
+        process.send_signal(signal.SIGTERM)
+        for thread in last:
+            thread.join(60)
+        assert lost == []
+        assert all(one == want for one in masks)
+
+
+def worker_of(pid: int) -> int | None:
+    """The first process of a server that serves; None where the system does not tell."""
+    with suppress(OSError, ValueError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in map(int, children):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
+    return None
+
+
+def test_workers_are_counted(capsys):
+    from lexiseg.cli import main
+
+    assert main(["serve", "--workers", "0"]) == 2
+    assert "--workers is 0" in capsys.readouterr().err

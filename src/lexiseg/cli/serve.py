@@ -48,20 +48,28 @@ def run(argv: list[str]) -> int:
     parser = Parser("serve", "Serve segmentation and editing over HTTP.", epilog=_NOTES)
     add_server_flags(parser)
     parser.add_argument("--page", action="store_true", help="serve the page too, as lexiseg ui")
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes, each with a model of its own (%(default)s)",
+    )
     args = parser.parse(argv)
-    given = read_options(args)
-    return start(replace(given, page=bool(args.page)), quiet=args.quiet)
+    if args.workers < 1:
+        raise OptionError(f"--workers is {args.workers}; give at least 1")
+    given = replace(read_options(args), page=bool(args.page))
+    return start(given, quiet=args.quiet, workers=args.workers)
 
 
-def start(given: ServerOptions, *, quiet: bool = False, opened: bool = False) -> int:
+def start(
+    given: ServerOptions, *, quiet: bool = False, opened: bool = False, workers: int = 1
+) -> int:
     """Serve until a signal ends it. opened: show the page in a browser once it is there."""
+    from lexiseg.server import log_to_stderr, run_workers
     from lexiseg.server import run as serve
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s lexiseg %(message)s"))
-    log = logging.getLogger("lexiseg.server")
-    log.addHandler(handler)
-    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    handler = log_to_stderr(quiet=quiet)
 
     def started(address: str) -> None:
         sys.stdout.write(f"lexiseg: listening at {address} (Ctrl+C ends it)\n")
@@ -73,11 +81,14 @@ def start(given: ServerOptions, *, quiet: bool = False, opened: bool = False) ->
             webbrowser.open(address + token)
 
     try:
-        serve(given, started)
+        if workers > 1:
+            run_workers(given, workers, started, quiet=quiet)
+        else:
+            serve(given, started)
     except KeyboardInterrupt:  # the way to end it; all accepted requests are answered by then
         return 0
     finally:
-        log.removeHandler(handler)
+        logging.getLogger("lexiseg.server").removeHandler(handler)
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request
@@ -55,10 +56,13 @@ _STATUS: tuple[tuple[type[LexisegError], int], ...] = (
 )
 
 
-def create_app(options: ServerOptions | None = None) -> Any:
-    """Return the ASGI application of a server; `run` serves it, and so does any ASGI server."""
+def create_app(options: ServerOptions | None = None, shared: tuple[Path, int] | None = None) -> Any:
+    """Return the ASGI application of a server; `run` serves it, and so does any ASGI server.
+
+    shared: of one of several processes, see `Metrics`.
+    """
     options = options or ServerOptions()
-    metrics = Metrics()
+    metrics = Metrics(shared)
     engine = Engine(options, metrics)
     videos = Videos(engine, options.limits)
 
@@ -66,7 +70,10 @@ def create_app(options: ServerOptions | None = None) -> Any:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.ensure_future(engine.run("load", engine.load, _forever))
         loading.add_done_callback(_log_failure)
+        sharing = None if shared is None else asyncio.ensure_future(_share(metrics))
         yield
+        if sharing is not None:
+            sharing.cancel()
         await asyncio.to_thread(videos.close)
         await asyncio.to_thread(engine.close)
 
@@ -300,6 +307,12 @@ def _gone(request: Request) -> Callable[[], Awaitable[None]]:
             continue
 
     return gone
+
+
+async def _share(metrics: Metrics) -> None:
+    while True:
+        metrics.share()
+        await asyncio.sleep(1)
 
 
 async def _forever() -> None:

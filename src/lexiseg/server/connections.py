@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,7 +17,7 @@ from lexiseg.errors import OptionError
 from lexiseg.server.app import create_app
 from lexiseg.server.options import ServerOptions
 
-__all__ = ["run"]
+__all__ = ["address_of", "bound", "log_to_stderr", "run", "serve"]
 
 _MAX_HEADERS = 32 << 10  # bytes
 
@@ -26,12 +28,21 @@ def run(options: ServerOptions, started: Callable[[str], None] | None = None) ->
     started: called with the address once it can be used. Raises OptionError where the address is
     taken or is not this machine's.
     """
+    with bound(options) as sock:
+        serve(options, sock, started)
+
+
+def serve(
+    options: ServerOptions,
+    sock: socket.socket,
+    started: Callable[[str], None] | None = None,
+    shared: tuple[Path, int] | None = None,
+) -> None:
+    """Serve at a socket as `run` does. shared: see `Metrics`."""
     _allow_many_files()
     config = uvicorn.Config(
-        create_app(options),
+        create_app(options, shared),
         http=_protocol(options),
-        host=options.host.strip("[]"),
-        port=options.port,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -41,16 +52,25 @@ def run(options: ServerOptions, started: Callable[[str], None] | None = None) ->
         backlog=min(options.limits.max_connections, 1024),
     )
     config.loaded_app = None
-    try:
-        sock = _bound(config)
-    except OSError as error:
-        raise OptionError(
-            f"{options.host}:{options.port} cannot be listened at ({error.strerror or error}); "
-            "give another --port, or 0 for a free one"
-        ) from error
     server = _Server(config, started)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server.run(sockets=[sock])
+
+
+def log_to_stderr(*, quiet: bool) -> logging.Handler:
+    """Let the server's log go to stderr, errors alone where it is to be quiet."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s lexiseg %(message)s"))
+    log = logging.getLogger("lexiseg.server")
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    return handler
+
+
+def address_of(sock: socket.socket) -> str:
+    """Return the address at which a socket listens, as a browser takes it."""
+    host, port = sock.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class _Server(uvicorn.Server):
@@ -61,21 +81,22 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self.started and self._started_callback is not None and sockets:
-            host, port = sockets[0].getsockname()[:2]
-            self._started_callback(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            self._started_callback(address_of(sockets[0]))
 
 
-def _bound(config: uvicorn.Config) -> Any:
-    import socket
-
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def bound(options: ServerOptions) -> socket.socket:
+    """Return a socket at the address. Raises OptionError where it is taken, or is no own one."""
+    host = options.host.strip("[]")
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((config.host, config.port))
-    except OSError:
+        sock.bind((host, options.port))
+    except OSError as error:
         sock.close()
-        raise
+        raise OptionError(
+            f"{options.host}:{options.port} cannot be listened at ({error.strerror or error}); "
+            "give another --port, or 0 for a free one"
+        ) from error
     return sock
 
 
