@@ -292,7 +292,16 @@ def test_what_is_no_photo_is_told(page, tmp_path):
     expect(page.locator("#status.bad")).to_contain_text("notes.jpg is not a picture")
     page.set_input_files("#project-file", wrong)
     expect(page.locator("#status.bad")).to_contain_text("no project")
-    open_photo(page, "cows.jpg")
+    odd = tmp_path / "odd.lexiseg.zip"
+    with zipfile.ZipFile(odd, "w") as archive:
+        listed = {"lexiseg": 1, "current": 0, "photos": [{"name": "x", "masks": []}]}
+        archive.writestr("project.json", json.dumps(listed))
+    page.set_input_files("#project-file", odd)
+    expect(page.locator("#status.bad")).to_contain_text("the project is damaged")
+    # Of several, those that are photos open.
+    page.set_input_files("#files", [wrong, PHOTOS / "cows.jpg"])
+    expect(page.locator("#status.bad")).to_contain_text("notes.jpg is not a picture")
+    expect(page.locator("#strip button.photo")).to_have_count(1)
     find(page, "colourless green ideas sleep furiously")
     assert names(page) == []
     expect(page.locator("#remarks")).to_contain_text("Not known")

@@ -245,6 +245,7 @@ def _add_schemas(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+_STRONGER = "lexiseg ui --encoder clip-vit-b16.openai --pull"  # that knows more words
 _ERROR_SCHEMA = {
     "type": "object",
     "properties": {
@@ -289,6 +290,7 @@ def _model_facts(engine: Engine, options: ServerOptions) -> dict[str, Any]:
             {"name": one.name, "summary": one.summary} for one in edit.list_operations()
         ],
         "styles": list(STYLES),
+        "stronger": _STRONGER,
         "generator": engine.generator.to_json(),
         "video_missing": None if find_spec("av") else "pip install 'lexiseg[video]'",
         "export_formats": export_formats(),

@@ -157,7 +157,8 @@ async function start() {
   hints.known = facts.known_words;
   const models = facts.models.join(", ");
   $("model").textContent = `${text("modelLine", { ...facts, models, count: facts.known_words.length })}. `
-    + text("stronger", { command: "lexiseg models" });
+    + text("stronger", { command: facts.stronger });
+  $("known").textContent = facts.known_words.join(", ");
   setOperations(facts);
   $("video-missing").hidden = facts.video_missing === null;
   $("choose-video").disabled = facts.video_missing !== null;

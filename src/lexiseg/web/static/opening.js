@@ -31,6 +31,7 @@ export function setMode(name) {
 
 export async function addFiles(files) {
   const photos = [];
+  let wrong = null; // of some files that cannot be shown, the others open
   for (const file of files) {
     say(text("busy", { what: text("reading", { name: file.name }) }));
     if (file.name?.endsWith(".zip")) return openFile(file);
@@ -38,12 +39,11 @@ export async function addFiles(files) {
       await bitmapOf(file);
       photos.push(photoOf(file, file.name || "photo"));
     } catch (error) {
-      say(text("notPicture", { name: file.name, message: error.message }), true);
-      return;
+      wrong = text("notPicture", { name: file.name, message: error.message });
     }
   }
+  say(wrong ?? "", wrong !== null);
   if (!photos.length) return;
-  say("");
   const { now } = store;
   store.commit({ ...now, photos: [...now.photos, ...photos], current: photos[0].id, selected: [] });
 }

@@ -1,5 +1,6 @@
 // A project in one file: photos, words, masks and edits.
 import { photoOf } from "./photos.js";
+import { text } from "./strings.js";
 import { unzip, zip } from "./zip.js";
 
 const VERSION = 1;
@@ -21,10 +22,14 @@ export async function saveProject(photos, current) {
 // Return { photos, current }; throws where the file is no project.
 export async function openProject(blob) {
   const files = await unzip(blob);
-  const text = await files.get("project.json")?.text();
-  if (text === undefined) throw new Error("it holds no project.json");
-  const document = JSON.parse(text);
-  if (document.lexiseg !== VERSION) throw new Error(`it is of version ${document.lexiseg}`);
+  const listed = await files.get("project.json")?.text();
+  if (listed === undefined) throw new Error(text("noProject"));
+  const document = parsed(listed);
+  if (document.lexiseg !== VERSION) throw new Error(text("otherVersion", { version: document.lexiseg }));
+  const whole = Array.isArray(document.photos) && document.photos.every((one, i) =>
+    files.has(`photos/${i}`) && Array.isArray(one.masks) && one.masks.every((mask) =>
+      mask.rle && Array.isArray(mask.box) && Array.isArray(mask.colour)));
+  if (!whole) throw new Error(text("damaged"));
   const photos = document.photos.map((one, i) => {
     const made = photoOf(files.get(`photos/${i}`).slice(0, undefined, one.type), one.name);
     const before = files.get(`originals/${i}`);
@@ -37,6 +42,14 @@ export async function openProject(blob) {
     };
   });
   return { photos, current: photos[document.current]?.id ?? photos[0]?.id ?? null };
+}
+
+function parsed(listed) {
+  try {
+    return JSON.parse(listed);
+  } catch {
+    throw new Error(text("damaged"));
+  }
 }
 
 export function download(blob, name) {

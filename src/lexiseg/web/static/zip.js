@@ -1,4 +1,5 @@
 // ZIP files without compression: what is in them is compressed already.
+import { text } from "./strings.js";
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, n) => {
   let value = n;
@@ -54,11 +55,11 @@ export async function unzip(blob) {
   const view = new DataView(bytes.buffer);
   let end = bytes.length - 22;
   while (end >= 0 && view.getUint32(end, true) !== 0x06054b50) end -= 1;
-  if (end < 0) throw new Error("it is no project");
+  if (end < 0) throw new Error(text("noProject"));
   const out = new Map();
   let at = view.getUint32(end + 16, true);
   for (let n = view.getUint16(end + 10, true); n > 0; n -= 1) {
-    if (view.getUint32(at, true) !== 0x02014b50) throw new Error("it is damaged");
+    if (view.getUint32(at, true) !== 0x02014b50) throw new Error(text("damaged"));
     const method = view.getUint16(at + 10, true);
     const size = view.getUint32(at + 20, true);
     const length = view.getUint16(at + 28, true);
@@ -70,7 +71,7 @@ export async function unzip(blob) {
     if (method === 8) {
       const inflated = part.stream().pipeThrough(new DecompressionStream("deflate-raw"));
       part = await new Response(inflated).blob();
-    } else if (method !== 0) throw new Error("it is compressed in an unknown way");
+    } else if (method !== 0) throw new Error(text("damaged"));
     out.set(name, part);
     at += 46 + length + more;
   }
