@@ -21,7 +21,8 @@ from starlette.routing import Route
 from lexiseg._version import __version__
 from lexiseg.errors import InputError, LexisegError, MissingError, NothingFound, PictureError
 from lexiseg.server.archive import archive_of, export_formats
-from lexiseg.server.engine import Abandoned, Engine, QueueFull, TimeUp, UnknownDigest
+from lexiseg.server.engine import Engine
+from lexiseg.server.jobs import Abandoned, QueueFull, TimeUp, UnknownDigest
 from lexiseg.server.metrics import Metrics
 from lexiseg.server.options import ServerOptions, describe_limits
 from lexiseg.server.requests import (

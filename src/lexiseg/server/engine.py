@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lexiseg import imaging
 from lexiseg.edit.generative import DEFAULT_MODEL
 from lexiseg.edit.run import wanted_model
-from lexiseg.errors import LexisegError, NothingFound, PictureError
+from lexiseg.errors import NothingFound, OptionError, PictureError
 from lexiseg.loading import WITH_MASKS
 from lexiseg.masks import Masks
 from lexiseg.server.generator import Generator
+from lexiseg.server.jobs import Abandoned, Job, QueueFull, TimeUp, UnknownDigest
 from lexiseg.server.metrics import Metrics
 from lexiseg.server.options import ServerOptions
 from lexiseg.server.requests import (
@@ -37,39 +37,9 @@ if TYPE_CHECKING:
     from lexiseg.protocols import Tracker, View
     from lexiseg.results import Segmentation
 
-__all__ = ["Abandoned", "Engine", "QueueFull", "TimeUp", "UnknownDigest"]
+__all__ = ["Engine"]
 
 T = TypeVar("T")
-
-
-class QueueFull(LexisegError):
-    """Too many requests wait already; try again after `seconds`."""
-
-    def __init__(self, waiting: int, seconds: int) -> None:
-        super().__init__(f"{waiting} requests wait already; try again in {seconds} s")
-        self.seconds = seconds
-
-
-class UnknownDigest(PictureError):
-    """A picture is named by its digest, and is not kept (any more)."""
-
-
-class TimeUp(LexisegError):
-    """A request took longer than it may."""
-
-
-class Abandoned(LexisegError):
-    """The client has left; nobody gets the answer."""
-
-
-@dataclass
-class _Job:
-    left: threading.Event = field(default_factory=threading.Event)
-
-    def check(self) -> None:
-        """Raise Abandoned once nobody waits for the answer any more."""
-        if self.left.is_set():
-            raise Abandoned("the client has left")
 
 
 class Engine:
@@ -99,7 +69,7 @@ class Engine:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def run(
-        self, name: str, work: Callable[[_Job], T], gone: Callable[[], Awaitable[None]]
+        self, name: str, work: Callable[[Job], T], gone: Callable[[], Awaitable[None]]
     ) -> T:
         """Return what `work` returns, called in the model's thread when its turn has come.
 
@@ -107,7 +77,7 @@ class Engine:
         Abandoned, besides what the work raises.
         """
         limits = self._options.limits
-        job = _Job()
+        job = Job()
 
         def checked() -> T:
             job.check()
@@ -172,7 +142,7 @@ class Engine:
             loop.call_soon_threadsafe(less)
 
     def load(
-        self, job: _Job | None = None, *, masks: bool = False, everything: bool = False
+        self, job: Job | None = None, *, masks: bool = False, everything: bool = False
     ) -> BaseSegmenter[Any]:
         """Return the segmenter for words; one that takes points and boxes; one for everything."""
         from lexiseg import loading
@@ -182,6 +152,28 @@ class Engine:
             config = loading.make_config(WITH_MASKS)
         if everything:  # by the same models as clicks
             config = replace(config, **_everything())
+        return self._loaded(config)
+
+    def load_for_examples(self) -> BaseSegmenter[Any]:
+        """Return what finds things by examples alone, with the encoder that words go to.
+
+        An encoder of which a prompt is a plane learns from what lies outside an example's box too,
+        where `dense` knows only the mean inside.
+        """
+        from lexiseg import loading
+
+        segmenter = self.load()
+        config = self._options.config or loading.make_config()
+        if not isinstance(config, loading.config_class("dense")):
+            return segmenter
+        try:
+            return self._loaded(loading.make_config("clipseg", encoder=vars(config)["encoder"]))
+        except OptionError:  # of other encoders: no such prompts
+            return segmenter
+
+    def _loaded(self, config: Any) -> BaseSegmenter[Any]:
+        from lexiseg import loading
+
         key = repr(config)
         if key not in self._segmenters:
             given = self._options.load
@@ -210,10 +202,13 @@ class Engine:
         self.generator.network = None
         self.views.clear()
 
-    def segment(self, asked: SegmentRequest, data: bytes | None, job: _Job) -> dict[str, Any]:
+    def segment(self, asked: SegmentRequest, data: bytes | None, job: Job) -> dict[str, Any]:
         """Return the answer to a request. Raises UnknownDigest, and whatever a segmenter raises."""
         limits = self._options.limits
-        segmenter = self.load(masks=asked.has_clicks, everything=asked.everything)
+        if asked.has_only_examples:
+            segmenter = self.load_for_examples()
+        else:
+            segmenter = self.load(masks=asked.has_clicks, everything=asked.everything)
         digest, picture = self._picture(asked, data)
         words = asked.prompts(picture.rgb, limits.max_pixels, limits.max_words)
         for_clicks = asked.has_clicks and words is None
@@ -232,7 +227,7 @@ class Engine:
         job.check()
         return segment_document(seg, picture, digest, asked.masks, limits.max_masks)
 
-    def refine(self, asked: RefineRequest, data: bytes | None, job: _Job) -> dict[str, Any]:
+    def refine(self, asked: RefineRequest, data: bytes | None, job: Job) -> dict[str, Any]:
         """Return the answer to a request: one instance, of the word "mask"."""
         segmenter: Any = self.load(masks=True)
         digest, picture = self._picture(asked, data)
@@ -245,7 +240,7 @@ class Engine:
         return segment_document(seg, picture, digest, "rle", 1)
 
     def edit(
-        self, asked: EditRequest, data: bytes | None, job: _Job
+        self, asked: EditRequest, data: bytes | None, job: Job
     ) -> tuple[dict[str, Any], list[bytes]]:
         """Return the answer to a request, and the edited files.
 

@@ -81,6 +81,11 @@ class SegmentRequest(ImageRequest):
         """Whether anything is pointed at."""
         return bool(self.points or self.boxes or self.not_points)
 
+    @property
+    def has_only_examples(self) -> bool:
+        """Whether things are meant by their looks alone."""
+        return bool(self.examples) and not (self.words or self.has_clicks or self.everything)
+
     def prompts(self, rgb: Any, max_pixels: int, max_words: int) -> Any:
         """Return the words and examples as a segmenter takes them; None where there are none.
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
 from lexiseg.errors import LexisegError, NothingFound
-from lexiseg.server.engine import Abandoned
+from lexiseg.server.jobs import Abandoned
 from lexiseg.server.options import Limits
 from lexiseg.server.requests import body_schema, read_upload
 from lexiseg.server.security import error_document

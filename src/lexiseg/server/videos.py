@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.errors import NothingFound, PictureError, PromptError
-from lexiseg.server.engine import Engine, TimeUp
+from lexiseg.server.engine import Engine
+from lexiseg.server.jobs import TimeUp
 from lexiseg.server.video_requests import (
     FramesRequest,
     TrackRequest,

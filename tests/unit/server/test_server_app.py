@@ -116,6 +116,18 @@ def test_one_mask_is_corrected_by_points(client, photo):
     assert not less[off[1], off[0]]
 
 
+def test_more_like_a_box_in_another_photo(client, photo):
+    """A box on the grass finds the grass of another photo, and little of what is not grass."""
+    other = Path("examples/photos/pets.jpg")
+    example = {"image": base64.b64encode(photo).decode(), "box": [250, 280, 480, 345]}
+    asked = {"examples": [{**example, "word": "like 1"}]}
+    files = {"image": ("a", other.read_bytes())}
+    answer = client.post("/v1/examples", files=files, data={"request": json.dumps(asked)})
+    found = segmentation_from_json(answer.json()).mask("like 1")
+    grass = lexiseg.load("tiny")(other, ["grass", "dog"]).mask("grass")
+    assert (found & grass).sum() > 0.7 * (found | grass).sum()
+
+
 def test_edits_by_words_and_by_masks(client, photo):
     files = {"image": ("a", photo)}
     asked = {"steps": [{"operation": "blur", "words": "cow"}], "words": "grass; sky"}
