@@ -1,4 +1,4 @@
-"""Small video models of transformers with drawn weights: SAM 2, and SAM 3's tracker."""
+"""Small video models of transformers with drawn weights: SAM 2, SAM 3's tracker, EdgeTAM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.sam2_weights import drawn
 
-__all__ = ["MODELS", "sam2", "sam3", "session_of"]
+__all__ = ["MODELS", "edgetam", "sam2", "sam3", "session_of"]
 
 WIDTH = 128
 
@@ -51,28 +51,45 @@ def _common(cells: int, image_size: int, patch: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_HIERA = {
+    "model_type": "sam2_vision_model",
+    "backbone_config": {
+        "model_type": "sam2_hiera_det_model", "hidden_size": 12, "num_attention_heads": 1,
+        "image_size": [128, 128], "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [12, 24, 48, 96],
+        "num_attention_heads_per_stage": [1, 2, 4, 8],
+        "window_size_per_stage": [8, 4, 4, 4], "global_attention_blocks": [3],
+        "window_positional_embedding_background_size": [7, 7],
+    },
+    "backbone_channel_list": [96, 48, 24, 12],
+    "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+    "fpn_hidden_size": WIDTH,
+}  # fmt: skip
+
+
 def sam2() -> Any:
     """A SAM 2 of 128 pixels a side."""
     from transformers import Sam2VideoConfig, Sam2VideoModel
 
-    config = Sam2VideoConfig(
-        vision_config={
-            "model_type": "sam2_vision_model",
-            "backbone_config": {
-                "model_type": "sam2_hiera_det_model", "hidden_size": 12, "num_attention_heads": 1,
-                "image_size": [128, 128], "blocks_per_stage": [1, 1, 2, 1],
-                "embed_dim_per_stage": [12, 24, 48, 96],
-                "num_attention_heads_per_stage": [1, 2, 4, 8],
-                "window_size_per_stage": [8, 4, 4, 4], "global_attention_blocks": [3],
-                "window_positional_embedding_background_size": [7, 7],
-            },
-            "backbone_channel_list": [96, 48, 24, 12],
-            "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
-            "fpn_hidden_size": WIDTH,
-        },
-        **_common(8, 128, 16),
+    return _fill(Sam2VideoModel(Sam2VideoConfig(vision_config=_HIERA, **_common(8, 128, 16))))
+
+
+def edgetam() -> Any:
+    """EdgeTAM's memory, 128 pixels a side, behind SAM 2's picture encoder.
+
+    Its own encoder comes from timm, which needs torchvision; the memory is what differs.
+    """
+    from transformers import EdgeTamVideoConfig, EdgeTamVideoModel
+
+    common = _common(8, 128, 16)
+    del common["memory_attention_feed_forward_hidden_size"]
+    config = EdgeTamVideoConfig(
+        vision_config=_HIERA, **common,
+        memory_attention_mlp_hidden_size=48, memory_attention_rope_k_sizes=[4, 4],
+        perceiver_resampler_num_latents=16, perceiver_resampler_num_latents_2d=16,
+        perceiver_resampler_mlp_intermediate_size=48,
     )  # fmt: skip
-    return _fill(Sam2VideoModel(config))
+    return _fill(EdgeTamVideoModel(config))
 
 
 def sam3() -> Any:
@@ -96,4 +113,4 @@ def sam3() -> Any:
     return _fill(Sam3TrackerVideoModel(config))
 
 
-MODELS = [sam2, sam3]
+MODELS = [sam2, sam3, edgetam]

@@ -11,6 +11,7 @@ import pytest
 
 from lexiseg import imaging
 from lexiseg.cli import main
+from lexiseg.video.reader import VideoReader
 
 av = pytest.importorskip("av")
 
@@ -119,6 +120,17 @@ def test_what_is_no_video_is_told_in_a_line(tmp_path, capsys, name, content, mes
     assert said.count("\n") == 1
     assert message in said
     assert not out.exists()
+
+
+def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
+    whole = clip(tmp_path / "whole.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 9 // 10])
+    for name, least in (("whole.mkv", len(TIMES)), ("cut.mkv", 1)):
+        with VideoReader(tmp_path / name) as reader:
+            count = sum(1 for _ in reader.frames())
+            told = [note for note in reader.notes if "it ends after" in note]
+        assert (count < len(TIMES), bool(told)) == (name == "cut.mkv", name == "cut.mkv")
+        assert count >= least
 
 
 def test_odd_requests_are_told(tmp_path, capsys):

@@ -107,7 +107,7 @@ class VideoReader:
         """
         av = import_av()
         broken = row = count = 0
-        last = None
+        first = last = None
         packets = iter(self._container.demux(self.stream))
         while True:
             try:
@@ -138,12 +138,14 @@ class VideoReader:
                 pts = frame.pts if frame.pts is not None else self._next(last)
                 if last is not None and pts <= last:
                     pts = last + 1
+                first = pts if first is None else first
                 last = pts
                 count += 1
                 if count > start:
                     yield Frame(_upright(frame, turns), pts)
         if broken:
             self.notes.append(f"{broken} broken frames were left out")
+        self._note_early_end(first, last)
         if not count:
             raise PictureError(f"{str(self.path)!r} holds no frame that can be decoded")
 
@@ -159,6 +161,19 @@ class VideoReader:
                     return
                 if packet.dts is not None:
                     yield packet
+
+    def _note_early_end(self, first: int | None, last: int | None) -> None:
+        """Note a file that says it is longer than what it holds, as one that was cut off does."""
+        told = None
+        if self.stream.duration:
+            told = self.stream.duration * self.time_base
+        elif self._container.duration and self.audio is None:
+            told = Fraction(self._container.duration, 1_000_000)
+        if told is None or first is None or last is None:
+            return
+        shown = (last - first) * self.time_base + 1 / self.rate
+        if shown < told * Fraction(9, 10) - 2 / self.rate:
+            self.notes.append(f"it ends after {float(shown):.1f} of {float(told):.1f} seconds")
 
     def _next(self, last: int | None) -> int:
         if last is None:

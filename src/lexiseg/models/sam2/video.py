@@ -7,6 +7,7 @@ only the newest may be used. What no later frame reads is taken out, so that it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +28,10 @@ __all__ = ["MemoryTracker", "SessionMemory", "load_memory_tracker"]
 
 _ANCHORS = 6  # frames with masks that are remembered, where the model sets no limit
 # What a session remembers: its frames' features are made again from the last frame.
-_TABLES = (
-    "_obj_id_to_idx", "_obj_idx_to_id", "obj_ids", "point_inputs_per_obj", "mask_inputs_per_obj",
-    "output_dict_per_obj", "frames_tracked_per_obj", "obj_with_new_inputs",
+_PER_OBJECT = (
+    "point_inputs_per_obj", "mask_inputs_per_obj", "output_dict_per_obj", "frames_tracked_per_obj",
 )  # fmt: skip
+_TABLES = ("_obj_id_to_idx", "_obj_idx_to_id", "obj_ids", "obj_with_new_inputs", *_PER_OBJECT)
 _Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
 _IMAGENET: _Colours = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -138,11 +139,10 @@ class MemoryTracker:
             session.remove_point_inputs(index, memory.frame)
             session.add_mask_inputs(index, memory.frame, (small >= 0.5).float())
             session.output_dict_per_obj[index]["cond_frame_outputs"].pop(memory.frame, None)
-            if one not in session.obj_with_new_inputs:
-                session.obj_with_new_inputs.append(one)
-        if ids:
+            session.obj_with_new_inputs = [one]
             with self._compute.autocast():
-                self._net(session, frame_idx=memory.frame)
+                self._net(_alone(session, one, index), frame_idx=memory.frame)
+            session.obj_with_new_inputs = []
         both = dict.fromkeys((*memory.ids, *ids))
         return replace(memory, ids=tuple(both))
 
@@ -151,10 +151,7 @@ class MemoryTracker:
         session, gone = memory.session, set(ids)
         kept = [one for one in session.obj_ids if one not in gone]
         places = [session._obj_id_to_idx[one] for one in kept]
-        for name in (
-            "point_inputs_per_obj", "mask_inputs_per_obj", "output_dict_per_obj",
-            "frames_tracked_per_obj",
-        ):  # fmt: skip
+        for name in _PER_OBJECT:
             table = getattr(session, name)
             values = [table[place] for place in places]
             table.clear()
@@ -253,6 +250,18 @@ def _session_class(net: Any) -> Any:
 
     module = sys.modules[type(net).__module__]
     return getattr(module, type(net).__name__.removesuffix("Model") + "InferenceSession")
+
+
+def _alone(session: Any, one: int, index: int) -> Any:
+    """The session as if it had one object; what it remembers of that one is shared.
+
+    With others, which have no new mask, transformers' EdgeTAM joins scores of unlike shapes.
+    """
+    view = copy(session)
+    view._obj_id_to_idx, view._obj_idx_to_id, view.obj_ids = {one: 0}, {0: one}, [one]
+    for name in _PER_OBJECT:
+        setattr(view, name, {0: getattr(session, name)[index]})
+    return view
 
 
 def _moved(tree: Any, device: torch.device) -> Any:
