@@ -49,6 +49,24 @@ def test_check_tells_what_is_there(
     assert re.search(r"\d of [\d,]+ (photos|phrases|videos|episodes)", out)
 
 
+@pytest.mark.parametrize("name", ["voc21", "coco", "phrasecut", "davis2017", "pascal5i"])
+def test_check_reads_every_photo_and_mask(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TREES[name](tmp_path)
+    line = ["datasets", "check", name, "--root", str(tmp_path), "--read"]
+    code, out, _ = said(capsys, *line)
+    assert code == 0
+    assert "all can be read" in out
+    (broken := sorted(tmp_path.rglob("*.jpg"))[0]).write_bytes(b"no photo")
+    code, out, _ = said(capsys, *line)
+    assert code == 1
+    assert f"'{broken}' is not a picture" in out
+    code, out, _ = said(capsys, *line[:-1])  # not read, not seen
+    assert code == 0
+    assert "be read" not in out
+
+
 def test_check_tells_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     TREES["voc21"](tmp_path)
     masks = tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClass"

@@ -107,7 +107,9 @@ def test_lists_and_needs_are_told(
     assert plan["estimate"]["photos"] == 1449
     assert plan["estimate"]["least_seconds"] > 0
     assert main(row) == 0
-    assert "lexiseg models pull clip-vit-b16.openai" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "lexiseg models pull clip-vit-b16.openai" in said
+    assert "here, 2 of 1,449" in said  # a tree of two photos is no VOC
     assert main([*row[:-1]]) == 4
     assert "needs the weights clip-vit-b16.openai (351 MB)" in capsys.readouterr().err
 

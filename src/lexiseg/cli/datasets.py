@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli.inputs import to_path
-from lexiseg.cli.terminal import Parser, table
+from lexiseg.cli.terminal import Parser, Progress, table
 from lexiseg.errors import LexisegError, OptionError, UnknownName
 
 if TYPE_CHECKING:
     from lexiseg.datasets import DatasetInfo
-    from lexiseg.datasets.catalogue import Part
+    from lexiseg.datasets.catalogue import AnyDataset, Part
 
 __all__ = ["run"]
 
@@ -22,7 +22,8 @@ __all__ = ["run"]
 _ACTIONS = {"list": False, "check": True, "how": True}
 _NOTES = """actions:
   list         the data sets that are opened as they are published
-  check NAME   what of one is in --root, and what is missing; exit code 1 where no split opens
+  check NAME   what of one is in --root, and what is missing; exit code 1 where no split opens.
+               With --read every photo and mask is read, too; exit code 1 where one cannot be
   how NAME     where it comes from, its licence and size, and the commands that get it
 
 Nothing is downloaded. `lexiseg evaluate` and `lexiseg train` open the same sets.
@@ -36,13 +37,14 @@ def run(argv: list[str]) -> int:
     parser.add_argument("action", nargs="?", default="list", help="list, check or how")
     parser.add_argument("name", nargs="?", metavar="NAME", help="of a data set")
     parser.add_argument("--root", metavar="DIR", type=to_path, help="check: where the set lies")
+    parser.add_argument("--read", action="store_true", help="check: read every photo and mask")
     parser.add_argument("--kind", metavar="KIND", help="list: sets of one kind")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args = parser.parse(argv)
     if args.action not in _ACTIONS:
         raise UnknownName.among("action of `lexiseg datasets`", args.action, _ACTIONS)
-    for option, action in {"root": "check", "kind": "list"}.items():
-        if getattr(args, option) is not None and args.action != action:
+    for option, action in {"root": "check", "read": "check", "kind": "list"}.items():
+        if getattr(args, option) not in (None, False) and args.action != action:
             raise OptionError(
                 f"--{option} is for `lexiseg datasets {action}`, not for {args.action}; leave it "
                 "out"
@@ -58,9 +60,11 @@ def run(argv: list[str]) -> int:
     if args.action == "how":
         _say(_described(info), lambda: _how(info), as_json=args.json)
         return 0
-    found = _check(info, args.root or Path())
+    with Progress() as progress:
+        found = _check(info, args.root or Path(), progress.step if args.read else None)
     _say(found, lambda: _checked(info, found), as_json=args.json)
-    return 0 if any(split["opens"] for split in found["splits"]) else 1
+    unread = any(split.get("unreadable") for split in found["splits"])
+    return 0 if any(split["opens"] for split in found["splits"]) and not unread else 1
 
 
 def _say(document: dict[str, Any], text: Callable[[], str], *, as_json: bool) -> None:
@@ -128,25 +132,62 @@ def _how(info: DatasetInfo) -> str:
     return text
 
 
-def _check(info: DatasetInfo, given: Path) -> dict[str, Any]:
-    """What of a set is there. InputError where the set's own folder is not."""
+def _check(
+    info: DatasetInfo, given: Path, read: Callable[[int, int, str], None] | None
+) -> dict[str, Any]:
+    """What of a set is there. InputError where the set's own folder is not.
+
+    read: called as files are read; None: they are not.
+    """
     root = info.find(given)
     splits = []
     for split in info.splits:
         parts = [_part(root, part) for part in split.parts]
-        opens, count, why = False, None, None
+        opens, count, why, unreadable = False, None, None, None
         try:
             opened = info.open(root, split.name)
             opens = True
             few_shot = info.kind == "few-shot"
             count = len(opened) if not few_shot or split.count is None else split.count
+            if read is not None:
+                unreadable = _unreadable(opened, read)
         except LexisegError as error:
             why = str(error)
         splits.append({
             "name": split.name, "parts": parts, "opens": opens, "count": count,
             "published": split.count, "why": why,
+            **({} if unreadable is None else {"unreadable": unreadable}),
         })  # fmt: skip
     return {"name": info.name, "root": str(root), "splits": splits}
+
+
+def _unreadable(data: AnyDataset, progress: Callable[[int, int, str], None]) -> list[str]:
+    """Why photos and masks of a set cannot be read, a line each."""
+    from lexiseg import imaging
+    from lexiseg.datasets import FewShotDataset, InstanceDataset, PhraseDataset, VideoDataset
+
+    samples: list[Any]
+    if isinstance(data, VideoDataset):
+        samples = [(video, place) for video in data for place in range(len(video))]
+    elif isinstance(data, FewShotDataset):
+        samples = list(data.samples.values())
+    else:
+        samples = list(data.semantic() if isinstance(data, InstanceDataset) else data)
+    out = []
+    for number, one in enumerate(samples, start=1):
+        try:
+            if isinstance(data, VideoDataset):
+                video, place = one
+                imaging.read(video.frames[place])
+                if video.masks[place] is not None:
+                    video.objects(place)
+            else:
+                size_hw = imaging.read(one.path).size_hw
+                (one.mask if isinstance(data, PhraseDataset) else one.labels)(size_hw)
+        except LexisegError as error:
+            out.append(str(error))
+        progress(number, len(samples), f"{data.name}/{data.split}")
+    return out
 
 
 def _part(root: Path, part: Part) -> dict[str, Any]:
@@ -156,6 +197,7 @@ def _part(root: Path, part: Part) -> dict[str, Any]:
     return {"what": part.what, "paths": list(part.paths), "there": there}
 
 
+_SHOWN = 10  # lines of what cannot be read; --json has all
 _COUNTED = {"few-shot": "episodes", "phrases": "phrases", "video": "videos"}
 
 
@@ -176,6 +218,11 @@ def _checked(info: DatasetInfo, found: dict[str, Any]) -> str:
         text += table(rows)
         if split["why"]:
             text += f"  {split['why']}\n"
+        if "unreadable" in split:
+            wrong = split["unreadable"]
+            text += f"  {len(wrong):,} that cannot be read\n" if wrong else "  all can be read\n"
+            text += "".join(f"    {line}\n" for line in wrong[:_SHOWN])
+            text += "    ...\n" if len(wrong) > _SHOWN else ""
     if not all(split["opens"] for split in found["splits"]):
         text += f"\nlexiseg datasets how {info.name}   how to get what is missing\n"
     return text

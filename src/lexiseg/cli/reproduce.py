@@ -242,8 +242,11 @@ def _report(document: Mapping[str, Any]) -> str:
         lines.append("a trial: on fewer photos or by another encoder than the published number")
     needs = document.get("needs")
     if needs:
-        shown = [[n["what"], n["name"], n["size"], "here" if n["here"] else n["how"]]
-                 for n in needs]  # fmt: skip
+        shown = [
+            [n["what"], n["name"], n["size"],
+             f"here{n['part'] and ', ' + n['part']}" if n["here"] else n["how"]]
+            for n in needs
+        ]  # fmt: skip
         lines += ["", "needs", table(shown).rstrip("\n")]
     if "estimate" in document:
         one = document["estimate"]

@@ -17,7 +17,7 @@ from lexiseg.errors import InputError
 from lexiseg.evaluation.html import image, page
 from lexiseg.evaluation.result import picture_iou
 from lexiseg.metrics import draw_weights, interval, resample
-from lexiseg.metrics.report import MIN_PHOTOS, Estimate, json_value
+from lexiseg.metrics.report import MIN_PHOTOS, Estimate, count_of, json_value
 
 __all__ = [
     "ClassDifference", "Comparison", "Difference", "compare_runs", "read_runs", "report",
@@ -108,9 +108,9 @@ class Comparison:
             f"mean IoU and mean accuracy are over {self.mean_classes} classes in at least "
             f"{MIN_PHOTOS} photos, background aside; intervals of 95 % come from drawing the "
             "photos anew, the same for both.",
-            f"the second wins {self.photos_won} photos and loses {self.photos_lost}; of the "
-            f"{len(enough)} classes in at least {MIN_PHOTOS} photos, background included, it wins "
-            f"{won} and loses {lost}.",
+            f"the second wins {count_of(self.photos_won, 'photo')} and loses {self.photos_lost}; "
+            f"of {count_of(len(enough), 'class')} in at least {MIN_PHOTOS} photos, background "
+            f"included, it wins {won} and loses {lost}.",
             "",
         ]
         width = max([len(one.name) for one in self.classes], default=5)

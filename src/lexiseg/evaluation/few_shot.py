@@ -46,6 +46,7 @@ from lexiseg.metrics import (
     mean_scores_of,
     threshold_counts,
 )
+from lexiseg.metrics.report import count_of
 from lexiseg.prompts import Example, Like
 from lexiseg.results import Provenance, Segmentation
 
@@ -148,7 +149,8 @@ class FewShotEvaluation:
             )
         if self.without_episode:
             lines.append(
-                f"{len(self.without_episode)} classes had no episode, and count 0: take more"
+                f"{count_of(len(self.without_episode), 'class')} had no episode, and count 0: "
+                "take more"
             )
         if self.clipseg is not None:
             lines += ["", *self._clipseg_lines(self.clipseg)]

@@ -39,6 +39,7 @@ from lexiseg.metrics import (
     PhraseCutScores,
     threshold_counts,
 )
+from lexiseg.metrics.report import count_of
 from lexiseg.results import Provenance, Segmentation
 
 __all__ = ["PhraseEvaluation", "PhraseResult", "evaluate_phrases"]
@@ -124,8 +125,9 @@ class PhraseEvaluation:
             own.accuracy, (0.5, 0.6, 0.7, 0.8, 0.9), strict=True))  # fmt: skip
         return "\n".join([
             f"{made.method} on {self.name}/{self.split}: {self.title}",
-            f"{own.phrases} phrases about {self.photos} photos, {1000 * self.seconds:.0f} ms a "
-            f"phrase (median); encoder {made.encoder}, {made.device}, {made.dtype}",
+            f"{count_of(own.phrases, 'phrase')} about {count_of(self.photos, 'photo')}, "
+            f"{1000 * self.seconds:.0f} ms a phrase (median); encoder {made.encoder}, "
+            f"{made.device}, {made.dtype}",
             *([f"{self.unusable} phrases cannot be asked, and count as not found"]
               if self.unusable else []),
             "",

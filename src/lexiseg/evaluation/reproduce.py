@@ -51,13 +51,17 @@ _SAM_SIDE, _SAM_PATCH, _CLIPSEG_SIDE = 1024, 16, 352
 
 @dataclass(frozen=True)
 class Need:
-    """Weights or data that a run needs; size: of what is downloaded, in words; how: to get it."""
+    """Weights or data that a run needs; size: of what is downloaded, in words; how: to get it.
+
+    part: of data that is here in part, how much of it, in words.
+    """
 
     what: str
     name: str
     size: str
     here: bool
     how: str
+    part: str = ""
 
 
 def arguments(row: Row, root: str | Path | None = None) -> list[str]:
@@ -96,12 +100,14 @@ def weights_needs(config: Any) -> tuple[Need, ...]:
 def data_need(row: Row, root: str | Path | None = None) -> Need:
     """Return the row's data set, here where its first split opens."""
     info = dataset_info(row.data)
+    here, part, split = True, "", info.splits[0]
     try:
-        info.open(info.find("." if root is None else root), info.splits[0].name)
-        here = True
+        held = len(info.open(info.find("." if root is None else root), split.name))
+        if info.kind != "few-shot" and split.count is not None and held < split.count:
+            part = f"{held:,} of {split.count:,}"
     except LexisegError:
         here = False
-    return Need("data", info.name, info.size, here, f"lexiseg datasets how {info.name}")
+    return Need("data", info.name, info.size, here, f"lexiseg datasets how {info.name}", part)
 
 
 def pictures(info: DatasetInfo, limit: int | None = None) -> int | None:

@@ -16,7 +16,7 @@ from lexiseg._version import __version__
 from lexiseg.device import describe_machine, peak_device_memory
 from lexiseg.evaluation.pictures import Background, PictureResult
 from lexiseg.metrics import BaseNovel, ConfusionMatrix
-from lexiseg.metrics.report import SetScore, json_value
+from lexiseg.metrics.report import SetScore, count_of, json_value
 from lexiseg.results import Provenance
 
 __all__ = ["Evaluation", "dump", "picture_iou", "versions"]
@@ -114,8 +114,8 @@ class Evaluation:
         how = f"{made.method} on {self.name}/{self.split}: {self.title}"
         masker = "" if made.masker in (None, made.encoder) else f", mask model {made.masker}"
         speed = (
-            f"{len(self.ids)} photos, {1000 * self.seconds:.0f} ms a picture (median); encoder "
-            f"{made.encoder}{masker}, {made.device}, {made.dtype}"
+            f"{count_of(len(self.ids), 'photo')}, {1000 * self.seconds:.0f} ms a picture (median); "
+            f"encoder {made.encoder}{masker}, {made.device}, {made.dtype}"
         )
         text = f"{how}\n{speed}\n\n{self.score.summary()}"
         if self.groups is not None:

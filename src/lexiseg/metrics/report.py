@@ -23,7 +23,7 @@ from lexiseg.metrics.confusion import (
     resample_iou,
 )
 
-__all__ = ["ClassScore", "Estimate", "SetScore", "json_value", "score_set"]
+__all__ = ["ClassScore", "Estimate", "SetScore", "count_of", "json_value", "score_set"]
 
 # A class in fewer photos has no IoU worth averaging: one photo would decide it.
 MIN_PHOTOS = 5
@@ -110,8 +110,8 @@ class SetScore:
 
     def summary(self) -> str:
         """Return a text of lines: the set's numbers, then a table of its classes, best first."""
-        some = f"{_count(self.mean_classes, 'class')} in at least {self.min_photos} photos"
-        every = f"{_count(self.all_classes, 'class')} there or predicted"
+        some = f"{count_of(self.mean_classes, 'class')} in at least {self.min_photos} photos"
+        every = f"{count_of(self.all_classes, 'class')} there or predicted"
         numbers = [
             ("mean IoU", str(self.mean_iou), f"{some}, background aside"),
             ("mean IoU, all", _percent(self.mean_iou_all), every),
@@ -129,15 +129,15 @@ class SetScore:
         lines = [f"{name:<16} {value:<{wide}}   {over}".rstrip() for name, value, over in numbers]
         lines += [
             f"{'absent words':<16} {_percent(self.absent_share)} of the pixels, given to "
-            f"{_count(len(self.absent_words), 'word')} that no photo holds",
+            f"{count_of(len(self.absent_words), 'word')} that no photo holds",
             f"{'no word':<16} {_percent(self.unlabelled)} of the pixels",
         ]
         if self.extra_share:
             lines.append(f"{'extra words':<16} {_percent(self.extra_share)} of the pixels")
         if not self.mean_classes:
             lines.append(
-                f'"-": no class is in {self.min_photos} of {_count(self.photos, "photo")}, and one '
-                'photo says little of a class; "all" counts every class'
+                f'"-": no class is in {self.min_photos} of {count_of(self.photos, "photo")}, and '
+                'one photo says little of a class; "all" counts every class'
             )
         width = max(len(one.name) for one in self.classes)
         lines += ["", f"{'class':<{width}}  photos  IoU in %                taken for"]
@@ -260,7 +260,8 @@ def _both(score: SetScore, place: int) -> str:
     return f"{_percent((pool.precision, pool.recall, pool.f1)[place])} of all pixels together"
 
 
-def _count(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
+    """Return a number of things in words: "1 photo", "2 classes"."""
     return (
         f"{number} {what}" if number == 1 else f"{number} {what}{'es' if what[-1] == 's' else 's'}"
     )
