@@ -10,7 +10,7 @@ RUN python -m venv /srv/lexiseg
 RUN /srv/lexiseg/bin/pip install --no-cache-dir --disable-pip-version-check \
     -c /src/constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --no-deps torch
 RUN /srv/lexiseg/bin/pip install --no-cache-dir --disable-pip-version-check \
-    -c /src/constraints.txt "/src[heif,serve]"
+    -c /src/constraints.txt "/src[heif,serve,video]"
 
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title="lexiseg" \

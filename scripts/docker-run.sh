@@ -51,7 +51,7 @@ case "$what" in
     "$docker" run --rm --init "${gpu[@]}" -p "127.0.0.1:$port:8008" -v "$token:/run/token:ro" \
       "$image" serve "${page[@]}" --host 0.0.0.0 --token-file /run/token "$@"
     ;;
-  segment | edit | convert | batch | info | methods | models)
+  segment | edit | video | convert | batch | info | methods | models)
     exec "$docker" run --rm --init --network none "${gpu[@]}" --user "$(id -u):$(id -g)" \
       -e HOME=/tmp -e LEXISEG_CACHE=/tmp/lexiseg -v "$PWD:/work" "$image" "$what" "$@"
     ;;
