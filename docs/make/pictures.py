@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 import lexiseg
 from lexiseg import visualize
+from lexiseg.edit.steps import make_step, run_steps
 from lexiseg.imaging import read, write_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,14 +91,14 @@ def draw() -> list[str]:
     seg = lexiseg.load("tiny")
     for name, (photo, words) in BEFORE_AFTER.items():
         save(name, _before_after(seg, photo, words))
-    finder = lexiseg.load("clip-then-sam")
     for name, (photo, words, others_there) in REMOVED.items():
-        save(name, _removed(finder, photo, words, others_there))
+        save(name, _removed(seg, photo, words, others_there))
     others: Mapping[str, Callable[[Any], Pixels]] = {"open-closed": _open_closed, "heat": _heat}
     for name, make in others.items():
         save(name, make(seg))
     save("examples", _examples())
     save("modes", _modes())
+    finder = lexiseg.load("clip-then-sam")
     save("phrases", _phrases({"tiny": seg, "clip-then-sam": finder}))
     names = (*BEFORE_AFTER, *REMOVED, *others, "examples", "modes", "phrases")
     return [f"docs/images/{name}.jpg" for name in names]
@@ -169,7 +170,8 @@ def _removed(seg: Any, photo: str, words: str, others: str) -> Pixels:
     picture = _photo(photo)
     asked = words.split("; ")
     out = seg(picture, [*asked, *others.split("; ")])
-    return _beside(picture, lexiseg.edit.remove(picture, lexiseg.edit.removal_mask(out, asked)).rgb)
+    step = make_step("remove", asked, {})
+    return _beside(picture, run_steps(read(picture), out, [step]).rgb)
 
 
 def _open_closed(seg: Any) -> Pixels:

@@ -99,3 +99,20 @@ def test_nothing_to_fill_from() -> None:
     almost[0, 0] = False
     filled = fill_region(Picture(np.full((*SIZE, 3), 70, np.uint8)), Region.whole(almost), **SMALL)
     assert (filled.rgb == 70).all()
+
+
+def test_a_hole_is_not_filled_from_places_to_avoid_while_enough_is_left() -> None:
+    rgb = np.full((*SIZE, 3), 90, np.uint8)
+    rgb[:, 150:] = (200, 30, 30)  # a red wall, which runs into the hole from the right
+    where = Region.from_mask(disc(30, SIZE, (80, 150)))
+    wall = np.zeros(SIZE, np.bool_)
+    wall[:, 150:] = True
+    hole = where.weight > 0
+    usual = fill_region(Picture(rgb), where).rgb[hole].astype(int)
+    assert (usual[:, 0] - usual[:, 1] > 100).any()
+    without = fill_region(Picture(rgb), where, avoid=wall).rgb[hole].astype(int)
+    assert (without[:, 0] - without[:, 1] < 20).all()
+    nearly_all = np.ones(SIZE, np.bool_)
+    nearly_all[:5] = False
+    again = fill_region(Picture(rgb), where, avoid=nearly_all).rgb[hole]
+    np.testing.assert_array_equal(again, usual)

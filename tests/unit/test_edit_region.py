@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from tests.edit_pictures import SIZE, disc
 
 from lexiseg import edit
-from lexiseg.edit.region import Region, border_widths
+from lexiseg.edit.region import Region, border_widths, label_mask, places_alike
 from lexiseg.errors import OptionError, WordNotAsked
 from lexiseg.masks import Masks
 from lexiseg.results import Provenance, ScoreMap, Segmentation
@@ -85,6 +87,31 @@ def test_the_removal_mask_of_a_word_is_its_pixels_and_what_scores_high_beside_th
     np.testing.assert_array_equal(edit.removal_mask(alone, "a"), label_map == 0)
     with pytest.raises(WordNotAsked):
         edit.removal_mask(alone, "c")
+
+
+def test_what_is_edited_is_where_the_map_or_a_mask_has_the_word() -> None:
+    label_map = np.full((8, 12), -1, np.int16)
+    label_map[0:4, 0:4] = 0
+    mask = np.zeros((8, 12), np.bool_)
+    mask[2:6, 2:6] = True  # a paw that the map lacks
+    out = replace(
+        segmentation(label_map, None),
+        labels=np.array(["a"]),
+        scores=np.ones(1, np.float32),
+        masks=Masks.from_dense(mask[None]),
+    )
+    np.testing.assert_array_equal(label_mask(out, ("a",)), (label_map == 0) | mask)
+    np.testing.assert_array_equal(edit.removal_mask(out, "a"), (label_map == 0) | mask)
+
+
+def test_places_alike_are_where_the_words_score_a_little() -> None:
+    grid = np.zeros((2, 8, 12), np.float16)
+    grid[0, 0:4, 0:4], grid[0, 6:8, 10:12] = 0.9, 0.1  # the second one was not found
+    grid[1, 4:8, 0:4] = 0.8
+    out = segmentation(np.full((8, 12), -1, np.int16), grid)
+    np.testing.assert_array_equal(places_alike(out, ["a"]), grid[0] > 0)
+    np.testing.assert_array_equal(places_alike(out, ["a", "b"]), grid.sum(0) > 0)
+    assert places_alike(segmentation(np.full((8, 12), -1, np.int16), None), ["a"]) is None
 
 
 def segmentation(label_map: NDArray[np.int16], grid: NDArray[np.float16] | None) -> Segmentation:

@@ -148,14 +148,14 @@ def _words(text: str) -> list[str]:
 
 
 def _config(args: argparse.Namespace, words: tuple[str, ...], sources: list[str]) -> Any:
-    """The Config of the method; one with masks where pictures are edited, or clicked at."""
+    """The Config of the method; one that takes points and boxes where these are asked for."""
     from dataclasses import replace
 
     from lexiseg.batch.plan import is_table, wants_masks
     from lexiseg.prompts import Vocabulary
 
     tables = [source for source in sources if is_table(source)]
-    if args.method is None and (args.masker or args.masker_checkpoint or args.operation):
+    if args.method is None and (args.masker or args.masker_checkpoint):
         args.method = options.WITH_MASKS
     if args.method is None and any(map(wants_masks, tables)):
         args.method = options.WITH_MASKS

@@ -130,8 +130,6 @@ def _question(words: list[str], args: argparse.Namespace) -> tuple[Vocabulary, A
     """The words against their background, and the Config of the method that is to find them."""
     from lexiseg.prompts import Vocabulary
 
-    # What a dense map leaves of a thing's edges stays in the picture, and shows.
-    args.method = args.method or options.WITH_MASKS
     config = options.build_config(args)
     background = options.background(args.background)
     vocabulary = Vocabulary.parse(

@@ -1,6 +1,6 @@
 """Editing what was named: remove, replace, restyle, cut out.
 
-out = lexiseg.load("clip-then-sam")("photo.jpg", ["dog", "grass"])
+out = lexiseg.load("tiny")("photo.jpg", ["dog", "grass"])
 lexiseg.edit.remove("photo.jpg", lexiseg.edit.removal_mask(out, "dog")).save("without.png")
 
 Each operation takes the picture, what is meant in it, and fields of its Config, and returns an

@@ -28,6 +28,7 @@ _MAX_WINDOW = 1_200_000  # pixels on which a fill works
 _MAX_HOLE = 100_000  # pixels of a hole
 _SLOW_FILLS = {"shift-map": 0.4}  # of these, so many times less: half a millisecond a pixel
 _BAND_ROWS = 128
+_MOST_AVOIDED = 0.7  # of the surroundings: with less to copy from, what is to be avoided is not
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,20 @@ class Filled:
 
 
 def fill_region(
-    picture: Picture, where: Region, name: str = "auto", *, max_hole: int = _MAX_HOLE
+    picture: Picture,
+    where: Region,
+    name: str = "auto",
+    *,
+    max_hole: int = _MAX_HOLE,
+    avoid: NDArray[np.bool_] | None = None,
 ) -> Filled:
     """Return what may lie behind a region.
 
     The hole is wherever the region's weight is above 0; fully transparent pixels hold no colour to
     copy. name: one of `FILLS`, or "auto", by the depth of the hole: see `choose_fill`. max_hole:
-    pixels of a hole beyond which a smaller picture is filled. Raises PromptError where nothing of
-    the picture is left to fill from.
+    pixels of a hole beyond which a smaller picture is filled. avoid: (H, W), places that are not
+    copied from either, as long as enough is left. Raises PromptError where nothing of the picture
+    is left to fill from.
     """
     margin = max(_MIN_CONTEXT, *where.weight.shape)
     outer, inner = where.with_margin(picture.size_hw, margin)
@@ -64,6 +71,10 @@ def fill_region(
             "the region covers all of the picture, so nothing is left to fill it from; ask for "
             "something smaller, or give a colour as the fill"
         )
+    if avoid is not None:
+        both = hidden | (avoid[outer] & ~hole)
+        if (hole | both).mean() <= _MOST_AVOIDED:
+            hidden = both
     chosen = choose_fill(hole) if name == "auto" else name
     window = _Window(rgb, hole, hidden)
     working = window.shrunk(_working_scale(hole, chosen, max_hole))

@@ -20,21 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Outcome", "Region", "Scene", "Where", "Window", "as_masks", "border_widths", "box_window",
-    "crop_with_margin", "label_mask", "removal_mask", "shorter_side",
+    "crop_with_margin", "label_mask", "places_alike", "removal_mask", "shorter_side",
 ]  # fmt: skip
 
 Where = Masks | NDArray[np.bool_]
 Window = tuple[slice, slice]
 
+_ALIKE = 0.05  # scoring so much for the words, a place may be one of them that was not found
 _LEAD = 0.3  # how far behind another word a place may score and still go; at 0 tips of things stay
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What an operation works on: a picture, and the N masks of what was meant in it."""
+    """What an operation works on: a picture, and the N masks of what was meant in it.
+
+    alike: (H, W) bool, or None: what is a little like it, and no place to fill a hole from.
+    """
 
     picture: Picture
     masks: Masks
+    alike: NDArray[np.bool_] | None = None
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
@@ -187,11 +192,15 @@ def as_masks(where: Where, size_hw: tuple[int, int]) -> Masks:
 
 
 def label_mask(seg: Segmentation, words: Sequence[str]) -> NDArray[np.bool_]:
-    """Return the pixels of any of the words, their parts and kinds included, (H, W) bool.
+    """Return where any of the words is, (H, W) bool: in the label map, and in its instances' masks.
 
-    Raises WordNotAsked for a word that was not asked for.
+    The map holds parts and kinds of the words; a mask may reach to a hat or a paw that the map
+    lacks. Raises WordNotAsked for a word that was not asked for.
     """
-    return seg.mask(words)
+    out = seg.mask(words)
+    for word in words:
+        out = out | seg[word].union()
+    return out
 
 
 def removal_mask(seg: Segmentation, words: str | Sequence[str]) -> NDArray[np.bool_]:
@@ -224,3 +233,18 @@ def removal_mask(seg: Segmentation, words: str | Sequence[str]) -> NDArray[np.bo
     touched[0] = False
     out: NDArray[np.bool_] = touched[parts]
     return out
+
+
+def places_alike(seg: Segmentation, words: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Return the places that are a little like any of the words, (H, W) bool; None: not known.
+
+    Something of the same kind may stand there that was not found: a hole that is filled from it
+    shows it twice.
+    """
+    import cv2
+
+    if seg.score_map is None:
+        return None
+    own = seg.score_map.grid[[seg.index(word) for word in words]].astype(np.float32).sum(0)
+    full = cv2.resize(own, seg.size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(full > _ALIKE)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lexiseg import imaging
@@ -124,8 +125,12 @@ def run(
     config: DataclassInstance,
     *,
     words: Sequence[str] = (),
+    alike: NDArray[np.bool_] | None = None,
 ) -> EditResult:
-    """Run an operation with a Config of its own, as `settings` gives one; else as `apply`."""
+    """Run an operation with a Config of its own, as `settings` gives one; else as `apply`.
+
+    alike: (H, W), places that no hole is filled from; see `places_alike`.
+    """
     before: tuple[Step, ...] = ()
     if isinstance(image, EditResult):
         if len(image.pictures) > 1:
@@ -136,7 +141,7 @@ def run(
         before, picture = image.steps, image.picture
     else:
         picture = imaging.read(image)
-    scene = Scene(picture, as_masks(where, picture.size_hw))
+    scene = Scene(picture, as_masks(where, picture.size_hw), alike)
     outcome = operation(name).edit(scene, config)
     step = Step(
         operation=name,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from lexiseg.edit.region import label_mask, removal_mask
+from lexiseg.edit.region import label_mask, places_alike, removal_mask
 from lexiseg.edit.run import operation as find_operation
 from lexiseg.edit.run import operation_names, run, settings, wanted_model
 from lexiseg.errors import NothingFound, OptionError, UnknownName
@@ -190,7 +190,8 @@ def run_steps(picture: Picture, seg: Segmentation, steps: Sequence[EditStep]) ->
     result: Any = picture
     for step in steps:
         words, masks = step.masks(seg)
-        result = run(step.operation, result, masks, step.config, words=words)
+        alike = places_alike(seg, words)
+        result = run(step.operation, result, masks, step.config, words=words, alike=alike)
     edited: EditResult = result
     return edited
 

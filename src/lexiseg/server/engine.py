@@ -246,6 +246,7 @@ class Engine:
 
         Raises NothingFound where no word of a step is in the picture, and as `segment`.
         """
+        from lexiseg.edit.region import places_alike
         from lexiseg.edit.run import run
         from lexiseg.edit.steps import check_order
 
@@ -262,7 +263,8 @@ class Engine:
                 own = Masks.from_rle([one.model_dump() for one in given.masks], picture.size_hw)
             where, found = _region(step, own, seg)
             missing += [name for name in step.names if name not in found]
-            result = run(step.operation, result, where, step.config, words=found)
+            alike = None if seg is None or own is not None else places_alike(seg, found)
+            result = run(step.operation, result, where, step.config, words=found, alike=alike)
         extra: dict[str, Any] = {"digest": digest, "missing": missing}
         if seg is not None:
             extra["provenance"] = seg.provenance.to_json()
@@ -287,7 +289,7 @@ class Engine:
         if not texts:
             return None
         texts += [text for text in _listed(asked.words) if text not in texts]
-        segmenter = self.load(masks=True)
+        segmenter = self.load()
         if asked.threshold is not None:
             segmenter = segmenter.with_config(threshold=asked.threshold)
         view = self._view(segmenter, digest, picture)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from lexiseg import imaging
 from lexiseg.errors import ExtraMissing, InputError, LexisegError, NothingFound, OutputError
-from lexiseg.loading import WITH_MASKS
 from lexiseg.prompts import split_words
 
 if TYPE_CHECKING:
@@ -32,11 +31,11 @@ class Workspace:
         if not folder.is_dir():
             raise InputError(f"{str(folder)!r} is no folder; give the one whose pictures to use")
         self._folder = folder.resolve()
-        self._segmenters: dict[str, BaseSegmenter[Any]] = {}
+        self._loaded: BaseSegmenter[Any] | None = None
 
     def describe(self, picture: str) -> dict[str, Any]:
         """Tell what is in a picture: size, and the known things that it shows."""
-        seg = self._segmenter("dense")(self._path(picture))
+        seg = self._segmenter()(self._path(picture))
         return {
             "width": seg.size_hw[1],
             "height": seg.size_hw[0],
@@ -56,7 +55,7 @@ class Workspace:
         from lexiseg.export import save_masks, save_overlay
 
         path = self._path(picture)
-        seg = self._segmenter("dense")(path, words)
+        seg = self._segmenter()(path, words)
         folder = self._new(out or f"{path.stem}-masks")
         files: dict[str, str] = {}
         if seg.found:
@@ -101,7 +100,7 @@ class Workspace:
             with_ = str(self._path(with_))  # a picture, of this folder
         options = {} if with_ is None else {"with": with_}
         step = make_step(operation, split_words(words), options, form="")
-        seg = self._segmenter(WITH_MASKS)(path, list(step.texts))
+        seg = self._segmenter()(path, list(step.texts))
         if not any(name in seg.found for name in step.names):
             raise NothingFound(nothing_found(step.names, repr(picture), missing_reasons(seg)))
         result = run_steps(imaging.read(path), seg, [step])
@@ -109,13 +108,13 @@ class Workspace:
         result.save(target)
         return {"file": self._told(target), **result.to_json()}
 
-    def _segmenter(self, name: str) -> BaseSegmenter[Any]:
-        if name not in self._segmenters:
+    def _segmenter(self) -> BaseSegmenter[Any]:
+        if self._loaded is None:
             from lexiseg import loading
 
-            made: Any = loading.load(name)
-            self._segmenters[name] = made
-        return self._segmenters[name]
+            made: Any = loading.load()
+            self._loaded = made
+        return self._loaded
 
     def _inside(self, name: str) -> Path:
         path = (self._folder / name).resolve()

@@ -60,6 +60,6 @@ def edit(scene: Scene, config: Config) -> Outcome:
     where = Region.from_mask(scene.mask, dilation=dilation, blur=blur)
     if prompt is not None:
         return generate(picture, where, prompt, config)
-    filled = fill_region(picture, where, config.fill)
+    filled = fill_region(picture, where, config.fill, avoid=scene.alike)
     clean = blended(picture, where, filled.rgb, filled.alpha)
     return Outcome((clean,), notes=(f"filled by {filled.fill}",))

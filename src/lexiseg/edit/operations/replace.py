@@ -166,7 +166,7 @@ def _stood(scene: Scene, other: Picture, config: Config) -> Picture:
     size_hw = scene.picture.size_hw
     dilation, blur = border_widths(config.dilation, config.blur, size_hw, generous=True)
     hole = Region.from_mask(scene.mask, dilation=dilation, blur=blur)
-    filled = fill_region(scene.picture, hole)
+    filled = fill_region(scene.picture, hole, avoid=scene.alike)
     clean = blended(scene.picture, hole, filled.rgb, filled.alpha)
     for mask in scene.masks if config.instances else (scene.mask,):
         clean = _put(clean, scene.picture.rgb, mask, other, config.match)
