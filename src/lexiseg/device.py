@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Net = TypeVar("Net", bound=torch.nn.Module)
 
 __all__ = [
-    "Compute", "check_compiling", "check_process", "describe_machine", "generator",
+    "Compute", "OnDevice", "check_compiling", "check_process", "describe_machine", "generator",
     "peak_device_memory", "peak_memory", "pick", "reset_peak_memory", "seeded", "skip_init",
 ]  # fmt: skip
 
@@ -85,6 +85,22 @@ class Compute:
         if self.compile:
             net.compile(dynamic=True if sizes_change else None)
         return net
+
+
+class OnDevice:
+    """A model that computes where its ``Compute`` says, and tells so."""
+
+    _compute: Compute
+
+    @property
+    def device_name(self) -> str:
+        """Where it computes, as a flag would name it."""
+        return self._compute.device_name
+
+    @property
+    def dtype_name(self) -> str:
+        """The number format that it computes in, as a flag would name it."""
+        return self._compute.dtype_name
 
 
 def pick(device: str | None = None, dtype: str | None = None, *, compile: bool = False) -> Compute:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint, Preprocessing
-from lexiseg.device import Compute, skip_init
+from lexiseg.device import Compute, OnDevice, skip_init
 from lexiseg.errors import CheckpointError, ExtraMissing
 from lexiseg.models._text_cache import TextCache
 from lexiseg.protocols import Encoder, SizePolicy
@@ -84,7 +84,7 @@ def tokenizer(path: Path, context: int) -> Any:
     return read
 
 
-class SiglipEncoder:
+class SiglipEncoder(OnDevice):
     """Protocol ``Encoder`` over transformers' ``SiglipModel``."""
 
     presence = 0.0
@@ -109,22 +109,10 @@ class SiglipEncoder:
         self.size = SizePolicy(short_side=max(336 // cell * cell, side), window=side, multiple=cell)
         self._tokenizer = text_tokenizer
         self._compute = compute
-        self._sha256 = dict(sha256 or {})
-        self._words = TextCache(self._sha256, compute.dtype_name, int(vision.hidden_size))
+        self.sha256: Mapping[str, str] = dict(sha256 or {})
+        self._words = TextCache(self.sha256, compute.dtype_name, int(vision.hidden_size))
         self._mean = torch.tensor(preprocessing.mean)[:, None, None].to(compute.device)
         self._std = torch.tensor(preprocessing.std)[:, None, None].to(compute.device)
-
-    @property
-    def device_name(self) -> str:
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        return self._compute.dtype_name
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        return self._sha256
 
     def text(self, words: Sequence[str], templates: Sequence[str] = ("{}",)) -> Tensor:
         """Return the vectors of words, (K, D) float32, unit length: the mean over the templates."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint, Preprocessing
-from lexiseg.device import Compute
+from lexiseg.device import Compute, OnDevice
 from lexiseg.errors import CheckpointError, UnknownName
 from lexiseg.models._text_cache import TextCache
 from lexiseg.models.clip.config import ClipConfig
@@ -29,7 +29,7 @@ _TOKENS = 12_000  # that go through the text tower at once, or are looked at the
 _WEIGHTS = (".safetensors", ".pt", ".bin")
 
 
-class ClipEncoder:
+class ClipEncoder(OnDevice):
     """Protocols ``Encoder`` and ``AttentionEncoder`` over a CLIP.
 
     cache: keep word vectors on disk too; without it they are kept in memory only.
@@ -57,25 +57,13 @@ class ClipEncoder:
         self.size = SizePolicy(short_side=max(336, side), window=side, multiple=net.patch)
         self._tokenizer = text_tokenizer
         self._compute = compute
-        self._sha256 = dict(sha256 or {})
+        self.sha256: Mapping[str, str] = dict(sha256 or {})
         dim = net.config.text.embed_dim
-        self._words = TextCache(self._sha256 if cache else {}, compute.dtype_name, dim)
+        self._words = TextCache(self.sha256 if cache else {}, compute.dtype_name, dim)
         self.mean_colour = preprocessing.mean
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self._mean = mean[:, None, None].to(compute.device)
         self._std = std[:, None, None].to(compute.device)
-
-    @property
-    def device_name(self) -> str:
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        return self._compute.dtype_name
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        return self._sha256
 
     @property
     def num_blocks(self) -> int:

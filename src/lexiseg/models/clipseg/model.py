@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import IMAGENET_PIXELS, Checkpoint, Preprocessing
-from lexiseg.device import Compute
+from lexiseg.device import Compute, OnDevice
 from lexiseg.errors import CheckpointError
 from lexiseg.models.clip.config import ClipConfig
 from lexiseg.models.clip.encoder import ClipEncoder
@@ -31,7 +31,7 @@ _MULTIPLE = 32  # of sides: a ViT-B/32's cells, and a ResNet's
 _EXAMPLES = 4  # pictures that go through the tower together
 
 
-class ClipSeg:
+class ClipSeg(OnDevice):
     """Protocol ``PromptedModel`` over a CLIP and a decoder."""
 
     templates: Sequence[str] = ("a photo of a {}.",)
@@ -60,24 +60,12 @@ class ClipSeg:
         self.decoder = decoder.to(compute.device)
         self.side = config.side
         self._compute = compute
-        self._sha256 = dict(sha256 or {})
+        self.sha256: Mapping[str, str] = dict(sha256 or {})
         self._words: dict[str, Tensor] = {}
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         # (x / 255 - mean) / std as one product and one sum
         self._factor = (1 / (255 * std))[:, None, None].to(compute.device)
         self._shift = (mean / std)[:, None, None].to(compute.device)
-
-    @property
-    def device_name(self) -> str:
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        return self._compute.dtype_name
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        return self._sha256
 
     @torch.inference_mode()
     def encode(

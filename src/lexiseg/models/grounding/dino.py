@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, OnDevice
 from lexiseg.errors import PromptError
 from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.grounding.boxes import in_pixels
@@ -30,7 +30,7 @@ class _State:
     size_hw: tuple[int, int]
 
 
-class GroundingDino:
+class GroundingDino(OnDevice):
     """A caption of all words is compared with the picture at once: "a cat. a dog.".
 
     A box's score for a word is the sigmoid of the best logit among the word's tokens. The paper's
@@ -53,16 +53,6 @@ class GroundingDino:
         self._tokenizer = Tokenizer.from_file(str(checkpoint["tokenizer.json"]))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-
-    @property
-    def device_name(self) -> str:
-        """Where it computes."""
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        """The number format that it computes in."""
-        return self._compute.dtype_name
 
     def encode(self, rgb: NDArray[np.uint8]) -> _State:
         """Scale a picture (H, W, 3); words and picture meet too early to keep more than that."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, OnDevice
 from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.grounding.boxes import in_pixels
 from lexiseg.protocols import Detections
@@ -31,7 +31,7 @@ class _State:
     size_hw: tuple[int, int]
 
 
-class Owl:
+class Owl(OnDevice):
     """The picture is encoded once; every word costs one product with its patches."""
 
     threshold = 0.1  # of transformers' examples; the paper counts all boxes, as detection does
@@ -46,16 +46,6 @@ class Owl:
         self._model = load_pretrained("Owlv2ForObjectDetection", folder, compute, extra="grounding")
         # CLIP's; the published repositories bring no tokenizer.json.
         self._tokenizer = tokenizer(checkpoint.paths.get("tokenizer.json"))
-
-    @property
-    def device_name(self) -> str:
-        """Where it computes."""
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        """The number format that it computes in."""
-        return self._compute.dtype_name
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> _State:

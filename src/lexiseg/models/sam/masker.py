@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, skip_init
+from lexiseg.device import Compute, OnDevice, skip_init
 from lexiseg.errors import CheckpointError, PromptError
 from lexiseg.models.sam.decoder import Cells, DecoderConfig, MaskDecoder
 from lexiseg.models.sam.encoder import PictureEncoder
@@ -36,7 +36,7 @@ class SamState:
     frame: Frame
 
 
-class SamMasker:
+class SamMasker(OnDevice):
     """Protocol ``Masker`` over SAM (Kirillov et al. 2023)."""
 
     min_quality, min_stability = 0.88, 0.95  # the defaults of its own generator
@@ -60,14 +60,6 @@ class SamMasker:
         with torch.inference_mode():
             self._places = prompts.grid(encoder.config.side)
             decoder.prepare(self._places)
-
-    @property
-    def device_name(self) -> str:
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        return self._compute.dtype_name
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()) -> SamState:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, OnDevice
 from lexiseg.errors import OptionError
 from lexiseg.masks import Masks
 from lexiseg.models._transformers import load_pretrained
@@ -46,7 +46,7 @@ class SessionMemory:
     ids: tuple[int, ...] = ()
 
 
-class MemoryTracker:
+class MemoryTracker(OnDevice):
     """See ``Tracker``; `logits` gives what the masks are made of."""
 
     def __init__(
@@ -58,7 +58,8 @@ class MemoryTracker:
         sha256: Mapping[str, str],
         colours: _Colours = _IMAGENET,
     ) -> None:
-        self.name, self._sha256 = name, dict(sha256)
+        self.name = name
+        self.sha256: Mapping[str, str] = dict(sha256)
         self._net, self._compute, self._colours = net, compute, colours
         config = net.config
         self._side = int(config.prompt_encoder_config.image_size)
@@ -66,18 +67,6 @@ class MemoryTracker:
         self._reach = max(int(config.num_maskmem), int(config.max_object_pointers_in_encoder)) + 1
         most = int(config.max_cond_frame_num)
         self._anchors = most if most > 0 else _ANCHORS
-
-    @property
-    def device_name(self) -> str:
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        return self._compute.dtype_name
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        return self._sha256
 
     @torch.inference_mode()
     def start(self, rgb: NDArray[np.uint8]) -> SessionMemory:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute
+from lexiseg.device import Compute, OnDevice
 from lexiseg.models._transformers import load_pretrained
 from lexiseg.models.grounding.boxes import in_pixels
 from lexiseg.models.sam2.masker import squashed
@@ -33,7 +33,7 @@ class Sam3State:
     size_hw: tuple[int, int]
 
 
-class Sam3:
+class Sam3(OnDevice):
     """One phrase a pass over the picture's features: boxes, scores and masks of all its things.
 
     A score is the phrase's presence in the picture times the thing's own, as the paper has it. Mask
@@ -52,16 +52,6 @@ class Sam3:
             "Sam3Model", checkpoint["config.json"].parent, compute, extra="sam3"
         )
         self._tokenizer = tokenizer(checkpoint.paths.get("tokenizer.json"))
-
-    @property
-    def device_name(self) -> str:
-        """Where it computes."""
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        """The number format that it computes in."""
-        return self._compute.dtype_name
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8]) -> Sam3State:

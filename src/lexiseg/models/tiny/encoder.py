@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, skip_init
+from lexiseg.device import Compute, OnDevice, skip_init
 from lexiseg.models.tiny.text import TextConfig, TextTower, tokenise, unpack
 from lexiseg.models.tiny.vision import VisionNet
 from lexiseg.models.tiny.weights import fill, load_vision
@@ -29,7 +29,7 @@ _DRAW_SAME = 10.0  # towards a word that means the same by the dictionary
 _KEPT = 20_000  # meanings kept, 30 MB, so that a server's memory does not grow with its words
 
 
-class TinyEncoder:
+class TinyEncoder(OnDevice):
     """Encoder protocol over the bundled towers; see ``CARD.md`` and ``docs/model-card.md``."""
 
     size = SizePolicy(short_side=288, window=640, multiple=32)
@@ -60,22 +60,10 @@ class TinyEncoder:
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tower = tower.eval().requires_grad_(False).to(compute.device)
         self.tokenizer = tokenizer
-        self._sha256 = dict(sha256 or {})
+        self.sha256: Mapping[str, str] = dict(sha256 or {})
         self.scale = float(net.scale())
         self._meanings: dict[str, Tensor] = {}
         self._nearest: dict[str, UnknownWord | None] = {}  # None: the word is known
-
-    @property
-    def device_name(self) -> str:
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        return self._compute.dtype_name
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        return self._sha256
 
     @torch.inference_mode()
     def meanings(self, phrases: Sequence[str]) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lexiseg.checkpoints import Checkpoint
-from lexiseg.device import Compute, skip_init
+from lexiseg.device import Compute, OnDevice, skip_init
 from lexiseg.errors import CheckpointError, PromptError
 from lexiseg.imaging import pad_to_multiple, resize_image, working_size
 from lexiseg.models.tiny import MASKER
@@ -40,7 +40,7 @@ class TinyMaskState:
     frame: Frame
 
 
-class TinyMasker:
+class TinyMasker(OnDevice):
     """Points, boxes and rough masks to masks, on a grid of a quarter of the scaled picture."""
 
     min_quality, min_stability = 0.35, 0.5  # chosen on train photos; it rates few above 0.6
@@ -60,19 +60,7 @@ class TinyMasker:
         self._vision.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._net = net.eval().requires_grad_(False).to(compute.device)
         compute.cast_weights(self._net)
-        self._sha256 = dict(sha256 or {})
-
-    @property
-    def device_name(self) -> str:
-        return self._compute.device_name
-
-    @property
-    def dtype_name(self) -> str:
-        return self._compute.dtype_name
-
-    @property
-    def sha256(self) -> Mapping[str, str]:
-        return self._sha256
+        self.sha256: Mapping[str, str] = dict(sha256 or {})
 
     @torch.inference_mode()
     def encode(self, rgb: NDArray[np.uint8], maps: Iterable[BackboneMaps] = ()) -> TinyMaskState:
