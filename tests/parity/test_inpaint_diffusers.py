@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.later import Later
 
 from lexiseg import edit
 from lexiseg.device import generator, seeded
@@ -20,17 +20,6 @@ from lexiseg.edit.region import Region
 from lexiseg.errors import CheckpointError, OptionError, PromptError
 from lexiseg.models import load_inpainter
 from lexiseg.protocols import Inpainter, LoadOptions
-
-
-class Later:
-    """A module that is imported when it is used: collecting tests must not cost seconds."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(import_module(self._name), attribute)
-
 
 if find_spec("diffusers") is None or find_spec("transformers") is None:
     pytest.skip("diffusers or transformers is not installed", allow_module_level=True)

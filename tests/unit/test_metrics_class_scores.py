@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from sklearn import metrics as sklearn_metrics
+from tests.later import Later
 from tests.metric_inputs import CLASSES, IGNORE, label_maps
 
 from lexiseg.errors import OptionError
@@ -19,6 +21,8 @@ from lexiseg.metrics import (
     mean_of_folds,
     pooled,
 )
+
+sklearn_metrics: Any = Later("sklearn.metrics")
 
 
 def test_against_scikit_learn() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from sklearn import metrics as sklearn_metrics
+from tests.later import Later
 
 from lexiseg.errors import InputError, OptionError
 from lexiseg.metrics import ConfusionMatrix, confusion
+
+sklearn_metrics: Any = Later("sklearn.metrics")
 
 
 def random_maps(seed: int, size_hw=(13, 21), classes=5, ignored=0.2):
