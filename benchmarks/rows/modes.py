@@ -1,7 +1,8 @@
 """Every mode of `lexiseg evaluate` on every set: accuracy, outlines, time and memory.
 
 Each mode of a set is the command that a user types, in a process of its own, so that its memory is
-its own. Of each set the first photos count in an order shuffled by a seed: the same for all modes.
+its own. All photos count; of a mode that takes seconds for each, the first in an order shuffled by
+a seed. With ``--work DIR`` a run that was ended goes on, photo by photo.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from lexiseg.datasets import SemanticDataset, find_sets
 
 ABOUT = "every mode on every set: accuracy, outlines, time and memory of `lexiseg evaluate`"
 NEEDS = ("data",)
-PHOTOS, SEED = 24, 0  # of each set
-FEW = {"sam-then-clip --preset fast": 10}  # photos of a mode that takes seconds for each
+SEED = 0
+FEW = {"sam-then-clip": 24}  # photos of each set, for a mode that takes many seconds for each
 MODES: Mapping[str, tuple[str, ...]] = {
     "dense": ("dense",),
     "dense --use-pamr": ("dense", "--use-pamr"),
     "dense --use-sam": ("dense", "--use-sam"),
     "sam-then-clip --preset fast": ("sam-then-clip", "--preset", "fast"),
+    "sam-then-clip": ("sam-then-clip",),
 }
 _KEPT = (
     "set", "photos", "mean_classes", "min_photos", "mean_iou", "mean_iou_all", "pixel_accuracy",
@@ -37,19 +39,22 @@ _KEPT = (
 
 def run(options: Namespace) -> dict[str, Any]:
     """Run the commands, and go on with those that were ended in the folder of `--work`."""
-    limit = options.limit or PHOTOS
     modes = {}
     with tempfile.TemporaryDirectory() as made:
         work = Path(made) if options.work is None else options.work
         for mode, words in MODES.items():
             folder = work / "-".join(word.strip("-") for word in words)
             modes[mode] = [
-                _measure(
-                    words, folder / data.name, place, options, min(limit, FEW.get(mode, limit))
-                )
+                _measure(words, folder / data.name, place, options, _limit(mode, options))
                 for data, place in _sets(options)
             ]
-    return {"limit": limit, "seed": SEED, "modes": modes}
+    return {"limit": options.limit, "seed": SEED, "modes": modes}
+
+
+def _limit(mode: str, options: Namespace) -> int | None:
+    """How many photos of each set count; None: all."""
+    few = FEW.get(mode)
+    return options.limit if few is None else min(few, options.limit or few)
 
 
 def _sets(options: Namespace) -> list[tuple[SemanticDataset, Path]]:
@@ -62,11 +67,12 @@ def _sets(options: Namespace) -> list[tuple[SemanticDataset, Path]]:
 
 
 def _measure(
-    words: tuple[str, ...], folder: Path, place: Path, options: Namespace, limit: int
+    words: tuple[str, ...], folder: Path, place: Path, options: Namespace, limit: int | None
 ) -> dict[str, Any]:
     """Run one mode's command on one set; return what its results say."""
     if not (folder / "results.json").is_file():
-        command = ["evaluate", *words, "--limit", str(limit), "--shuffle-seed", str(SEED)]
+        command = ["evaluate", *words, "--shuffle-seed", str(SEED)]
+        command += [] if limit is None else ["--limit", str(limit)]
         command += ["--data", str(place.resolve()), "--split", options.split]
         command += ["--out", str(folder.resolve()), "--resume"]
         command += ["--device", options.device] if options.device else []
@@ -101,21 +107,21 @@ def table(result: dict[str, Any]) -> str:
     return (
         f"{markdown(head, lines)}\n\nIn percent, with 95 % intervals over photos. Mean IoU and "
         f"mean accuracy: over the classes in at least {least} photos, background aside; all "
-        f"classes: mean IoU over those there or predicted. Of each set the first "
-        f"{result['limit']} photos in the order of `--shuffle-seed {result['seed']}`, or all of "
-        "fewer; fewer of the mode that takes seconds for each. CPU ms: of all threads, median. "
+        f"classes: mean IoU over those there or predicted. Photos: all of a set, or the "
+        f"first in the order of `--shuffle-seed {result['seed']}`. CPU ms: of all threads, median. "
         "Peak memory: of the whole process.\n\n"
-        "![Photos by the four modes, from left to right in the order of the table]"
+        "![Photos by the first four modes, from left to right in the order of the table]"
         "(images/modes.jpg)"
     )
 
 
 def short(result: dict[str, Any]) -> str:
     """Return mean IoU by set, a line a mode, of those on the same photos."""
-    modes = {name: found for name, found in result["modes"].items() if name not in FEW}
-    sets = [one["set"] for one in next(iter(modes.values()))]
+    modes = result["modes"]
+    counts = {name: [one["photos"] for one in found] for name, found in modes.items()}
+    same = [name for name in modes if counts[name] == max(counts.values())]
+    sets = [one["set"] for one in modes[same[0]]]
     lines = [
-        [f"`{mode}`", *(percent(one["mean_iou"]["value"]) for one in found)]
-        for mode, found in modes.items()
+        [f"`{name}`", *(percent(one["mean_iou"]["value"]) for one in modes[name])] for name in same
     ]
     return markdown(["mean IoU, %", *sets], lines)
