@@ -9,7 +9,7 @@ from typing import Any
 
 from lexiseg import checkpoints
 from lexiseg.edit.generative import load_inpainter
-from lexiseg.errors import InputError
+from lexiseg.errors import InputError, UnknownName
 from lexiseg.protocols import Inpainter, LoadOptions
 
 __all__ = ["Generator"]
@@ -29,8 +29,9 @@ class Generator:
     network: Inpainter | None = None
 
     def __post_init__(self) -> None:
-        if not Path(self.name).is_dir():
-            checkpoints.get(self.name)
+        names = [one for one in checkpoints.names() if checkpoints.get(one).kind == "inpainter"]
+        if not Path(self.name).is_dir() and self.name not in names:
+            raise UnknownName.among("inpainter", self.name, names)
 
     @property
     def missing(self) -> str | None:

@@ -103,7 +103,10 @@ class Guard:
         given = _token_of(scope, headers)
         if given is None or not hmac.compare_digest(given.encode(), token.encode()):
             raise _Refused(
-                401, "TokenRefused", "send the server's token as `Authorization: Bearer TOKEN`"
+                401,
+                "TokenRefused",
+                "send the server's token as `Authorization: Bearer TOKEN`; in a browser, open "
+                "/login?token=TOKEN once",
             )
 
     def _limited(self, headers: dict[str, str], receive: Receive) -> Receive:

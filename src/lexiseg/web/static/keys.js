@@ -20,7 +20,7 @@ export function listenToKeys(tools) {
     else if (tool[key] && !tools.buttons.get(tool[key]).hidden) tools.choose(tool[key]);
     else if (key === "/") {
       event.preventDefault();
-      $("words").focus();
+      $("words").select(); // and focus: what is typed takes its place
     } else if (key === "+" || key === "=") tools.zoom(1.4);
     else if (key === "-") tools.zoom(1 / 1.4);
     else if (key === "0") tools.zoom(0);

@@ -128,6 +128,7 @@ export function text(key, values = {}) {
 
 // Fill in elements that name their text: data-text (content), data-title (title and name), ...
 export function fillTexts(root) {
+  root.documentElement.lang = Object.keys(tables).find((name) => tables[name] === table);
   for (const one of root.querySelectorAll("[data-text]")) one.textContent = text(one.dataset.text);
   for (const one of root.querySelectorAll("[data-title]")) {
     one.title = text(one.dataset.title);

@@ -43,6 +43,7 @@ export class View extends EventTarget {
     this.tints = new WeakMap();
     this.dense = null;
     this.hovered = null;
+    this.lastMarks = [];
     this.drawBase();
     if (!same) this.fit(); // a video's next frame stays where it is
   }
