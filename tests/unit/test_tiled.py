@@ -16,6 +16,8 @@ import rasterio
 from numpy.typing import NDArray
 from tests.colour_finder import COLOURS, ColourFinder
 
+import lexiseg
+from lexiseg import imaging
 from lexiseg.cli import main
 from lexiseg.errors import OptionError, PictureError
 from lexiseg.export import read_annotations
@@ -241,6 +243,27 @@ def test_200_megapixels_and_2_gigapixels_take_less_than_2_5_gigabytes(
     assert peak_of(tmp_path, side, copies)[1] < 2.5
 
 
+def test_tiles_see_what_is_around_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = cv2.resize(imaging.read(PHOTO).rgb[:300], (448, 384))
+    path, seg = write_tiff(tmp_path / "big.tif", rgb), lexiseg.load("tiny")
+    whole = seg(rgb, MANY).label_map
+    agreed = {}
+    for around in (True, False):
+        monkeypatch.setattr(type(seg), "mixes_surroundings", around)
+        segment_tiled(seg, path, seg.vocabulary(MANY), tmp_path / str(around), tile=192)
+        with rasterio.open(tmp_path / str(around) / "labels.tif") as labels:
+            agreed[around] = float((labels.read(1).astype(int) - 1 == whole).mean())
+    assert agreed[True] > agreed[False] + 0.02
+    with rasterio.open(tmp_path / "False" / "labels.tif") as labels:
+        street = labels.read(1) == 1
+    words, out = seg.vocabulary(MANY), tmp_path / "only"
+    found = segment_tiled(seg, path, words, out, tile=192, only=["street"])
+    with rasterio.open(out / "labels.tif") as labels:
+        np.testing.assert_array_equal(labels.read(1), street)
+    assert {one.word for one in found.instances} == {"street"}
+    assert found.pixels.tolist() == [street.sum(), *[0] * (len(MANY) - 1)]
+
+
 def test_the_command_writes_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_tiff(tmp_path / "big.tif", shapes(375, 570))
     words = ["sky", "grass"]
@@ -273,3 +296,6 @@ def test_the_command_writes_maps(tmp_path: Path, capsys: pytest.CaptureFixture[s
             assert (labels.read(1) == one["value"]).sum() == one["pixels"]
         for one in written["instances"]:
             assert (n.read(1) == one["value"]).sum() == one["area"]
+    assert main([*arguments, "--tile", "256", "--only", "grass", "-q"]) == 0
+    only = json.loads((folder / "result.json").read_text("utf-8"))
+    assert only["words"] == written["words"][1:]

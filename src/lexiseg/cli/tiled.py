@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["run_tiled"]
 
-_WHOLE = ("heatmap", "cutout", "format", "only", "verbose")  # flags that need a whole picture
+# Flags that need a whole picture, and what to do in their place.
+_WHOLE = {
+    "heatmap": "cut out the part that you want to see, and segment it without --tile",
+    "cutout": "convert its maps: lexiseg convert FOLDER --to cutouts",
+    "format": "convert its maps: lexiseg convert FOLDER --to FORMAT",
+    "verbose": "--json tells all of it",
+}
+_CLICKS = "cut out the part around them, and segment it without --tile"
 _SHOWN = 12  # words in the table of a picture
 
 
@@ -30,10 +37,10 @@ def run_tiled(
 ) -> int:
     """Segment pictures by tiles and return the exit code; task: the command's, with its flags."""
     args = task.args
-    refused = [f"--{name}" for name in _WHOLE if getattr(args, name)]
+    refused = [(f"--{name}", instead) for name, instead in _WHOLE.items() if getattr(args, name)]
     if task.clicks or refused:
-        what = refused[0] if refused else "points and boxes"
-        raise OptionError(f"--tile goes without {what}, which needs the whole picture")
+        what, instead = ("points and boxes", _CLICKS) if task.clicks else refused[0]
+        raise OptionError(f"--tile goes without {what}, which needs the whole picture; {instead}")
     if vocabulary is None:
         raise OptionError("--tile needs words, or --vocabulary @known; it does not choose them")
     from lexiseg.export.georeference import rasterio
@@ -48,7 +55,7 @@ def run_tiled(
         sys.stderr.write(f"lexiseg: {on_one_line(str(problem))}\n")
     for job in jobs:
         try:
-            found = _segment(segmenter, job, vocabulary, args)
+            found = _segment(segmenter, job, vocabulary, task)
         except (MissingError, DiskFull):
             raise
         except LexisegError as error:
@@ -66,22 +73,22 @@ def run_tiled(
     return 1 if failed else 0
 
 
-def _segment(
-    segmenter: Any, job: Job, vocabulary: Vocabulary, args: argparse.Namespace
-) -> TiledResult:
+def _segment(segmenter: Any, job: Job, vocabulary: Vocabulary, task: Any) -> TiledResult:
     from lexiseg import imaging
     from lexiseg.export import save_overlay
     from lexiseg.planning import RESULT, picture_path
     from lexiseg.tiled import segment_tiled
 
+    args: argparse.Namespace = task.args
     with Progress(quiet=args.quiet) as progress, complete_folder(job.target) as stage:
 
         def step(number: int, total: int) -> None:
             progress.step(number, total, on_one_line(str(job.source)))
 
         found = segment_tiled(
-            segmenter, job.source, vocabulary, stage, tile=args.tile, progress=step
-        )
+            segmenter, job.source, vocabulary, stage, tile=args.tile, only=task.shown,
+            progress=step,
+        )  # fmt: skip
         save_overlay(found.thumbnail, stage / "overview.png")
         content = found.to_json()
         home = picture_path(job.real, str(job.target.resolve()))

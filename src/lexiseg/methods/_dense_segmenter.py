@@ -74,6 +74,8 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
     A view holds the features of each scale, the finest first.
     """
 
+    mixes_surroundings = True  # takes a view's `around` into account
+
     def __init__(
         self,
         encoder: Encoder,
@@ -196,6 +198,15 @@ class DenseSegmenter(BaseSegmenter["tuple[DenseFeatures, ...]"]):
     ) -> DenseScores:
         """The probabilities of all classes, and of the coarser competitions where there are any."""
         probabilities = self._probabilities(view, vectors)
+        if view.around is not None:
+            from lexiseg.stages.surroundings import with_surroundings
+
+            larger, box = view.around
+            larger = self.with_words(larger, vectors)
+            probabilities = with_surroundings(
+                probabilities, view.encoded[0].raster,
+                self._probabilities(larger, vectors), larger.encoded[0].raster, box,
+            )  # fmt: skip
         if self.presence and vectors.background is not None:
             from lexiseg.stages.dense_features import without_doubtful
 

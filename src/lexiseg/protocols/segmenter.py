@@ -31,7 +31,9 @@ class View(Generic[Encoded]):
 
     encoded: what the models made of it, the method's own. method, models: the names of the method
     and of its models, which tell whose view it is. windows_xyxy: (N, 4) int64, the parts that were
-    encoded, in pixels of the image. seconds: stage -> wall time of making it.
+    encoded, in pixels of the image. seconds: stage -> wall time of making it. around: a view of a
+    larger part of the picture, and where in it this image lies: x0, y0, x1, y1, as shares of its
+    sides; methods that score places mix what it says with what they see here.
     """
 
     picture: Picture
@@ -40,6 +42,7 @@ class View(Generic[Encoded]):
     models: tuple[str, ...]
     windows_xyxy: NDArray[np.int64]
     seconds: Mapping[str, float]
+    around: tuple[View[Encoded], tuple[float, float, float, float]] | None = None
 
 
 @dataclass(frozen=True, eq=False)

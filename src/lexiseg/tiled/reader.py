@@ -51,11 +51,19 @@ class WindowReader:
             out[index] = colour[:3]
         return out
 
-    def read(self, y0: int, x0: int, y1: int, x1: int) -> NDArray[np.uint8]:
-        """Return a window, (y1 - y0, x1 - x0, 3) uint8 RGB; raises PictureError for damage."""
+    def read(self, y0: int, x0: int, y1: int, x1: int, every: int = 1) -> NDArray[np.uint8]:
+        """Return a window, (y1 - y0, x1 - x0, 3) uint8 RGB, its sides `every` times smaller.
+
+        Raises PictureError for damage.
+        """
+        shape = (-(-(y1 - y0) // every), -(-(x1 - x0) // every))
+        way = rasterio("enums").Resampling
         window = rasterio("windows").Window(x0, y0, x1 - x0, y1 - y0)
         try:
-            bands = self._file.read(self._bands, window=window)
+            bands = self._file.read(
+                self._bands, window=window, out_shape=(len(self._bands), *shape),
+                resampling=way.nearest if self._palette is not None else way.average,
+            )  # fmt: skip
         except rasterio("errors").RasterioError as error:
             raise PictureError(
                 f"{str(self._path)!r} is damaged or cut off near x {x0}, y {y0} ({error})"

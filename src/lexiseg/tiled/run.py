@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,10 +19,11 @@ from lexiseg.prompts import Vocabulary
 from lexiseg.protocols import Segmenter
 from lexiseg.results import Provenance, Segmentation
 from lexiseg.tiled.reader import WindowReader, bounded_cache, open_windows
-from lexiseg.tiled.tiles import Tile, UnionFind, plan_tiles, shared_pairs
+from lexiseg.tiled.tiles import Tile, UnionFind, plan_tiles, shared_pairs, surrounding
 
 __all__ = ["INSTANCES", "LABELS", "TILE", "TiledInstance", "TiledResult", "segment_tiled"]
 
+_AROUND = 4  # times as wide as a tile: the part around it that is looked at coarsely
 TILE = 1024  # pixels a side; a model looks at each at its usual size
 LABELS, INSTANCES, _RAW = "labels.tif", "instances.tif", ".instances-of-tiles.tif"
 Window = tuple[int, int, int, int]
@@ -46,6 +47,7 @@ class TiledResult:
     size_hw: (H, W). words: in the order of labels.tif, whose values are places among them plus 1.
     pixels: (K,), of each word. instances: of all the picture. thumbnail: a Segmentation of every
     n-th pixel, with its image. provenance: of the first tile; its seconds are of all tiles.
+    shown: the words that are written; the others only competed.
     """
 
     size_hw: tuple[int, int]
@@ -55,6 +57,7 @@ class TiledResult:
     num_tiles: int
     thumbnail: Segmentation
     provenance: Provenance
+    shown: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it; masks are in instances.tif."""
@@ -67,6 +70,7 @@ class TiledResult:
             "words": [
                 {"word": word, "value": k + 1, "pixels": int(self.pixels[k])}
                 for k, word in enumerate(self.words)
+                if word in self.shown
             ],
             "instances": [
                 {
@@ -103,15 +107,18 @@ def segment_tiled(
     folder: Path,
     *,
     tile: int = TILE,
+    only: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> TiledResult:
     """Segment a picture of any size; write labels.tif and instances.tif into a folder.
 
     Memory follows from the tile, the words and the picture's width, not from its pixels. tile: its
     side in pixels, a multiple of 64: the smaller, the finer things are seen. Each tile is looked at
-    with an eighth of it as context on every side. An instance over a border is one where both
+    with an eighth of it as context on every side; dense methods also look coarsely at a part four
+    times as wide around it, and mix what both say. An instance over a border is one where both
     tiles see it: half of the smaller part's pixels agree. Tiles of one colour are looked at once.
-    progress: called with the number of each tile, and of all.
+    only: words that are written, where not all are; the others compete. progress: called with the
+    number of each tile, and of all.
 
     Raises PictureError, OptionError, OutputError; ExtraMissing without rasterio.
     """
@@ -119,7 +126,7 @@ def segment_tiled(
         tiles = plan_tiles(picture.size_hw, tile)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            run = _Run(segmenter, picture, vocabulary, folder, tile)
+            run = _Run(segmenter, picture, vocabulary, folder, tile, only)
             with run:
                 for number, one in enumerate(tiles, 1):
                     if progress is not None:
@@ -142,7 +149,9 @@ class _Run:
         vocabulary: Vocabulary,
         folder: Path,
         tile: int,
+        only: Sequence[str],
     ) -> None:
+        self._shown = tuple(word for word in vocabulary.names if not only or word in only)
         self._segmenter, self._picture, self._vocabulary = segmenter, picture, vocabulary
         self._folder, self._block = folder, tile // 4
         self._parts = _Parts()
@@ -150,6 +159,7 @@ class _Run:
         self._left: tuple[Window, NDArray[np.int32]] | None = None
         self._above: dict[int, tuple[Window, NDArray[np.int32]]] = {}
         self._plain: dict[bytes, Segmentation] = {}
+        self._around_row, self._around = -1, dict[int, Any]()  # coarse views, by column
         self._seconds: dict[str, float] = {}
         self._first: Segmentation | None = None
         self._stack = ExitStack()
@@ -183,7 +193,12 @@ class _Run:
     def look_at(self, tile: Tile) -> None:
         """Segment a tile, write what is kept, and join its instances with the neighbours'."""
         rgb = self._picture.read(*tile.window)
-        seg = self._segmented(rgb)
+        seg = self._segmented(rgb, tile)
+        label_map = seg.label_map
+        if len(self._shown) < len(self._vocabulary.names):
+            seg = seg[np.flatnonzero(np.isin(seg.labels, self._shown))]
+            shown = [seg.index(word) for word in self._shown]
+            label_map = np.where(np.isin(label_map, shown), label_map, -1)
         parts, first = self._parts, len(self._parts.words)
         owner = paint(seg.masks, np.arange(len(seg)))
         owner[owner >= 0] += first
@@ -199,7 +214,7 @@ class _Run:
             parts.areas += areas.tolist()
             parts.boxes += [(x0 + kx0, y0 + ky0, x1 + kx0, y1 + ky0) for x0, y0, x1, y1 in boxes]
         self._join(tile, owner)
-        labels = seg.label_map[inner]
+        labels = label_map[inner]
         self._pixels += np.bincount(
             labels.reshape(-1).astype(np.int64) + 1, minlength=len(self._pixels)
         )
@@ -210,19 +225,40 @@ class _Run:
             self._raw.write((kept + 1).astype(np.uint32), 1, window=window)
         self._sample(tile, labels, rgb[inner])
 
-    def _segmented(self, rgb: NDArray[np.uint8]) -> Segmentation:
+    def _segmented(self, rgb: NDArray[np.uint8], tile: Tile) -> Segmentation:
         """The result of a tile; those of one colour, as beside scans, are looked at once."""
         plain = bool((rgb == rgb[:1, :1]).all())
         key = rgb[0, 0].tobytes() + repr(rgb.shape).encode()
         if plain and key in self._plain:
             return self._plain[key]
-        seg = self._segmenter(rgb, self._vocabulary)
+        seg = self._segmenter(self._view(rgb, tile), self._vocabulary)
         if plain:
             self._plain[key] = seg
         self._first = self._first or seg
         for stage, seconds in seg.provenance.seconds.items():
             self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
         return seg
+
+    def _view(self, rgb: NDArray[np.uint8], tile: Tile) -> Any:
+        """A tile with what is around it, for methods that take that into account."""
+        whole = rgb.shape[:2] == self._picture.size_hw
+        if whole or not getattr(self._segmenter, "mixes_surroundings", False):
+            return rgb
+        larger = surrounding(tile.window, self._picture.size_hw, _AROUND)
+        if larger.row != self._around_row:
+            self._around_row, self._around = larger.row, {}
+        if larger.column not in self._around:
+            longer = max(larger.window[2] - larger.window[0], larger.window[3] - larger.window[1])
+            every = max(1, longer // (2 * max(rgb.shape[:2])))  # models scale it down further
+            coarse = self._picture.read(*larger.window, every=every)
+            self._around[larger.column] = self._segmenter.prepare(coarse)
+        y0, x0, y1, x1 = larger.window
+        top, left, bottom, right = tile.window
+        box = (
+            (left - x0) / (x1 - x0), (top - y0) / (y1 - y0),
+            (right - x0) / (x1 - x0), (bottom - y0) / (y1 - y0),
+        )  # fmt: skip
+        return replace(self._segmenter.prepare(rgb), around=(self._around[larger.column], box))
 
     def _join(self, tile: Tile, owner: NDArray[np.int32]) -> None:
         """Compare a tile with the one on its left and the one above, where both have looked."""
@@ -279,6 +315,7 @@ class _Run:
             num_tiles=num_tiles,
             thumbnail=self._thumbnail(provenance),
             provenance=provenance.with_seconds(self._seconds),
+            shown=self._shown,
         )
 
     def _whole(

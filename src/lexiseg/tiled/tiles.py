@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lexiseg.errors import OptionError
 
-__all__ = ["Tile", "UnionFind", "plan_tiles", "shared_pairs"]
+__all__ = ["Tile", "UnionFind", "plan_tiles", "shared_pairs", "surrounding"]
 
 _SAME = 0.5  # of the smaller one, in what both tiles see: then two instances are one
 _STEP = 64  # pixels that a tile's side is a multiple of, so that blocks of files are of 16
@@ -45,6 +45,19 @@ def plan_tiles(size_hw: tuple[int, int], side: int) -> list[Tile]:
         for row, ((wy0, wy1), (ky0, ky1)) in enumerate(spans[0])
         for column, ((wx0, wx1), (kx0, kx1)) in enumerate(spans[1])
     ]
+
+
+def surrounding(window: tuple[int, int, int, int], size_hw: tuple[int, int], times: int) -> Tile:
+    """Return the larger tile around the middle of a window, `times` as wide, of a coarser plan."""
+    side = times * max(window[2] - window[0], window[3] - window[1])
+    places, spans = [], []
+    for axis, length in enumerate(size_hw):
+        middle = (window[axis] + window[axis + 2]) // 2
+        plan = _spans(length, side)
+        places.append(next(k for k, (_, kept) in enumerate(plan) if middle < kept[1]))
+        spans.append(plan[places[-1]])
+    (wy, ky), (wx, kx) = spans
+    return Tile(places[0], places[1], (wy[0], wx[0], wy[1], wx[1]), (ky[0], kx[0], ky[1], kx[1]))
 
 
 def _spans(length: int, side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
