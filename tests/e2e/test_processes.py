@@ -265,6 +265,7 @@ if __name__ == "__main__":
 
 
 @POSIX
+@pytest.mark.slow
 def test_a_forked_pool_works_after_a_call(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "4"}
     ended = subprocess.run(
