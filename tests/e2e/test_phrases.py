@@ -11,8 +11,10 @@ from PIL import Image
 
 import lexiseg
 from lexiseg import cli
+from lexiseg.masks import Masks
 
-COWS = str(Path(__file__).parents[2] / "examples" / "photos" / "cows.jpg")
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+COWS, PETS = str(PHOTOS / "cows.jpg"), str(PHOTOS / "pets.jpg")
 
 
 def test_segment_says_how_phrases_were_read(
@@ -42,9 +44,27 @@ def test_a_phrase_that_nothing_meets_says_why_and_ends_with_3(
 
 def test_edit_takes_phrases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.png"
-    given = ["edit", COWS, "mask", "the largest cow", "--words", "grass; sky", "--out", str(out)]
+    given = ["edit", PETS, "mask", "dog on the left", "--words", "grass", "--out", str(out)]
     assert cli.main(given) == 0
     mask = np.asarray(Image.open(out)) > 127
-    seg = lexiseg.load("clip-then-sam")(COWS, ["cow", "grass", "sky"])
-    assert 0 < mask.sum() < seg.pixels[0]
+    dogs = lexiseg.load("tiny")(PETS, ["dog", "grass"])["dog"]
+    left = dogs[[int(dogs.boxes_xyxy[:, 0].argmin())]]
+    assert left.iou(Masks.from_dense(mask[None])).item() > 0.9
+    assert len(dogs) == 2
+    capsys.readouterr()
+
+
+def test_segment_edit_and_python_find_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["cow", "grass", "sky"]
+    seg = lexiseg.load("tiny")(COWS, words)
+    assert cli.main(["segment", COWS, *words, "--out", str(tmp_path)]) == 0
+    written = json.loads((tmp_path / "cows" / "result.json").read_text("utf-8"))["instances"]
+    assert [one["word"] for one in written] == seg.labels.tolist()
+    assert [one["area"] for one in written] == seg.masks.areas.tolist()
+    given = ["edit", COWS, "mask", "cow", "--words", "grass; sky", "--out"]
+    assert cli.main([*given, str(tmp_path / "mask.png")]) == 0
+    edited = np.asarray(Image.open(tmp_path / "mask.png")) > 127
+    np.testing.assert_array_equal(edited, seg.mask("cow") | seg["cow"].union())
     capsys.readouterr()
