@@ -124,6 +124,11 @@ def test_other_settings_are_told_and_a_second_run_stays_out(clip, tmp_path, monk
     assert '"green"' not in (out / "result.json").read_text()
 
 
+def test_a_point_behind_the_end_is_told(clip, tmp_path):
+    summary, _ = track(clip, tmp_path / "out", points={40: [(3, 3)]})
+    assert summary.notes == (f"there is no frame 40 for a point; the last is {FRAMES - 1}",)
+
+
 def test_a_tree_of_values_comes_back(tmp_path):
     made = {
         "a": [1, 2.5, None, True, "ü"], 3: (np.arange(6).reshape(2, 3), "b"),

@@ -110,9 +110,13 @@ def run_video(
             _track(path, tracking, run, progress, told)
         if steps and run.done.edited < run.done.frames:
             _edit(path, steps, run, progress)
-        summary = _finished(path, run, begun, edited=bool(steps))
+        late = [frame for frame in sorted(points or {}) if frame >= run.done.frames]
+        notes = [f"there is no frame {frame} for a point; the last is {run.done.frames - 1}"
+                 for frame in late]  # fmt: skip
+        summary = _finished(path, run, begun, notes, edited=bool(steps))
     if not summary.objects:
-        raise NothingFound(f"nothing found in {summary.frames:,} frames of {str(path)!r}")
+        why = "".join(f"; {note}" for note in notes)
+        raise NothingFound(f"nothing found in {summary.frames:,} frames of {str(path)!r}{why}")
     return summary
 
 
@@ -195,7 +199,9 @@ def _edit(
                 progress(done.edited, done.frames)
 
 
-def _finished(path: Path, run: Unfinished, begun: int, *, edited: bool) -> VideoSummary:
+def _finished(
+    path: Path, run: Unfinished, begun: int, remarks: Sequence[str], *, edited: bool
+) -> VideoSummary:
     """Join the parts, write the tables, and give all results their names."""
     done = run.done
     size_hw = (done.size_hw[0], done.size_hw[1])
@@ -213,6 +219,7 @@ def _finished(path: Path, run: Unfinished, begun: int, *, edited: bool) -> Video
         **{kind: f"{kind}.mp4" for kind in kinds}, "masks": "masks", "frames": "frames.jsonl",
         "tracks": "tracks.json", "mot": "mot.txt",
     }  # fmt: skip
+    notes = [*notes, *remarks]
     summary = VideoSummary(done.frames, size_hw, objects, files, tuple(notes), begun)
     text = json.dumps(summary.to_json(), ensure_ascii=False, indent=1) + "\n"
     imaging.write_text(run.path("result.json"), text)
