@@ -100,8 +100,36 @@ def draw() -> list[str]:
     save("modes", _modes())
     finder = lexiseg.load("clip-then-sam")
     save("phrases", _phrases({"tiny": seg, "clip-then-sam": finder}))
-    names = (*BEFORE_AFTER, *REMOVED, *others, "examples", "modes", "phrases")
+    save("video", _video(seg))
+    names = (*BEFORE_AFTER, *REMOVED, *others, "examples", "modes", "phrases", "video")
     return [f"docs/images/{name}.jpg" for name in names]
+
+
+def _video(seg: Any) -> Pixels:
+    """Frames of a clip made of two photos, what is followed in them, and without it."""
+    from lexiseg.video.editing import VideoEdit
+    from lexiseg.video.outputs import paint_tracks
+
+    ground, cat = _photo("cows"), _photo("cat")
+    found = seg(cat, ["cat", "carpet|rug", "curtain"])["cat"]
+    thing = found.mask(int(found.areas.argmax()))
+    height, width, count = 260, 420, 25
+    small = (width // 3, width // 3 * cat.shape[0] // cat.shape[1])
+    cat = np.asarray(Image.fromarray(cat).resize(small, Image.Resampling.LANCZOS))
+    inside = np.asarray(Image.fromarray(thing).resize(small))
+    frames = []
+    for k in range(count):  # the camera pans, the cat goes the other way
+        frame = ground[80 : 80 + height, 2 * k : 2 * k + width].copy()
+        left, top = width - small[0] - 10 * k, height - small[1]
+        frame[top:, left : left + small[0]][inside] = cat[inside]
+        frames.append(frame)
+    tracked = list(lexiseg.track(seg, frames, ["cat"]))
+    edit = VideoEdit([make_step("remove", ["cat"], {})], (height, width), None)
+    shown = [(rgb, one, k) for k, (rgb, one) in enumerate(zip(frames, tracked, strict=True))]
+    edited = [rgb for part in edit.parts(shown, 0) for rgb, _ in part]
+    painted = [paint_tracks(rgb, one) for rgb, one, _ in shown]
+    rows = [[row[k] for k in (2, 10, 18)] for row in (frames, painted, edited)]
+    return _below(*(_beside(*(_scaled(tile, 190) for tile in row)) for row in rows))
 
 
 def _phrases(segmenters: Mapping[str, Any]) -> Pixels:
