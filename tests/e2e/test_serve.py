@@ -153,6 +153,9 @@ KEYS = [
 ]  # fmt: skip
 
 
+ROUTES = [f"/v1/{name}" for name in ("segment", "edit", "refine", "export", "track", "frames")]
+
+
 def mutated(rng: random.Random) -> dict[str, object]:
     """A request that is nearly right."""
     value = rng.choice(
@@ -173,7 +176,7 @@ def test_a_thousand_malformed_requests(server):
     tiny = imaging.encode("a.png", np.full((20, 30, 3), 90, np.uint8))
     with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
         for number in range(1000):
-            path = rng.choice(["/v1/segment", "/v1/edit", "/v1/refine", "/v1/export"])
+            path = rng.choice(ROUTES)
             body = json.dumps(mutated(rng)).encode()
             how = number % 4
             of_json = {"content-type": "application/json"}
@@ -184,7 +187,8 @@ def test_a_thousand_malformed_requests(server):
             elif how == 1:
                 answer = client.post(path, content=body, headers=of_json)
             elif how == 2:
-                answer = client.post(path, files={"image": ("a", tiny)}, data={"request": body})
+                name = "frames" if path in ROUTES[-2:] else "image"
+                answer = client.post(path, files={name: ("a", tiny)}, data={"request": body})
             else:
                 damaged = bytearray(tiny)
                 damaged[rng.randrange(len(tiny))] ^= 1 << rng.randrange(8)
