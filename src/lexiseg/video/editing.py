@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lexiseg import imaging
 from lexiseg.edit.fills import FILLS
-from lexiseg.edit.region import Region, border_widths
+from lexiseg.edit.region import Region, Window, border_widths, box_window
 from lexiseg.edit.steps import run_steps
 from lexiseg.video.temporal_fill import TemporalFill
 from lexiseg.video.tracking import TrackedFrame
@@ -25,19 +25,30 @@ if TYPE_CHECKING:
 __all__ = ["VideoEdit"]
 
 _PART = 50  # frames
-_MAX_BYTES = 256_000_000  # of the frames that are in memory
+_MAX_BYTES = 256_000_000  # of the frames that wait, as they are in the video
 
 Shown = tuple[NDArray[np.uint8], TrackedFrame, int]  # (H, W, 3), what is in it, its pts
 
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A frame after the steps before the removal; weight: of what comes in, (H, W) float32."""
+    """A frame after the steps before the removal.
+
+    where: rows, columns and the weight there, (h, w) float32, of what comes in. frame: None where
+    no step follows.
+    """
 
     rgb: NDArray[np.uint8]
-    weight: NDArray[np.float32] | None
-    frame: TrackedFrame
+    where: tuple[Window, NDArray[np.float32]] | None
+    frame: TrackedFrame | None
     pts: int
+
+    def hole(self) -> NDArray[np.bool_]:
+        """Where anything comes in, (H, W)."""
+        out = np.zeros(self.rgb.shape[:2], np.bool_)
+        if self.where is not None:
+            out[self.where[0]] = self.where[1] > 0
+        return out
 
 
 class VideoEdit:
@@ -99,10 +110,14 @@ class VideoEdit:
             dilation, blur = border_widths(
                 config.dilation, config.blur, masks.size_hw, generous=True
             )
-            where = Region.from_mask(masks.union(), dilation=dilation, blur=blur)
+            region = Region.from_mask(masks.union(), dilation=dilation, blur=blur)
             weight = np.zeros(masks.size_hw, np.float32) if weight is None else weight
-            np.maximum(weight[where.window], where.weight, out=weight[where.window])
-        return _Ready(rgb, weight, frame, pts)
+            np.maximum(weight[region.window], region.weight, out=weight[region.window])
+        where = None
+        if weight is not None:
+            window = box_window(weight > 0, 0)
+            where = window, weight[window].copy()
+        return _Ready(rgb, where, frame if self._then else None, pts)
 
     def _edited(
         self, held: Sequence[_Ready], start: int, stop: int
@@ -110,13 +125,12 @@ class VideoEdit:
         frames = [one.rgb for one in held]
         filled = frames[start:stop]
         if self._fill is not None:
-            none = np.zeros(frames[0].shape[:2], np.bool_)
-            holes = [none if one.weight is None else one.weight > 0 for one in held]
-            filled = self._fill.fill(frames, holes, start, stop)
+            filled = self._fill.fill(frames, [one.hole() for one in held], start, stop)
         out = []
         for one, new in zip(held[start:stop], filled, strict=True):
-            rgb = one.rgb if one.weight is None else _mixed(one.rgb, new, one.weight)
-            out.append((_run(rgb, one.frame, self._then), one.pts))
+            rgb = one.rgb if one.where is None else _mixed(one.rgb, new, *one.where)
+            done = rgb if one.frame is None else _run(rgb, one.frame, self._then)
+            out.append((done, one.pts))
         return out
 
 
@@ -127,13 +141,14 @@ def _takes_from_other_frames(step: EditStep) -> bool:
 
 
 def _mixed(
-    old: NDArray[np.uint8], new: NDArray[np.uint8], weight: NDArray[np.float32]
+    old: NDArray[np.uint8], new: NDArray[np.uint8], window: Window, weight: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """New colours by their weight."""
+    """New colours in a window, by their weight."""
     inside = weight > 0
     out = old.copy()
-    before, after = old[inside].astype(np.float32), new[inside].astype(np.float32)
-    out[inside] = np.rint(before + weight[inside][:, None] * (after - before))
+    before = old[window][inside].astype(np.float32)
+    after = new[window][inside].astype(np.float32)
+    out[window][inside] = np.rint(before + weight[inside][:, None] * (after - before))
     return out
 
 
