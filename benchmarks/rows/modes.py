@@ -109,9 +109,17 @@ def table(result: dict[str, Any]) -> str:
         f"mean accuracy: over the classes in at least {least} photos, background aside; all "
         f"classes: mean IoU over those there or predicted. Photos: all of a set, or the "
         f"first in the order of `--shuffle-seed {result['seed']}`. CPU ms: of all threads, median. "
-        "Peak memory: of the whole process.\n\n"
+        f"Peak memory: of the whole process.{_again(result)}\n\n"
         "![Photos by the first four modes, from left to right in the order of the table]"
         "(images/modes.jpg)"
+    )
+
+
+def _again(result: dict[str, Any]) -> str:
+    """Which modes were measured again, later than the others, in words."""
+    return "".join(
+        f" `{mode}` was measured again at commit {one['commit'][:10]}, {one['date']}."
+        for mode, one in result.get("again", {}).items()
     )
 
 
