@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from lexiseg.models.tiny.encoder import TinyEncoder
     from lexiseg.models.tiny.text import TextTower
     from lexiseg.models.tiny.vision import VisionNet
+
+
+if "OMP_NUM_THREADS" in os.environ:  # which OpenCV does not read
+    cv2.setNumThreads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +65,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         if "up_to_400_lines" in report.nodeid:
             facts = ", ".join(f"{name}: {value}" for name, value in report.user_properties)
             terminalreporter.write_line(f"src/lexiseg: {facts}")
+
+
+@pytest.fixture(autouse=True)
+def threads_stay_as_they_were() -> Iterator[None]:
+    """Numba, which PyMatting loads, sets OpenMP's for all: workers would fight for the cores."""
+    of_torch, of_opencv = torch.get_num_threads(), cv2.getNumThreads()
+    yield
+    if torch.get_num_threads() != of_torch:
+        torch.set_num_threads(of_torch)
+    if cv2.getNumThreads() != of_opencv:
+        cv2.setNumThreads(of_opencv)
 
 
 @pytest.fixture(scope="session", autouse=True)
