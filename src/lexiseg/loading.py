@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
 __all__ = [
-    "WITH_MASKS", "MethodInfo", "config_class", "field_descriptions", "list_methods", "load",
-    "make_config", "preset_fields",
+    "FOR_EXAMPLES", "WITH_MASKS", "MethodInfo", "config_class", "field_descriptions",
+    "list_methods", "load", "make_config", "preset_fields",
 ]  # fmt: skip
 
 WITH_MASKS = "clip-then-sam"  # the method where masks are wanted and none is named
+FOR_EXAMPLES = "clipseg"  # where examples are given, no words and no method: it learns from them
 _DEFAULT = "dense"
 
 

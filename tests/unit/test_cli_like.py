@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lexiseg.cli import main
 from lexiseg.errors import PictureError, PromptError
 from lexiseg.prompts import Like, Vocabulary
 from lexiseg.prompts.written import read_prompts
@@ -64,3 +66,18 @@ def test_words_of_a_vocabulary_with_examples() -> None:
         Like(())
     with pytest.raises(PromptError, match="0 to 1"):
         Like.of(rgb, weight=1.5)
+
+
+@pytest.mark.parametrize(
+    ("more", "method"),
+    [([], "clipseg"), (["cat"], "dense"), (["--instances", "parts"], "dense")],
+)
+def test_examples_alone_go_to_the_method_that_learns_from_them(
+    tmp_path: Path, more: list[str], method: str
+) -> None:
+    photos = Path(__file__).parents[2] / "examples" / "photos"
+    like = f"animal={photos / 'cows.jpg'}:75,175,195,265"
+    args = ["segment", str(photos / "pets.jpg"), *more, "--like", like]
+    assert main([*args, "--out", str(tmp_path), "--quiet"]) in (0, 3)
+    told = json.loads((tmp_path / "pets" / "result.json").read_text("utf-8"))
+    assert told["provenance"]["method"] == method

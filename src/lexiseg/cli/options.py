@@ -13,15 +13,15 @@ from lexiseg.cli.process import no_collection
 from lexiseg.cli.terminal import Parser
 from lexiseg.errors import OptionError, UnknownName
 from lexiseg.fields import overrides
-from lexiseg.loading import WITH_MASKS
+from lexiseg.loading import FOR_EXAMPLES, WITH_MASKS
 from lexiseg.prompts import find_word
 
 if TYPE_CHECKING:
     from lexiseg.protocols import Segmenter
 
 __all__ = [
-    "WITH_MASKS", "add_competition_flags", "add_flat_flag", "add_model_flags", "asked_word",
-    "background", "build_config", "load_segmenter", "refuse_twice", "thresholds",
+    "FOR_EXAMPLES", "WITH_MASKS", "add_competition_flags", "add_flat_flag", "add_model_flags",
+    "asked_word", "background", "build_config", "load_segmenter", "refuse_twice", "thresholds",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexiseg.cli import inputs, options, prompt_flags
-from lexiseg.cli.modes import add_mode_flags
+from lexiseg.cli.modes import add_mode_flags, mode_fields
 from lexiseg.cli.picture_run import PictureRun
 from lexiseg.cli.terminal import Parser, Progress, on_one_line
 from lexiseg.errors import NothingFound
@@ -159,6 +159,12 @@ def _parser() -> Parser:
     return parser
 
 
+def _chosen(args: argparse.Namespace) -> bool:
+    """Whether flags choose a method, or belong to one."""
+    flags = ("method", "encoder", "masker", "masker_checkpoint", "preset", "settings", "instances")
+    return any(getattr(args, flag) for flag in flags) or bool(mode_fields(args))
+
+
 def _task(args: argparse.Namespace) -> _Task:
     """Check everything that the command line says; raises InputError."""
     from lexiseg.batch import outputs
@@ -170,6 +176,8 @@ def _task(args: argparse.Namespace) -> _Task:
         wordless = bool(clicks.names or args.like or not args.not_point)
         names, texts = inputs.split(args.items, asked_words, wordless=wordless)
         words = read_prompts(texts, args.like)
+        if args.like and not texts and not clicks and not _chosen(args):
+            args.method = options.FOR_EXAMPLES
     else:
         names, words = args.items, []
     if args.method is None and (clicks or args.masker or args.masker_checkpoint):

@@ -14,7 +14,7 @@ from lexiseg import imaging
 from lexiseg.edit.generative import DEFAULT_MODEL
 from lexiseg.edit.run import wanted_model
 from lexiseg.errors import NothingFound, OptionError, PictureError
-from lexiseg.loading import WITH_MASKS
+from lexiseg.loading import FOR_EXAMPLES, WITH_MASKS
 from lexiseg.masks import Masks
 from lexiseg.server.generator import Generator
 from lexiseg.server.jobs import Abandoned, Job, QueueFull, TimeUp, UnknownDigest
@@ -167,7 +167,7 @@ class Engine:
         if not isinstance(config, loading.config_class("dense")):
             return segmenter
         try:
-            return self._loaded(loading.make_config("clipseg", encoder=vars(config)["encoder"]))
+            return self._loaded(loading.make_config(FOR_EXAMPLES, encoder=vars(config)["encoder"]))
         except OptionError:  # of other encoders: no such prompts
             return segmenter
 
