@@ -184,14 +184,19 @@ def _with_left_over(
 
 def _with_nearest(labels: Labels, masks: Masks, word: int) -> Masks:
     """The masks, each with the pixels of a word that lie nearest to it."""
+    if not (labels == word).any():
+        return masks
     boxes = np.concatenate([masks.boxes_xyxy, label_boxes(labels, np.array([word]))])
     boxes = boxes[boxes[:, 2] > boxes[:, 0]]
     left, top = boxes[:, :2].min(0).tolist()
     right, bottom = boxes[:, 2:].max(0).tolist()
+    mine = labels[top:bottom, left:right] == word
+    if len(masks) == 1:
+        crop = masks.mask(0)[top:bottom, left:right] | mine
+        return Masks.from_crops(masks.size_hw, [(left, top)], [crop])
     number = np.full((bottom - top, right - left), -1, np.int32)
     for i, (x0, y0, x1, y1) in enumerate(masks.boxes_xyxy.tolist()):
         number[y0 - top : y1 - top, x0 - left : x1 - left][masks.crop(i)] = i
-    mine = labels[top:bottom, left:right] == word
     nearest = np.where(mine, fill_nearest(number), -1)
     crops = [masks.mask(i)[top:bottom, left:right] | (nearest == i) for i in range(len(masks))]
     return Masks.from_crops(masks.size_hw, [(left, top)] * len(crops), crops)
