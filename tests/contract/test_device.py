@@ -27,7 +27,7 @@ CEILINGS = {
 }  # fmt: skip
 # The same of methods with the bundled model, whose own work is counted too, on a photo.
 # One of them is for the regions that lose their word, which are found on the host.
-BUNDLED = {"clip-then-sam": 11, "clipseg": 2, "dense": 4, "dense/masks": 8, "sam-then-clip": 7}
+BUNDLED = {"clip-then-sam": 11, "clipseg": 2, "dense": 8, "dense/parts": 4, "sam-then-clip": 7}
 
 
 @pytest.fixture

@@ -243,6 +243,7 @@ def test_200_megapixels_and_2_gigapixels_take_less_than_2_5_gigabytes(
     assert peak_of(tmp_path, side, copies)[1] < 2.5
 
 
+@pytest.mark.slow
 def test_tiles_see_what_is_around_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = cv2.resize(imaging.read(PHOTO).rgb[:300], (448, 384))
     path, seg = write_tiff(tmp_path / "big.tif", rgb), lexiseg.load("tiny")
