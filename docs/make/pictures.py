@@ -107,7 +107,7 @@ def draw() -> list[str]:
 
 def _video(seg: Any) -> Pixels:
     """Frames of a clip made of two photos, what is followed in them, and without it."""
-    from lexiseg.video.editing import VideoEdit
+    from lexiseg.video.edits import VideoEdit
     from lexiseg.video.outputs import paint_tracks
 
     ground, cat = _photo("cows"), _photo("cat")

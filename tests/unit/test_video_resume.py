@@ -12,7 +12,7 @@ from tests.colour_tracker import ColourSegmenter, ColourTracker, frame
 
 from lexiseg.edit.steps import read_steps
 from lexiseg.errors import OptionError, OutputError
-from lexiseg.video import editing, run, run_video
+from lexiseg.video import edits, run, run_video
 from lexiseg.video.state_file import load_state, save_state
 
 av = pytest.importorskip("av")
@@ -68,8 +68,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_an_ended_run_goes_on_to_the_same_bytes(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_PART", 4)
-    monkeypatch.setattr(editing, "_PART", 4)
-    monkeypatch.setattr(editing.TemporalFill, "reach", 3)
+    monkeypatch.setattr(edits, "_PART", 4)
+    monkeypatch.setattr(edits.TemporalFill, "reach", 3)
     summary, steps = track(clip, tmp_path / "whole")
     assert steps == FRAMES + 3  # each frame is followed, then each part is edited
     whole = tree(tmp_path / "whole")

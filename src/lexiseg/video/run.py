@@ -17,7 +17,7 @@ from lexiseg import imaging
 from lexiseg._version import __version__
 from lexiseg.errors import NothingFound, OutputError
 from lexiseg.video import outputs
-from lexiseg.video.editing import VideoEdit
+from lexiseg.video.edits import VideoEdit
 from lexiseg.video.progress import FOLDER, Unfinished
 from lexiseg.video.reader import VideoReader
 from lexiseg.video.tracking import Tracking, TrackOptions
